@@ -1,0 +1,1 @@
+"""Run experiments and benchmarks: `python -m experiments list`."""

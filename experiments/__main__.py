@@ -1,0 +1,91 @@
+"""Run experiments and benchmarks from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from experiments.config import CONFIGS, convert, describe, read_table
+from experiments.errors import UserError
+
+BENCHMARKS = {
+    "descent": "2000 steps of gradient descent on 12288 x 209, against NumPy",
+    "pass": "one cost and gradient over 100 x 2 000 000, against NumPy",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    console = Console()
+    options, rest = _parser().parse_known_args(arguments)
+    try:
+        if options.command == "run":
+            _run(Path(options.config), rest, Path(options.runs), console)
+        elif rest:
+            raise UserError(f"{rest[0]}: only `run` takes settings")
+        elif options.command == "list":
+            console.print(_listing())
+        else:
+            _bench(options.name, console)
+    except UserError as error:
+        Console(stderr=True).print(
+            f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
+        )
+        return 2
+    except KeyboardInterrupt:
+        console.print("Interrupted; the same command resumes.")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m experiments", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run",
+        help="run a configuration; the same command resumes it",
+        usage="python -m experiments run CONFIG.toml [--section.key value ...]",
+        allow_abbrev=False,
+    )
+    run.add_argument("config", metavar="CONFIG.toml")
+    run.add_argument("--runs", default="runs", help="where run folders go")
+    commands.add_parser("list", help="list the configurations that come along")
+    bench = commands.add_parser("bench", help="measure against other ways, as ratios")
+    bench.add_argument("name", choices=sorted(BENCHMARKS))
+    return parser
+
+
+def _run(path: Path, overrides: Sequence[str], runs: Path, console: Console) -> None:
+    table = read_table(path, overrides)
+    # Imported here: `list`, and a mistake in the file's syntax, need no JAX.
+    from experiments.programs import PROGRAMS
+    from experiments.runner import execute
+
+    program = PROGRAMS.get(str(table.get("program")))
+    if program is None:
+        known = ", ".join(PROGRAMS)
+        raise UserError(f"{path.name}: program must be one of {known}")
+    config = convert(table, program.Config, path.name)
+    execute(program, config, path.stem, runs, console)
+
+
+def _listing() -> Table:
+    table = Table(Column("configuration", no_wrap=True), "what it does")
+    for path in sorted(CONFIGS.glob("*.toml")):
+        table.add_row(f"experiments/configs/{path.name}", describe(path))
+    return table
+
+
+def _bench(name: str, console: Console) -> None:
+    from experiments.benchmarks import descent, one_pass
+
+    {"descent": descent.main, "pass": one_pass.main}[name](console)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

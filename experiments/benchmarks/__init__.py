@@ -1,0 +1,1 @@
+"""Measure against other ways of doing the same work, interleaved in one run."""

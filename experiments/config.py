@@ -1,0 +1,119 @@
+"""Read strict configurations: a TOML file, overrides, and one clear line per mistake."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from experiments.errors import UserError
+
+CONFIGS = Path(__file__).parent / "configs"
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+Config = TypeVar("Config", bound=msgspec.Struct)
+
+
+class Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Hold some settings; an unknown key is an error."""
+
+
+def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings of a TOML file with `--section.key value` pairs laid over.
+
+    Raises:
+        UserError: the file cannot be read or parsed, or an override has no value.
+    """
+    try:
+        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        hint = "see `python -m experiments list` for those that come with the project"
+        raise UserError(f"{path}: {error.strerror or error}; {hint}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text: {error.reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: is not TOML: {_one_line(error)}") from error
+    for keys, value in _pairs(overrides):
+        section = table
+        for key in keys[:-1]:
+            section = section.setdefault(key, {})
+            if not isinstance(section, dict):
+                raise UserError(f"--{'.'.join(keys)}: {key} is not a section")
+        section[keys[-1]] = value
+    return table
+
+
+def convert(table: dict[str, Any], kind: type[Config], name: str) -> Config:
+    """Return the table as a configuration of this kind.
+
+    Raises:
+        UserError: a key is unknown or missing, a type is wrong, a number is out of
+            range, NaN or infinite.
+    """
+    for key, value in _numbers(table):
+        if not math.isfinite(value):
+            raise UserError(f"{name}: {key} must be a finite number, but is {value}")
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        message, _, place = _one_line(error).partition(" - at ")
+        where = place.strip("`").removeprefix("$").removeprefix(".")
+        raise UserError(f"{name}: {where + ': ' if where else ''}{message}") from error
+
+
+def describe(path: Path) -> str:
+    """Return what a configuration is for: the comment that it begins with."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# "))
+    return " ".join(lines)
+
+
+def _pairs(overrides: Sequence[str]) -> Iterator[tuple[list[str], Any]]:
+    words = iter(overrides)
+    for word in words:
+        option, equals, text = word.partition("=")
+        if not re.fullmatch(r"--[\w-]+(\.[\w-]+)*", option):
+            raise UserError(f"{word}: overrides are written --section.key value")
+        if not equals:
+            try:
+                text = next(words)
+            except StopIteration:
+                raise UserError(f"{word}: the value is missing") from None
+        yield option[2:].split("."), _value(text)
+
+
+def _value(text: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return table["value"] if set(table) == {"value"} else text
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _numbers(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _numbers(inner, f"{key}[{index}]")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,276 @@
+"""Load data sets: those that come inside packages, and the user's own files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from experiments.config import Fraction, Section, Text
+from experiments.errors import UserError
+from jlogreg import flatten_images
+
+Floats = NDArray[np.float32]
+LARGEST = np.finfo(np.float32).max
+
+
+class DataConfig(Section):
+    """Say which data to load.
+
+    `files` are the user's own: HDF5 or NPZ with images (m, h, w, c) uint8, or features
+    (m, n), and labels (m,) under the keys below; CSV or Parquet with a label column.
+    """
+
+    source: Literal["faces", "breast_cancer", "files"]
+    train: str = ""
+    test: str = ""
+    train_images: Text = "train_set_x"
+    train_labels: Text = "train_set_y"
+    test_images: Text = "test_set_x"
+    test_labels: Text = "test_set_y"
+    label: Text = "label"
+    test_fraction: Fraction = 0.25
+    standardize: bool = False
+
+
+class Data(NamedTuple):
+    """Hold two sets of samples, a column each.
+
+    Shapes: X_train (n, m), y_train (1, m), X_test (n, p), y_test (1, p), float32.
+    image_shape is (h, w) or (h, w, c), or None where a column is no image.
+    """
+
+    X_train: Floats
+    y_train: Floats
+    X_test: Floats
+    y_test: Floats
+    classes: tuple[str, str]
+    features: tuple[str, ...] | None = None
+    image_shape: tuple[int, ...] | None = None
+
+
+def load(config: DataConfig, seed: int) -> Data:
+    """Return the data that the configuration names, split by the seed where it is one.
+
+    Raises:
+        UserError: a file is missing, broken, or holds other things than it should.
+    """
+    if config.source == "files":
+        data = _load_files(config, seed)
+    elif config.source == "faces":
+        data = _load_faces(config, seed)
+    else:
+        data = _load_breast_cancer(config, seed)
+    return _standardized(data) if config.standardize else data
+
+
+def fingerprint(config: DataConfig) -> str:
+    """Return a digest of the contents of the user's files, "" where there are none."""
+    digest = hashlib.sha256()
+    paths = [Path(name) for name in (config.train, config.test) if name]
+    for path in paths if config.source == "files" else []:
+        digest.update(path.read_bytes())
+    return digest.hexdigest() if paths else ""
+
+
+def _load_faces(config: DataConfig, seed: int) -> Data:
+    from skimage.data import lfw_subset
+
+    images = lfw_subset()  # (200, 25, 25), 100 faces, then 100 that are none
+    X = _columns(images)
+    y = (np.arange(images.shape[0]) < 100)[None].astype(np.float32)
+    parts = _split(X, y, config.test_fraction, seed)
+    return Data(*parts, classes=("no face", "face"), image_shape=images.shape[1:])
+
+
+def _load_breast_cancer(config: DataConfig, seed: int) -> Data:
+    from sklearn.datasets import load_breast_cancer
+
+    bunch = load_breast_cancer()
+    malignant = (bunch.target == 0)[None].astype(np.float32)
+    parts = _split(_columns(bunch.data), malignant, config.test_fraction, seed)
+    return Data(
+        *parts,
+        classes=("benign", "malignant"),
+        features=tuple(map(str, bunch.feature_names)),
+    )
+
+
+# --- the user's own files -------------------------------------------------------------
+
+
+class _Read(NamedTuple):
+    values: NDArray[Any]  # (m, h, w, c), (m, h, w) or (m, n)
+    labels: NDArray[Any]  # (m,)
+    features: tuple[str, ...] | None = None
+
+
+def _load_files(config: DataConfig, seed: int) -> Data:
+    if not config.train:
+        raise UserError("data.train is not set: name the file with --data.train FILE")
+    keys = (config.train_images, config.train_labels)
+    train = _read(Path(config.train), *keys, config.label)
+    X, y = _columns(train.values), _label_row(train.labels, config.train)
+    shape = train.values.shape[1:] if train.values.ndim > 2 else None
+    if config.test:
+        keys = (config.test_images, config.test_labels)
+        test = _read(Path(config.test), *keys, config.label)
+        if test.values.shape[1:] != train.values.shape[1:]:
+            raise UserError(
+                f"{config.test}: a sample has shape {test.values.shape[1:]}, but in "
+                f"{config.train} it has {train.values.shape[1:]}"
+            )
+        if test.features != train.features:
+            raise UserError(f"{config.test}: has other columns than {config.train}")
+        y_test = _label_row(test.labels, config.test)
+        parts = (X, y, _columns(test.values), y_test)
+    else:
+        parts = _split(X, y, config.test_fraction, seed)
+    return Data(
+        *parts, classes=("0", "1"), features=train.features, image_shape=shape
+    )
+
+
+def _read(path: Path, images: str, labels: str, label: str) -> _Read:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(READERS)
+        raise UserError(f"{path}: its ending is none of those that can be read: {known}")
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file")
+    try:
+        read = reader(path, images, labels, label)
+    except UserError:
+        raise
+    except Exception as error:
+        # A broken file can fail anywhere inside its library: h5py alone raises
+        # OSError, RuntimeError, KeyError and ValueError for truncated files.
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read: {reason}") from error
+    _check(path, read, images, labels)
+    return read
+
+
+def _read_hdf5(path: Path, images: str, labels: str, label: str) -> _Read:
+    with h5py.File(path, "r") as file:
+        for key in (images, labels):
+            if not isinstance(file.get(key), h5py.Dataset):
+                raise UserError(f"{path}: has no data set {key!r}, only {list(file)}")
+        return _Read(file[images][()], file[labels][()])
+
+
+def _read_npz(path: Path, images: str, labels: str, label: str) -> _Read:
+    with np.load(path, allow_pickle=False) as file:
+        for key in (images, labels):
+            if key not in file:
+                raise UserError(f"{path}: has no array {key!r}, only {list(file)}")
+        return _Read(file[images], file[labels])
+
+
+def _read_csv(path: Path, images: str, labels: str, label: str) -> _Read:
+    return _from_table(path, pa.csv.read_csv(path), label)
+
+
+def _read_parquet(path: Path, images: str, labels: str, label: str) -> _Read:
+    return _from_table(path, pa.parquet.read_table(path), label)
+
+
+def _from_table(path: Path, table: pa.Table, label: str) -> _Read:
+    if label not in table.column_names:
+        raise UserError(f"{path}: has no column {label!r}, only {table.column_names}")
+    for column in table.itercolumns():
+        if column.null_count:
+            raise UserError(f"{path}: has {column.null_count} missing values")
+    features = tuple(name for name in table.column_names if name != label)
+    for name in features:
+        kind = table.schema.field(name).type
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise UserError(f"{path}: the column {name!r} holds {kind}, not numbers")
+    if not features:
+        raise UserError(f"{path}: has no column beside {label!r}")
+    columns = [table.column(name).to_numpy() for name in features]
+    values = np.stack([column.astype(np.float64) for column in columns], axis=1)
+    return _Read(values, table.column(label).to_numpy(), features)
+
+
+READERS: dict[str, Callable[[Path, str, str, str], _Read]] = {
+    ".h5": _read_hdf5,
+    ".hdf5": _read_hdf5,
+    ".npz": _read_npz,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
+
+
+def _check(path: Path, read: _Read, images: str, labels: str) -> None:
+    values, answers = read.values, read.labels
+    if values.ndim not in (2, 3, 4):
+        raise UserError(
+            f"{path}: {images} has shape {values.shape}, but must be images (m, h, w, "
+            "c) or (m, h, w), or features (m, n)"
+        )
+    if values.ndim > 2 and values.dtype != np.uint8:
+        raise UserError(f"{path}: {images} holds {values.dtype}, but images are uint8")
+    if values.dtype.kind not in "iuf" or not (abs(values) <= LARGEST).all():
+        raise UserError(
+            f"{path}: {images} must hold finite numbers that fit float32, but holds "
+            f"{values.dtype}, NaN or infinity"
+        )
+    if 0 in values.shape:
+        raise UserError(f"{path}: {images} has shape {values.shape}: nothing to learn")
+    if answers.shape != values.shape[:1]:
+        raise UserError(
+            f"{path}: {labels} has shape {answers.shape}, but must be "
+            f"({values.shape[0]},), one label for each sample"
+        )
+
+
+def _label_row(labels: NDArray[Any], name: str) -> Floats:
+    if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+        shown = ", ".join(map(str, np.unique(labels)[:4]))
+        raise UserError(f"{name}: labels must be 0 or 1, but are {shown}")
+    return labels[None].astype(np.float32)
+
+
+# --- shaping --------------------------------------------------------------------------
+
+
+def _columns(values: NDArray[Any]) -> Floats:
+    """Return samples (m, ...) as columns (n, m), bytes of pixels divided by 255."""
+    if values.ndim == 2:
+        return np.ascontiguousarray(values.T, dtype=np.float32)
+    columns = np.asarray(flatten_images(values), dtype=np.float32)
+    return columns / np.float32(255) if values.dtype == np.uint8 else columns
+
+
+def _split(
+    X: Floats, y: Floats, fraction: float, seed: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    from sklearn.model_selection import train_test_split
+
+    try:
+        train, test = train_test_split(
+            np.arange(y.size), test_size=fraction, random_state=seed, stratify=y[0]
+        )
+    except ValueError as error:
+        raise UserError(f"the samples cannot be split: {error}") from error
+    return X[:, train], y[:, train], X[:, test], y[:, test]
+
+
+def _standardized(data: Data) -> Data:
+    """Return the data with every feature of mean 0 and deviation 1 on the train set."""
+    mean = data.X_train.mean(axis=1, keepdims=True)
+    deviation = data.X_train.std(axis=1, keepdims=True)
+    deviation[deviation == 0] = 1
+    return data._replace(
+        X_train=(data.X_train - mean) / deviation,
+        X_test=(data.X_test - mean) / deviation,
+    )

@@ -1,0 +1,143 @@
+"""Learn to tell two classes apart by gradient descent, and show what was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import data as sources
+from experiments.config import Count, NonNegative, Positive, Section, WholeNumber
+from experiments.data import Data, DataConfig
+from experiments.runner import Row, Run
+from jlogreg import (
+    Params,
+    cost,
+    gradient_descent,
+    init_params,
+    log_loss,
+    logits,
+    predict,
+    predict_proba,
+)
+from jlogreg.plots import cost_curves, image_grid, weights_bars, weights_image
+
+
+class DescentConfig(Section):
+    """Say how to descend."""
+
+    learning_rate: Positive
+    steps: Count
+    print_every: Count = 100
+    l2: NonNegative = 0.0
+
+
+class Config(Section):
+    """Say what to learn from, and how."""
+
+    program: Literal["classify"]
+    data: DataConfig
+    descent: DescentConfig
+    seed: WholeNumber = 0
+
+
+def load(config: Config) -> Data:
+    """Return the data that the configuration names."""
+    return sources.load(config.data, config.seed)
+
+
+def fingerprint(config: Config) -> str:
+    """Return a digest of the user's own files."""
+    return sources.fingerprint(config.data)
+
+
+def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
+    """Descend, drawing and writing down what is learnt."""
+    X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
+    run.console.print(
+        f"{X.shape[1]} samples to learn from, {data.X_test.shape[1]} held out, "
+        f"{X.shape[0]} features each"
+    )
+    params, costs = _descend(config, data, run)
+    J = float(cost(params, X, y, l2=config.descent.l2))
+    run.console.print(f"step {config.descent.steps:>6}   J {J:.6f}")
+    run.write_figure("cost.png", cost_curves(costs))
+    _draw_weights(params, data, run)
+    _draw_mistakes(params, data, run)
+    rows: list[Row] = [
+        _row("cost J at the start", float(costs[0, 0]), "nats"),
+        _row("cost J at the end", J, "nats"),
+        _row("train accuracy", _accuracy(params, data.X_train, data.y_train), "%"),
+        _row("test accuracy", _accuracy(params, data.X_test, data.y_test), "%"),
+    ]
+    if not J <= costs[0, 0]:
+        run.console.print("The cost rose: descent.learning_rate is too large.")
+    return rows
+
+
+def _descend(config: Config, data: Data, run: Run) -> tuple[Params, jax.Array]:
+    """Return the parameters and the costs (1, steps), resuming what the run holds.
+
+    A step is the same whether the run was interrupted or not: always print_every steps
+    in one compiled call, from parameters that were written exactly.
+    """
+    settings = config.descent
+    # The data are arguments, not constants of the compiled function.
+    descend = jax.jit(gradient_descent, static_argnames="steps")
+    X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
+    options = {"learning_rate": settings.learning_rate, "l2": settings.l2}
+    params, costs = init_params(X.shape[0], X.dtype), jnp.zeros((1, 0), X.dtype)
+    saved = run.read_arrays("params.npz")
+    if saved is not None:
+        params = Params(w=jnp.asarray(saved["w"]), b=jnp.asarray(saved["b"]))
+        costs = jnp.asarray(saved["costs"])
+        run.console.print(f"Resuming after step {costs.shape[1]}.")
+    run.keep_metrics(before=costs.shape[1])
+    with run.progress("descending", settings.steps, costs.shape[1]) as advance:
+        while (done := costs.shape[1]) < settings.steps:
+            steps = min(settings.print_every, settings.steps - done)
+            params, more = descend(params, X, y, steps=steps, **options)
+            run.console.print(f"step {done:>6}   J {float(more[0, 0]):.6f}")
+            run.log(step=done, cost=float(more[0, 0]))
+            costs = jnp.concatenate([costs, more], axis=1)
+            arrays = {"w": params.w, "b": params.b, "costs": costs}
+            run.write_arrays("params.npz", **jax.tree.map(np.asarray, arrays))
+            advance(steps)
+    return params, costs
+
+
+def _accuracy(params: Params, X: np.ndarray, y: np.ndarray) -> float:
+    return 100 * float(np.mean(np.asarray(predict(params, X)) == y))
+
+
+def _row(quantity: str, value: float, unit: str) -> Row:
+    return {"quantity": quantity, "value": value, "unit": unit}
+
+
+def _draw_weights(params: Params, data: Data, run: Run) -> None:
+    if data.image_shape is not None:
+        figure = weights_image(params.w, data.image_shape)
+    else:
+        figure = weights_bars(params.w, data.features)
+    run.write_figure("weights.png", figure)
+
+
+def _draw_mistakes(params: Params, data: Data, run: Run, most: int = 8) -> None:
+    """Draw the held-out images with the largest loss, the most wrong first."""
+    if data.image_shape is None:
+        return
+    losses = np.asarray(log_loss(logits(params, data.X_test), data.y_test))
+    order = np.argsort(-losses[0])[:most]
+    a = np.asarray(predict_proba(params, data.X_test))[0, order]
+    truth = data.y_test[0, order].astype(int)
+    titles = [
+        f"{data.classes[label]}{'' if (p > 0.5) == label else ' (wrong)'}\na = {p:.2f}"
+        for label, p in zip(truth, a, strict=True)
+    ]
+    images = data.X_test[:, order].T.reshape(-1, *data.image_shape)
+    figure = image_grid(images, titles)
+    figure.suptitle(f"held out, largest loss first; a = P({data.classes[1]})")
+    run.write_figure("mistakes.png", figure)

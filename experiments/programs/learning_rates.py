@@ -1,0 +1,95 @@
+"""Descend with many learning rates at once, one vmapped call, and say which diverged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import data as sources
+from experiments.config import Count, NonNegative, Positive, Section, WholeNumber
+from experiments.data import Data, DataConfig
+from experiments.runner import Row, Run
+from jlogreg import gradient_descent, init_params
+from jlogreg.plots import cost_curves
+
+
+class SweepConfig(Section):
+    """Say which rates to try, and for how long."""
+
+    learning_rates: list[Positive]
+    steps: Count
+    l2: NonNegative = 0.0
+
+
+class Config(Section):
+    """Say what to learn from, and at which rates."""
+
+    program: Literal["learning_rates"]
+    data: DataConfig
+    sweep: SweepConfig
+    seed: WholeNumber = 0
+
+
+def load(config: Config) -> Data:
+    """Return the data that the configuration names."""
+    return sources.load(config.data, config.seed)
+
+
+def fingerprint(config: Config) -> str:
+    """Return a digest of the user's own files."""
+    return sources.fingerprint(config.data)
+
+
+def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
+    """Descend at every rate in one call, and draw the curves."""
+    X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
+    start = init_params(X.shape[0], X.dtype)
+    settings = config.sweep
+
+    def descend(rate: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        params, costs = gradient_descent(
+            start, X, y, learning_rate=rate, steps=settings.steps, l2=settings.l2
+        )
+        return params.w, params.b, costs[0]
+
+    rates = jnp.asarray(settings.learning_rates, X.dtype)
+    w, b, costs = jax.block_until_ready(jax.jit(jax.vmap(descend))(rates))
+    names = [f"{rate:g}" for rate in settings.learning_rates]
+    diverged = has_diverged(np.asarray(costs))
+    labels = [
+        f"{name}{' (diverged)' if bad else ''}"
+        for name, bad in zip(names, diverged, strict=True)
+    ]
+    run.write_arrays("params.npz", w=w, b=b, costs=costs, learning_rates=rates)
+    ceiling = 3 * float(costs[0, 0])
+    run.write_figure("costs.png", cost_curves(costs, labels, ceiling=ceiling))
+    bad = [name for name, flag in zip(names, diverged, strict=True) if flag]
+    run.console.print(
+        f"{len(names)} descents of {settings.steps} steps in one call; diverged: "
+        + (", ".join(bad) or "none")
+    )
+    return [
+        {
+            "learning rate": rate,
+            "J at the end": float(curve[-1]),
+            "smallest J": float(np.nanmin(curve)),
+            "diverged": "yes" if flag else "no",
+        }
+        for rate, curve, flag in zip(
+            settings.learning_rates, np.asarray(costs), diverged, strict=True
+        )
+    ]
+
+
+def has_diverged(costs: np.ndarray) -> list[bool]:
+    """Return for each row of costs (K, steps) whether its descent diverged.
+
+    Gradient descent with a rate below 2 / L, L the largest curvature, never raises the
+    cost. A descent that ends above its start, or at no number, went too far; one that
+    only swings on its way down did not diverge.
+    """
+    return [not bool(row[-1] <= row[0]) for row in costs]

@@ -1,0 +1,238 @@
+"""Keep a run in a folder of its own, so that a kill at any moment loses nothing.
+
+Every file but one is written whole: to a temporary name, synced, renamed. The one that
+grows, metrics.jsonl, is synced after every line, and a torn last line is dropped on
+resume. A run that has its results.csv is finished.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import msgspec
+import numpy as np
+import tomli_w
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import TimeRemainingColumn as TimeLeft
+from rich.table import Table
+
+from experiments.errors import UserError
+
+Row = Mapping[str, str | int | float]
+
+RESULTS = "results.csv"
+METRICS = "metrics.jsonl"
+TEMPORARY = ".writing-"
+
+
+class Program(Protocol):
+    """Say what a program is: a module with a Config, a loader, and the work itself."""
+
+    Config: type[msgspec.Struct]
+
+    def load(self, config: Any) -> Any:
+        """Return the data; raise a UserError before anything is written."""
+
+    def fingerprint(self, config: Any) -> str:
+        """Return a digest of the user's own files, "" where there are none."""
+
+    def work(self, config: Any, data: Any, run: Run) -> Sequence[Row]:
+        """Do the work, resume what the folder holds, return the table of results."""
+
+
+class Run:
+    """Write what one run produces into its folder."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        """Open the folder, and clear what a killed writer left half written."""
+        self.folder = folder
+        self.console = console
+        for stale in folder.glob(f"{TEMPORARY}*"):
+            stale.unlink()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole, or not at all."""
+        temporary = self.folder / f"{TEMPORARY}{name}"
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.folder / name)
+        _sync_folder(self.folder)
+
+    def write_arrays(self, name: str, **arrays: NDArray[Any]) -> None:
+        """Write arrays as an NPZ file."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **{key: np.asarray(value) for key, value in arrays.items()})
+        self.write(name, buffer.getvalue())
+
+    def read_arrays(self, name: str) -> dict[str, NDArray[Any]] | None:
+        """Return the arrays of an NPZ file, or None where there is none."""
+        path = self.folder / name
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+    def write_figure(self, name: str, figure: Figure) -> None:
+        """Write a figure as a PNG file."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=130)
+        self.write(name, buffer.getvalue())
+
+    def log(self, **record: Any) -> None:
+        """Add one line to the metrics."""
+        with (self.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_metrics(self, before: int) -> None:
+        """Drop the lines of steps that will be taken again, and a torn last line."""
+        kept = [
+            json.dumps(record)
+            for record in self.metrics()
+            if record.get("step", before) < before
+        ]
+        self.write(METRICS, "".join(line + "\n" for line in kept).encode())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of the metrics that are whole."""
+        path = self.folder / METRICS
+        records = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return records
+
+    @contextmanager
+    def progress(self, what: str, total: int, done: int = 0) -> Iterator[Any]:
+        """Show a bar while the work goes on; yield a function that advances it."""
+        bar = Progress(
+            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeLeft(),
+            console=self.console, transient=True, disable=not self.console.is_terminal,
+        )  # fmt: skip
+        with bar:
+            task = bar.add_task(what, total=total, completed=done)
+            yield lambda count: bar.advance(task, count)
+
+
+def execute(
+    program: Program, config: msgspec.Struct, name: str, runs: Path, console: Console
+) -> Path:
+    """Run the program, or resume it, or show what it found before; return its folder.
+
+    Raises:
+        UserError: the data cannot be had, or another process is at the same run.
+    """
+    data = program.load(config)
+    folder = runs / f"{name}-{_identity(config, program.fingerprint(config))}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        run = Run(folder, console)
+        if (folder / RESULTS).exists():
+            console.print(f"Finished before; delete {folder} to run it again.")
+            rows: Sequence[Row] = read_results(folder)
+        else:
+            settings = msgspec.to_builtins(config)
+            run.write("config.toml", tomli_w.dumps(settings).encode())
+            run.write("environment.json", json.dumps(environment(), indent=2).encode())
+            rows = program.work(config, data, run)
+            run.write(RESULTS, _as_csv(rows))
+    console.print(as_table(rows, title=name))
+    console.print(f"Results, parameters and figures are in {folder}", soft_wrap=True)
+    return folder
+
+
+def read_results(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of a finished run's table."""
+    with (folder / RESULTS).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def as_table(rows: Sequence[Row], title: str = "") -> Table:
+    """Return rows that have the same keys as a table for the terminal."""
+    table = Table(title=title)
+    for key, value in rows[0].items():
+        table.add_column(key, justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    return table
+
+
+def environment() -> dict[str, Any]:
+    """Return what the numbers of a run may depend on beside its configuration."""
+    packages = ("jlogreg", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "devices": [str(device) for device in jax.devices()],
+        "packages": {name: version(name) for name in packages},
+        "code": code_digest(),
+    }
+
+
+def code_digest() -> str:
+    """Return a digest of the source of the library and of the experiments."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted([*root.glob("jlogreg/**/*.py"), *root.glob("experiments/**/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _identity(config: msgspec.Struct, fingerprint: str) -> str:
+    """Return what tells runs apart: settings, the user's data, and the code."""
+    settings = json.dumps(msgspec.to_builtins(config), sort_keys=True)
+    text = "\n".join([settings, fingerprint, code_digest()])
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    # The system lets go of this lock when the process ends, however it ends.
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another process is at this run") from None
+        yield
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _as_csv(rows: Sequence[Row]) -> bytes:
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _shown(value: str | int | float) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,183 @@
+"""Compute the cost J, its gradient by the derivation, and its Hessian.
+
+J is the weighted mean of the log losses plus the penalty, equation (8) of
+docs/derivation.md:
+
+    J(w, b) = sum_i weight_i L(z_i, y_i) / sum_i weight_i + 1/2 sum_j l2_j w_j^2
+
+with z = wT X + b + offset. b is never penalised. The functions are pure and work under
+jit, vmap, grad and jvp. In eager mode the numbers in the data are checked as well
+(`validate`); under jit that is skipped, and a NaN in the data is a NaN in the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jlogreg.arrays import (
+    Params,
+    Samples,
+    check_matrix,
+    check_number,
+    check_params,
+    check_samples,
+)
+from jlogreg.totals import curvature_along_total, curvature_total, loss_total, totals
+from jlogreg.validate import check_range, check_sample_values
+
+__all__ = [
+    "check_problem",
+    "cost",
+    "gradient",
+    "hessian",
+    "hessian_vector",
+    "value_and_gradient",
+]
+
+
+def cost(
+    params: Params,
+    X: Float[Array, "n m"],
+    y: Float[Array, "1 m"],
+    *,
+    weight: Float[Array, "1 m"] | None = None,
+    offset: Float[Array, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> Float[Array, ""]:
+    """Return the cost J: the mean of the log losses plus the penalty.
+
+    Shapes: X (n, m), y (1, m) in [0, 1], w (n, 1), b (1, 1); result (), in nats.
+    Equation (8) of docs/derivation.md.
+
+    Args:
+        params: Params(w, b).
+        X: features, a column per sample.
+        y: labels.
+        weight: (1, m), at least 0; a weight of 2 counts a sample twice.
+        offset: (1, m), added to the logits.
+        l2: penalty, a number or one a feature (n, 1), at least 0.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: a number is out of range, NaN or infinite (where it is not traced).
+    """
+    params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
+    penalty = jnp.sum(l2 * params.w**2) / 2
+    return loss_total(params, samples) / total_weight(samples) + penalty
+
+
+def gradient(
+    params: Params,
+    X: Float[Array, "n m"],
+    y: Float[Array, "1 m"],
+    *,
+    weight: Float[Array, "1 m"] | None = None,
+    offset: Float[Array, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> Params:
+    """Return dw = dJ/dw and db = dJ/db, by the derivation.
+
+    Shapes: as for `cost`; result Params(w = dw (n, 1), b = db (1, 1)). Formula:
+    dz = a - y, dw = X dzT / m + l2 w, db = mean(dz), with weights as in the cost;
+    equations (9), (11) and (12) of docs/derivation.md. Arguments and errors are those
+    of `cost`.
+    """
+    options = {"weight": weight, "offset": offset, "l2": l2}
+    return value_and_gradient(params, X, y, **options)[1]
+
+
+def value_and_gradient(
+    params: Params,
+    X: Float[Array, "n m"],
+    y: Float[Array, "1 m"],
+    *,
+    weight: Float[Array, "1 m"] | None = None,
+    offset: Float[Array, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> tuple[Float[Array, ""], Params]:
+    """Return the cost and its gradient from one pass over the samples.
+
+    Shapes: as for `cost`; result (J (), Params(w = dw (n, 1), b = db (1, 1))).
+    Equations (8), (9), (11) and (12) of docs/derivation.md. Arguments and errors are
+    those of `cost`.
+    """
+    params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
+    sums, m = totals(params, samples), total_weight(samples)
+    J = sums.loss / m + jnp.sum(l2 * params.w**2) / 2
+    dw = sums.gradient.w / m + l2 * params.w
+    return J, Params(w=dw, b=sums.gradient.b / m)
+
+
+def hessian(
+    params: Params,
+    X: Float[Array, "n m"],
+    y: Float[Array, "1 m"],
+    *,
+    weight: Float[Array, "1 m"] | None = None,
+    offset: Float[Array, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> Float[Array, "n+1 n+1"]:
+    """Return the Hessian of the cost, in the order w, then b.
+
+    Shapes: as for `cost`; result (n + 1, n + 1), symmetric, positive semidefinite.
+    Formula: [X; 1] diag(a (1 - a)) [X; 1]T / m + diag(l2, 0), with weights as in the
+    cost; equation (13) of docs/derivation.md. It does not depend on y. Arguments and
+    errors are those of `cost`.
+    """
+    params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
+    curvature = curvature_total(params, samples) / total_weight(samples)
+    penalty = jnp.broadcast_to(l2, params.w.shape)
+    return curvature + jnp.diag(jnp.append(penalty, jnp.zeros_like(params.b)))
+
+
+def hessian_vector(
+    params: Params,
+    vector: Params,
+    X: Float[Array, "n m"],
+    y: Float[Array, "1 m"],
+    *,
+    weight: Float[Array, "1 m"] | None = None,
+    offset: Float[Array, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> Params:
+    """Return the Hessian of the cost times a vector, without forming the Hessian.
+
+    Shapes: as for `cost`; vector and result Params(w (n, 1), b (1, 1)). It takes
+    O(n m) time and O(m) memory; equation (13) of docs/derivation.md applied to the
+    vector. Arguments and errors are those of `cost`.
+    """
+    params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
+    vector = check_params(vector, *params.w.shape[:1], params.w.dtype, name="vector")
+    sums, m = curvature_along_total(params, vector, samples), total_weight(samples)
+    return Params(w=sums.w / m + l2 * vector.w, b=sums.b / m)
+
+
+def check_problem(
+    params: Params, X: Any, y: Any, weight: Any, offset: Any, l2: Any
+) -> tuple[Params, Samples, Array]:
+    """Return the arguments of a cost as arrays, checked against each other.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument has another shape or dtype.
+        ValueError: a number is out of range (where it is not traced).
+    """
+    samples = check_samples(X, y, weight, offset)
+    n, dtype = samples.X.shape[0], samples.X.dtype
+    params = check_params(params, n, dtype)
+    if getattr(l2, "ndim", 0) == 2:
+        l2 = check_matrix("l2", l2, (n, 1), dtype)
+    else:
+        l2 = check_number("l2", l2, dtype)
+    check_sample_values(samples)
+    check_range("l2", l2, 0.0)
+    return params, samples, l2
+
+
+def total_weight(samples: Samples) -> Array | int:
+    """Return what the sums are divided by: the sum of the weights, or m."""
+    if samples.weight is None:
+        return samples.X.shape[1]
+    return samples.weight.sum()

@@ -1,0 +1,120 @@
+"""Compute the cost and its gradient by the textbook's explicit loops, in plain Python.
+
+One loop over the samples, inside it one over the features: what vectorising takes away.
+It is slow on purpose. It shares no arithmetic with the rest of the library, so the
+tests use it as an independent witness, and the timing experiment as the "tic" that the
+vectorised code is compared with. The arithmetic is in double precision throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from jlogreg.arrays import Params, check_matrix
+from jlogreg.cost import check_problem
+
+__all__ = ["cost", "dot", "gradient", "value_and_gradient"]
+
+
+def value_and_gradient(
+    params: Params,
+    X: Float[np.ndarray, "n m"],
+    y: Float[np.ndarray, "1 m"],
+    *,
+    weight: Float[np.ndarray, "1 m"] | None = None,
+    offset: Float[np.ndarray, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> tuple[float, Params]:
+    """Return J and (dw, db) by loops over samples and features.
+
+    Shapes: X (n, m), y (1, m), w (n, 1), b (1, 1); result (J, Params(w = dw (n, 1),
+    b = db (1, 1))) in float64. The program of section 7 of docs/derivation.md: J, dw
+    and db start at zero, each sample adds its part, and the sums are divided by m (by
+    the sum of the weights, where there are weights).
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: a number is out of range, NaN or infinite.
+    """
+    check_problem(params, X, y, weight, offset, l2)
+    x, (labels,) = np.asarray(X, float), np.asarray(y, float).tolist()
+    (n, m), b = x.shape, float(np.asarray(params.b)[0, 0])
+    w = [float(value) for (value,) in np.asarray(params.w)]
+    weights = [1.0] * m if weight is None else np.asarray(weight, float)[0].tolist()
+    offsets = [0.0] * m if offset is None else np.asarray(offset, float)[0].tolist()
+    penalty = np.broadcast_to(np.asarray(l2, float), (n, 1))[:, 0].tolist()
+
+    J, dw, db, total = 0.0, [0.0] * n, 0.0, 0.0
+    for i in range(m):
+        z = b + offsets[i]
+        for j in range(n):
+            z += w[j] * x[j, i]
+        J += weights[i] * _loss(z, labels[i])
+        dz = weights[i] * (_sigmoid(z) - labels[i])
+        for j in range(n):
+            dw[j] += x[j, i] * dz
+        db += dz
+        total += weights[i]
+    J, db = J / total, db / total
+    for j in range(n):
+        dw[j] = dw[j] / total + penalty[j] * w[j]
+        J += penalty[j] * w[j] * w[j] / 2
+    return J, Params(w=np.array([[value] for value in dw]), b=np.array([[db]]))
+
+
+def cost(
+    params: Params,
+    X: Float[np.ndarray, "n m"],
+    y: Float[np.ndarray, "1 m"],
+    *,
+    weight: Float[np.ndarray, "1 m"] | None = None,
+    offset: Float[np.ndarray, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> float:
+    """Return J by loops; shapes, arguments and errors as in `value_and_gradient`."""
+    options = {"weight": weight, "offset": offset, "l2": l2}
+    return value_and_gradient(params, X, y, **options)[0]
+
+
+def gradient(
+    params: Params,
+    X: Float[np.ndarray, "n m"],
+    y: Float[np.ndarray, "1 m"],
+    *,
+    weight: Float[np.ndarray, "1 m"] | None = None,
+    offset: Float[np.ndarray, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> Params:
+    """Return (dw, db) by loops; shapes and errors as in `value_and_gradient`."""
+    options = {"weight": weight, "offset": offset, "l2": l2}
+    return value_and_gradient(params, X, y, **options)[1]
+
+
+def dot(u: Float[np.ndarray, "n 1"], v: Float[np.ndarray, "n 1"]) -> float:
+    """Return the sum of u_i v_i by a loop.
+
+    Shapes: u and v (n, 1).
+
+    Raises:
+        DtypeError, RankError, ShapeError: u and v are no such pair.
+    """
+    rows = check_matrix("u", u, ("n", 1)).shape[0]
+    check_matrix("v", v, (rows, 1))
+    total = 0.0
+    for left, right in zip(np.ravel(u).tolist(), np.ravel(v).tolist(), strict=True):
+        total += left * right
+    return total
+
+
+def _sigmoid(z: float) -> float:
+    if z < 0:
+        return math.exp(z) / (1 + math.exp(z))
+    return 1 / (1 + math.exp(-z))
+
+
+def _loss(z: float, label: float) -> float:
+    return max(z, 0.0) - label * z + math.log1p(math.exp(-abs(z)))

@@ -1,0 +1,210 @@
+"""Draw figures from arrays, with matplotlib (the extra `plots`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float, Num
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jlogreg.arrays import RankError, ShapeError, check_array, check_matrix
+
+__all__ = [
+    "cost_curves",
+    "cost_surface",
+    "image_grid",
+    "time_bars",
+    "weights_bars",
+    "weights_image",
+]
+
+
+def cost_curves(
+    costs: Float[Array, "K steps"],
+    labels: Sequence[str] | None = None,
+    ceiling: float | None = None,
+) -> Figure:
+    """Draw the cost J against the step, a curve for each row of costs.
+
+    Shapes: costs (K, steps), in nats.
+
+    Args:
+        costs: what `gradient_descent` returned, one row a descent.
+        labels: names of the rows.
+        ceiling: the largest J to show; curves that leave through the top diverged.
+
+    Raises:
+        DtypeError, RankError, ShapeError: costs is no such array.
+    """
+    rows = np.asarray(check_matrix("costs", costs, ("K", "steps")))
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    shades = _shades(len(rows))
+    for k, row in enumerate(rows):
+        label = None if labels is None else labels[k]
+        axes.plot(np.arange(row.size), row, color=shades[k], label=label, linewidth=1.8)
+    axes.set_xlabel("step of gradient descent")
+    axes.set_ylabel("cost J (nats per sample)")
+    axes.set_xlim(0, max(1, rows.shape[1] - 1))
+    axes.set_ylim(0, ceiling)
+    axes.grid(alpha=0.3)
+    if labels is not None:
+        axes.legend(title="learning rate", loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def weights_image(w: Float[Array, "n 1"], shape: Sequence[int]) -> Figure:
+    """Draw the weights as a picture: red speaks for the label 1, blue against it.
+
+    Shapes: w (n, 1), with n = h * w * c; shape (h, w) or (h, w, c), one panel for each
+    of the c colours.
+
+    Raises:
+        DtypeError, RankError, ShapeError: w or shape is no such array or shape.
+    """
+    column = np.asarray(check_matrix("w", w, ("n", 1)))
+    if column.size != np.prod(shape) or len(shape) not in (2, 3):
+        raise ShapeError(f"w has {column.size} weights, but the image is {shape}")
+    height, width = shape[:2]
+    panels = column.reshape(height, width, -1)
+    count = panels.shape[2]
+    names = {3: ("red", "green", "blue")}.get(count, ("weight",) * count)
+    figure = Figure(figsize=(1.2 + 3.6 * count, 3.6), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    limit = float(np.abs(panels).max()) or 1.0
+    for channel in range(count):
+        image = axes[channel].imshow(
+            panels[:, :, channel], cmap="RdBu_r", vmin=-limit, vmax=limit
+        )
+        _bare(axes[channel], names[channel] if count > 1 else "")
+    figure.colorbar(image, ax=axes.tolist(), label="weight w (log-odds per unit)")
+    return figure
+
+
+def weights_bars(
+    w: Float[Array, "n 1"], names: Sequence[str] | None = None, most: int = 20
+) -> Figure:
+    """Draw the largest weights as bars, the largest at the top.
+
+    Shapes: w (n, 1); names has length n.
+
+    Raises:
+        DtypeError, RankError, ShapeError: w is no such array.
+    """
+    column = np.asarray(check_matrix("w", w, ("n", 1))).ravel()
+    order = np.argsort(-np.abs(column))[:most][::-1]
+    labels = [f"feature {j}" if names is None else names[j] for j in order]
+    figure = Figure(figsize=(7, 0.8 + 0.27 * len(order)), layout="constrained")
+    axes = figure.add_subplot()
+    colours = ["#b2182b" if column[j] > 0 else "#2166ac" for j in order]
+    axes.barh(labels, column[order], color=colours)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("weight w (log-odds per unit)")
+    return figure
+
+
+def image_grid(
+    images: Num[Any, "m ..."], titles: Sequence[str], columns: int = 4
+) -> Figure:
+    """Draw images in a grid, each under its title.
+
+    Shapes: images (m, h, w) or (m, h, w, c), in [0, 1] or uint8.
+
+    Raises:
+        DtypeError, RankError: images is no such array.
+    """
+    pictures = np.asarray(check_array("images", images, floating=False))
+    if pictures.ndim not in (3, 4):
+        raise RankError(f"images has shape {pictures.shape}, but must be (m, h, w, ...)")
+    rows = max(1, -(-len(pictures) // columns))
+    figure = Figure(figsize=(2.1 * columns, 2.5 * rows), layout="constrained")
+    for axes in figure.subplots(rows, columns, squeeze=False).ravel():
+        axes.set_axis_off()
+    for axes, picture, title in zip(figure.axes, pictures, titles, strict=False):
+        axes.imshow(picture, cmap="gray")
+        axes.set_title(title, fontsize=10)
+    return figure
+
+
+def cost_surface(
+    w: Float[Array, "1 p"],
+    b: Float[Array, "q 1"],
+    J: Float[Array, "q p"],
+    path: Float[Array, "2 steps"] | None = None,
+    title: str = "cost J",
+) -> Figure:
+    """Draw J over the plane of (w, b): a surface in space, and contours beside it.
+
+    Shapes: w (1, p), b (q, 1), J (q, p): a row and a column that broadcast to the grid;
+    path (2, steps), the w and the b of a descent.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+    """
+    w = np.asarray(check_matrix("w", w, (1, "p")))
+    b = np.asarray(check_matrix("b", b, ("q", 1)))
+    J = np.asarray(check_matrix("J", J, (b.shape[0], w.shape[1])))
+    grid_w, grid_b = np.broadcast_arrays(w, b)
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    space: Any = figure.add_subplot(1, 2, 1, projection="3d")
+    space.plot_surface(grid_w, grid_b, J, cmap="viridis", alpha=0.9, linewidth=0)
+    space.set_zlabel("J (nats per sample)")
+    plane = figure.add_subplot(1, 2, 2)
+    filled = plane.contourf(grid_w, grid_b, J, levels=24, cmap="viridis")
+    plane.contour(grid_w, grid_b, J, levels=24, colors="white", linewidths=0.3)
+    figure.colorbar(filled, ax=plane, label="J (nats per sample)")
+    if path is not None:
+        steps = np.asarray(check_matrix("path", path, (2, "steps")))
+        plane.plot(*steps, color="#ff5a36", marker="o", markersize=2.5, linewidth=1.2)
+        plane.plot(*steps[:, :1], color="white", marker="o", label="start")
+        plane.plot(*steps[:, -1:], color="#ff5a36", marker="*", markersize=14, label="end")
+        plane.legend()
+    for axes in (space, plane):
+        axes.set_xlabel("weight w")
+        axes.set_ylabel("bias b")
+    figure.suptitle(title)
+    return figure
+
+
+def time_bars(times: Float[Array, "works ways"], ways: Sequence[str], works: Sequence[str]) -> Figure:
+    """Draw the time of several ways to do several works, on a logarithmic axis.
+
+    Shapes: times (works, ways), in seconds.
+
+    Raises:
+        DtypeError, RankError, ShapeError: times is no such array.
+    """
+    table = np.asarray(check_matrix("times", times, (len(works), len(ways))))
+    figure = Figure(figsize=(4.4 * len(works), 3.4), layout="constrained")
+    shades = ("#7f7f7f", "#4393c3", "#d6604d", "#74add1")
+    for axes, row, work in zip(
+        figure.subplots(1, len(works), squeeze=False)[0], table, works, strict=True
+    ):
+        bars = axes.bar(ways, row * 1e3, color=shades[: len(ways)])
+        axes.bar_label(bars, [_milliseconds(1e3 * value) for value in row], padding=2)
+        axes.set_yscale("log")
+        axes.set_ylim(top=row.max() * 1e3 * 4)
+        axes.set_ylabel("time (ms, logarithmic)")
+        axes.set_title(work)
+    return figure
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.3g} ms"
+
+
+def _shades(count: int) -> list[Any]:
+    import matplotlib as mpl
+
+    if count == 1:
+        return ["#2166ac"]
+    return list(mpl.colormaps["viridis"](np.linspace(0, 0.92, count)))
+
+
+def _bare(axes: Axes, title: str) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title)

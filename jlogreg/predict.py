@@ -1,0 +1,72 @@
+"""Propagate forward: from features to logits, to probabilities, to labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jlogreg.arrays import Params, check_matrix, check_number, check_params
+from jlogreg.bernoulli import sigmoid
+from jlogreg.validate import check_range
+
+__all__ = ["adjoint", "logits", "predict", "predict_proba"]
+
+
+def logits(params: Params, X: Float[Array, "n m"]) -> Float[Array, "K m"]:
+    """Return the logits z = wT X + b of every sample.
+
+    Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m); or K models side by side,
+    w (n, K), b (K, 1), result (K, m), by one matrix product. Equation (2) of
+    docs/derivation.md. The product is taken at the highest precision that the device
+    offers.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+    """
+    X = check_matrix("X", X, ("n", "m"))
+    params = check_params(params, X.shape[0], X.dtype, K="K")
+    return jnp.matmul(params.w.T, X, precision=lax.Precision.HIGHEST) + params.b
+
+
+def predict_proba(params: Params, X: Float[Array, "n m"]) -> Float[Array, "K m"]:
+    """Return the probability a = sigmoid(wT X + b) that each sample has the label 1.
+
+    Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) in [0, 1]; or for K models
+    w (n, K), b (K, 1), result (K, m). Equation (3) of docs/derivation.md.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+    """
+    return sigmoid(logits(params, X))
+
+
+def predict(
+    params: Params, X: Float[Array, "n m"], threshold: Any = 0.5
+) -> Float[Array, "K m"]:
+    """Return the label of each sample: 1 where a > threshold, else 0.
+
+    Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) of X's dtype; or for K models
+    w (n, K), b (K, 1), result (K, m). The threshold is a number in [0, 1].
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: the threshold is not in [0, 1].
+    """
+    a = predict_proba(params, X)
+    threshold = check_number("threshold", threshold, a.dtype)
+    check_range("threshold", threshold, 0.0, 1.0)
+    return (a > threshold).astype(a.dtype)
+
+
+def adjoint(X: Float[Array, "n m"], dz: Float[Array, "1 m"]) -> Params:
+    """Return the adjoint of `logits` at dz: Params(w = X dzT, b = sum of dz).
+
+    Shapes: X (n, m), dz (1, m). This is backward propagation through z = wT X + b,
+    equations (11) and (12) of docs/derivation.md before the division by m. Arguments
+    are not checked: it is for callers inside the library.
+    """
+    dw = jnp.matmul(X, dz.T, precision=lax.Precision.HIGHEST)
+    return Params(w=dw, b=dz.sum(axis=1, keepdims=True))

@@ -1,0 +1,1 @@
+"""Minimise functions: solvers know value and gradient, nothing of the model."""
