@@ -34,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _bench(options.name, console)
     except UserError as error:
         Console(stderr=True).print(
-            f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
+            f"error: {error}",
+            style="red",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
         return 2
     except KeyboardInterrupt:

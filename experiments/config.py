@@ -1,4 +1,4 @@
-"""Read strict configurations: a TOML file, overrides, and one clear line per mistake."""
+"""Read strict configurations: a TOML file, overrides, one clear line per mistake."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 Config = TypeVar("Config", bound=msgspec.Struct)
 
 
-class Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class Section(msgspec.Struct, forbid_unknown_fields=True):
     """Hold some settings; an unknown key is an error."""
 
 

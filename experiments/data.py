@@ -134,16 +134,16 @@ def _load_files(config: DataConfig, seed: int) -> Data:
         parts = (X, y, _columns(test.values), y_test)
     else:
         parts = _split(X, y, config.test_fraction, seed)
-    return Data(
-        *parts, classes=("0", "1"), features=train.features, image_shape=shape
-    )
+    return Data(*parts, classes=("0", "1"), features=train.features, image_shape=shape)
 
 
 def _read(path: Path, images: str, labels: str, label: str) -> _Read:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(READERS)
-        raise UserError(f"{path}: its ending is none of those that can be read: {known}")
+        raise UserError(
+            f"{path}: its ending is none of those that can be read: {known}"
+        )
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     try:

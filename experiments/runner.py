@@ -32,6 +32,7 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.table import Table
 
 from experiments.errors import UserError
+from jlogreg.arrays import AnyArray
 
 Row = Mapping[str, str | int | float]
 
@@ -75,10 +76,11 @@ class Run:
         temporary.replace(self.folder / name)
         _sync_folder(self.folder)
 
-    def write_arrays(self, name: str, **arrays: NDArray[Any]) -> None:
+    def write_arrays(self, name: str, **arrays: AnyArray) -> None:
         """Write arrays as an NPZ file."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{key: np.asarray(value) for key, value in arrays.items()})
+        plain: dict[str, Any] = {key: np.asarray(arrays[key]) for key in arrays}
+        np.savez(buffer, **plain)
         self.write(name, buffer.getvalue())
 
     def read_arrays(self, name: str) -> dict[str, NDArray[Any]] | None:
@@ -115,7 +117,9 @@ class Run:
         """Return the lines of the metrics that are whole."""
         path = self.folder / METRICS
         records = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        for line in (
+            path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        ):
             try:
                 records.append(json.loads(line))
             except json.JSONDecodeError:
@@ -195,7 +199,9 @@ def code_digest() -> str:
     """Return a digest of the source of the library and of the experiments."""
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for path in sorted([*root.glob("jlogreg/**/*.py"), *root.glob("experiments/**/*.py")]):
+    for path in sorted(
+        [*root.glob("jlogreg/**/*.py"), *root.glob("experiments/**/*.py")]
+    ):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -6,20 +6,25 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+PAUSE = 0.25  # seconds
+
 Ways = Mapping[str, Callable[[], object]]
 
 
 def interleaved(ways: Ways, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of each way in each round: A B C, A B C, after a warm-up.
+    """Return the seconds of each way in each round: A B C, A B C.
 
-    A way waits for its own result (jax.block_until_ready). Machines are noisy, so
-    compare the ways round by round with `ratio`.
+    A way waits for its own result (jax.block_until_ready). The threads of a BLAS
+    go on spinning for a while after its last product and would slow down whichever way
+    comes next; so before each timed call there is a pause until they sleep, and an
+    untimed call of the same way that wakes its own. Machines are noisy, so compare the
+    ways round by round with `ratio`.
     """
-    for way in ways.values():
-        way()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
+            time.sleep(PAUSE)
+            way()
             start = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - start)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 __all__ = [
+    "AnyArray",
     "DtypeError",
     "Params",
     "RankError",
@@ -34,6 +35,9 @@ __all__ = [
     "init_params",
     "is_traced",
 ]
+
+
+AnyArray: TypeAlias = Array | np.ndarray
 
 
 class RankError(ValueError):
@@ -281,16 +285,15 @@ def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Sam
         RankError, ShapeError: an argument has another shape than its role asks for.
     """
     X = check_matrix("X", X, ("n", "m"))
-    row = (1, X.shape[1])
-    rows = {"y": y, "weight": weight, "offset": offset}
+
+    def row(name: str, value: Any) -> Array:
+        return check_matrix(name, value, (1, X.shape[1]), X.dtype)
+
     return Samples(
-        X,
-        *(
-            None
-            if value is None and name != "y"
-            else check_matrix(name, value, row, X.dtype)
-            for name, value in rows.items()
-        ),
+        X=X,
+        y=row("y", y),
+        weight=None if weight is None else row("weight", weight),
+        offset=None if offset is None else row("offset", offset),
     )
 
 

@@ -10,14 +10,14 @@ derivatives of any order are as good as the first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import check_elementwise
+from jlogreg.arrays import AnyArray, check_elementwise
 
 __all__ = [
     "likelihood",
@@ -30,10 +30,12 @@ __all__ = [
     "squared_loss",
 ]
 
-Elements = Float[Array, "..."]
+# What an elementwise function takes, and what it returns.
+Elements: TypeAlias = Float[AnyArray, "..."] | float
+Result: TypeAlias = Float[Array, "..."]
 
 
-def sigmoid(z: Elements) -> Elements:
+def sigmoid(z: Elements) -> Result:
     """Return the probability a = 1 / (1 + exp(-z)) of the logit z.
 
     Shapes: z of rank 0 or 2; the result is like z, in [0, 1]. Equation (3) of
@@ -47,7 +49,7 @@ def sigmoid(z: Elements) -> Elements:
     return _sigmoid(z)
 
 
-def log_sigmoid(z: Elements) -> Elements:
+def log_sigmoid(z: Elements) -> Result:
     """Return log(sigmoid(z)), the log-likelihood of the label 1, exact in both tails.
 
     Shapes: z of rank 0 or 2; the result is like z, at most 0. Formula:
@@ -60,7 +62,7 @@ def log_sigmoid(z: Elements) -> Elements:
     return _log_sigmoid(z)
 
 
-def likelihood(z: Elements, y: Elements) -> Elements:
+def likelihood(z: Elements, y: Elements) -> Result:
     """Return the Bernoulli likelihood p(y | x) = a^y (1 - a)^(1 - y), a = sigmoid(z).
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1].
@@ -73,7 +75,7 @@ def likelihood(z: Elements, y: Elements) -> Elements:
     return _sigmoid(z) ** y * _sigmoid(-z) ** (1 - y)
 
 
-def log_likelihood(z: Elements, y: Elements) -> Elements:
+def log_likelihood(z: Elements, y: Elements) -> Result:
     """Return log p(y | x) = y log(a) + (1 - y) log(1 - a), a = sigmoid(z).
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1]. The
@@ -86,7 +88,7 @@ def log_likelihood(z: Elements, y: Elements) -> Elements:
     return -log_loss(z, y)
 
 
-def log_loss(z: Elements, y: Elements) -> Elements:
+def log_loss(z: Elements, y: Elements) -> Result:
     """Return the log loss L = -y log(a) - (1 - y) log(1 - a), a = sigmoid(z).
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1], soft
@@ -101,7 +103,7 @@ def log_loss(z: Elements, y: Elements) -> Elements:
     return _log_loss(z, y)
 
 
-def log_loss_dz(z: Elements, y: Elements) -> Elements:
+def log_loss_dz(z: Elements, y: Elements) -> Result:
     """Return dz = dL/dz = a - y, the derivative of the log loss in its logit.
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; the result is in
@@ -115,7 +117,7 @@ def log_loss_dz(z: Elements, y: Elements) -> Elements:
     return _log_loss_dz(z, y)
 
 
-def log_loss_dz2(z: Elements) -> Elements:
+def log_loss_dz2(z: Elements) -> Result:
     """Return the curvature d2L/dz2 = a (1 - a) of the log loss, whatever the label.
 
     Shapes: z of rank 0 or 2; the result is like z, in [0, 1/4]. Equation (10) of
@@ -129,7 +131,7 @@ def log_loss_dz2(z: Elements) -> Elements:
     return _log_loss_dz2(z)
 
 
-def squared_loss(z: Elements, y: Elements) -> Elements:
+def squared_loss(z: Elements, y: Elements) -> Result:
     """Return the squared error (a - y)^2 / 2 of the probability a = sigmoid(z).
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1]. It is
@@ -202,7 +204,7 @@ def _log_loss_dz2_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
     return value, -value * jnp.tanh(z / 2) * dz
 
 
-def _along(tangent: Any, derivative: Callable[[], Array | float]) -> Array | float:
+def _along(tangent: Any, derivative: Callable[[], Array | float]) -> Any:
     """Return derivative * tangent, and 0 for an argument that is not differentiated.
 
     The product must not even be written there: for y it would be z * 0, which is NaN

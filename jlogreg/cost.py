@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import (
+    AnyArray,
     Params,
     Samples,
     check_matrix,
@@ -40,11 +41,11 @@ __all__ = [
 
 def cost(
     params: Params,
-    X: Float[Array, "n m"],
-    y: Float[Array, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
-    weight: Float[Array, "1 m"] | None = None,
-    offset: Float[Array, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Float[Array, ""]:
     """Return the cost J: the mean of the log losses plus the penalty.
@@ -71,11 +72,11 @@ def cost(
 
 def gradient(
     params: Params,
-    X: Float[Array, "n m"],
-    y: Float[Array, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
-    weight: Float[Array, "1 m"] | None = None,
-    offset: Float[Array, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Params:
     """Return dw = dJ/dw and db = dJ/db, by the derivation.
@@ -91,11 +92,11 @@ def gradient(
 
 def value_and_gradient(
     params: Params,
-    X: Float[Array, "n m"],
-    y: Float[Array, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
-    weight: Float[Array, "1 m"] | None = None,
-    offset: Float[Array, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> tuple[Float[Array, ""], Params]:
     """Return the cost and its gradient from one pass over the samples.
@@ -113,11 +114,11 @@ def value_and_gradient(
 
 def hessian(
     params: Params,
-    X: Float[Array, "n m"],
-    y: Float[Array, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
-    weight: Float[Array, "1 m"] | None = None,
-    offset: Float[Array, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Float[Array, "n+1 n+1"]:
     """Return the Hessian of the cost, in the order w, then b.
@@ -136,11 +137,11 @@ def hessian(
 def hessian_vector(
     params: Params,
     vector: Params,
-    X: Float[Array, "n m"],
-    y: Float[Array, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
-    weight: Float[Array, "1 m"] | None = None,
-    offset: Float[Array, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Params:
     """Return the Hessian of the cost times a vector, without forming the Hessian.
@@ -150,7 +151,7 @@ def hessian_vector(
     vector. Arguments and errors are those of `cost`.
     """
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
-    vector = check_params(vector, *params.w.shape[:1], params.w.dtype, name="vector")
+    vector = check_params(vector, params.w.shape[0], params.w.dtype, name="vector")
     sums, m = curvature_along_total(params, vector, samples), total_weight(samples)
     return Params(w=sums.w / m + l2 * vector.w, b=sums.b / m)
 

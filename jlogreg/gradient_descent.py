@@ -10,14 +10,21 @@ the same ones, to rounding; the cheaper coordinates by count of operations are t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import optax
 from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import DtypeError, Params, Samples, check_count, check_number
+from jlogreg.arrays import (
+    AnyArray,
+    DtypeError,
+    Params,
+    Samples,
+    check_count,
+    check_number,
+)
 from jlogreg.bernoulli import log_loss, log_loss_dz
 from jlogreg.cost import check_problem, total_weight, value_and_gradient
 from jlogreg.predict import logits
@@ -26,7 +33,9 @@ from jlogreg.validate import check_range
 
 __all__ = ["Descent", "gradient_descent"]
 
-Optimizer = optax.GradientTransformation | Callable[..., optax.GradientTransformation]
+Optimizer: TypeAlias = (
+    optax.GradientTransformation | Callable[..., optax.GradientTransformation]
+)
 
 
 class Descent(NamedTuple):
@@ -41,14 +50,14 @@ class Descent(NamedTuple):
 
 def gradient_descent(
     params: Params,
-    X: Float[Array, "n m"],
-    y: Float[Array, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
     learning_rate: Any = None,
     steps: int,
     optimizer: Optimizer | None = None,
-    weight: Float[Array, "1 m"] | None = None,
-    offset: Float[Array, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Descent:
     """Return the parameters after `steps` steps of gradient descent on the cost.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jlogreg.arrays import Params, check_matrix
+from jlogreg.arrays import AnyArray, Params, check_matrix
 from jlogreg.cost import check_problem
 
 __all__ = ["cost", "dot", "gradient", "value_and_gradient"]
@@ -22,11 +22,11 @@ __all__ = ["cost", "dot", "gradient", "value_and_gradient"]
 
 def value_and_gradient(
     params: Params,
-    X: Float[np.ndarray, "n m"],
-    y: Float[np.ndarray, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
-    weight: Float[np.ndarray, "1 m"] | None = None,
-    offset: Float[np.ndarray, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> tuple[float, Params]:
     """Return J and (dw, db) by loops over samples and features.
@@ -63,16 +63,17 @@ def value_and_gradient(
     for j in range(n):
         dw[j] = dw[j] / total + penalty[j] * w[j]
         J += penalty[j] * w[j] * w[j] / 2
-    return J, Params(w=np.array([[value] for value in dw]), b=np.array([[db]]))
+    columns: Any = np.array([dw]).T, np.array([[db]])
+    return J, Params(*columns)
 
 
 def cost(
     params: Params,
-    X: Float[np.ndarray, "n m"],
-    y: Float[np.ndarray, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
-    weight: Float[np.ndarray, "1 m"] | None = None,
-    offset: Float[np.ndarray, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> float:
     """Return J by loops; shapes, arguments and errors as in `value_and_gradient`."""
@@ -82,11 +83,11 @@ def cost(
 
 def gradient(
     params: Params,
-    X: Float[np.ndarray, "n m"],
-    y: Float[np.ndarray, "1 m"],
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "1 m"],
     *,
-    weight: Float[np.ndarray, "1 m"] | None = None,
-    offset: Float[np.ndarray, "1 m"] | None = None,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Params:
     """Return (dw, db) by loops; shapes and errors as in `value_and_gradient`."""
@@ -94,7 +95,7 @@ def gradient(
     return value_and_gradient(params, X, y, **options)[1]
 
 
-def dot(u: Float[np.ndarray, "n 1"], v: Float[np.ndarray, "n 1"]) -> float:
+def dot(u: Float[AnyArray, "n 1"], v: Float[AnyArray, "n 1"]) -> float:
     """Return the sum of u_i v_i by a loop.
 
     Shapes: u and v (n, 1).

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-from jaxtyping import Array, Float, Num
+from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jlogreg.arrays import RankError, ShapeError, check_array, check_matrix
+from jlogreg.arrays import AnyArray, RankError, ShapeError, check_array, check_matrix
 
 __all__ = [
     "cost_curves",
@@ -23,7 +24,7 @@ __all__ = [
 
 
 def cost_curves(
-    costs: Float[Array, "K steps"],
+    costs: Float[AnyArray, "K steps"],
     labels: Sequence[str] | None = None,
     ceiling: float | None = None,
 ) -> Figure:
@@ -52,11 +53,13 @@ def cost_curves(
     axes.set_ylim(0, ceiling)
     axes.grid(alpha=0.3)
     if labels is not None:
-        axes.legend(title="learning rate", loc="center left", bbox_to_anchor=(1.01, 0.5))
+        axes.legend(
+            title="learning rate", loc="center left", bbox_to_anchor=(1.01, 0.5)
+        )
     return figure
 
 
-def weights_image(w: Float[Array, "n 1"], shape: Sequence[int]) -> Figure:
+def weights_image(w: Float[AnyArray, "n 1"], shape: Sequence[int]) -> Figure:
     """Draw the weights as a picture: red speaks for the label 1, blue against it.
 
     Shapes: w (n, 1), with n = h * w * c; shape (h, w) or (h, w, c), one panel for each
@@ -85,7 +88,7 @@ def weights_image(w: Float[Array, "n 1"], shape: Sequence[int]) -> Figure:
 
 
 def weights_bars(
-    w: Float[Array, "n 1"], names: Sequence[str] | None = None, most: int = 20
+    w: Float[AnyArray, "n 1"], names: Sequence[str] | None = None, most: int = 20
 ) -> Figure:
     """Draw the largest weights as bars, the largest at the top.
 
@@ -118,7 +121,9 @@ def image_grid(
     """
     pictures = np.asarray(check_array("images", images, floating=False))
     if pictures.ndim not in (3, 4):
-        raise RankError(f"images has shape {pictures.shape}, but must be (m, h, w, ...)")
+        raise RankError(
+            f"images has shape {pictures.shape}, but must be (m, h, w, ...)"
+        )
     rows = max(1, -(-len(pictures) // columns))
     figure = Figure(figsize=(2.1 * columns, 2.5 * rows), layout="constrained")
     for axes in figure.subplots(rows, columns, squeeze=False).ravel():
@@ -130,11 +135,12 @@ def image_grid(
 
 
 def cost_surface(
-    w: Float[Array, "1 p"],
-    b: Float[Array, "q 1"],
-    J: Float[Array, "q p"],
-    path: Float[Array, "2 steps"] | None = None,
-    title: str = "cost J",
+    w: Float[AnyArray, "1 p"],
+    b: Float[AnyArray, "q 1"],
+    J: Float[AnyArray, "q p"],
+    path: Float[AnyArray, "2 steps"] | None = None,
+    title: str = "cost",
+    label: str = "J (nats per sample)",
 ) -> Figure:
     """Draw J over the plane of (w, b): a surface in space, and contours beside it.
 
@@ -151,16 +157,18 @@ def cost_surface(
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     space: Any = figure.add_subplot(1, 2, 1, projection="3d")
     space.plot_surface(grid_w, grid_b, J, cmap="viridis", alpha=0.9, linewidth=0)
-    space.set_zlabel("J (nats per sample)")
+    space.set_zlabel(label)
     plane = figure.add_subplot(1, 2, 2)
     filled = plane.contourf(grid_w, grid_b, J, levels=24, cmap="viridis")
     plane.contour(grid_w, grid_b, J, levels=24, colors="white", linewidths=0.3)
-    figure.colorbar(filled, ax=plane, label="J (nats per sample)")
+    figure.colorbar(filled, ax=plane, label=label)
     if path is not None:
         steps = np.asarray(check_matrix("path", path, (2, "steps")))
         plane.plot(*steps, color="#ff5a36", marker="o", markersize=2.5, linewidth=1.2)
         plane.plot(*steps[:, :1], color="white", marker="o", label="start")
-        plane.plot(*steps[:, -1:], color="#ff5a36", marker="*", markersize=14, label="end")
+        plane.plot(
+            *steps[:, -1:], color="#ff5a36", marker="*", markersize=14, label="end"
+        )
         plane.legend()
     for axes in (space, plane):
         axes.set_xlabel("weight w")
@@ -169,7 +177,9 @@ def cost_surface(
     return figure
 
 
-def time_bars(times: Float[Array, "works ways"], ways: Sequence[str], works: Sequence[str]) -> Figure:
+def time_bars(
+    times: Float[AnyArray, "works ways"], ways: Sequence[str], works: Sequence[str]
+) -> Figure:
     """Draw the time of several ways to do several works, on a logarithmic axis.
 
     Shapes: times (works, ways), in seconds.
@@ -184,7 +194,7 @@ def time_bars(times: Float[Array, "works ways"], ways: Sequence[str], works: Seq
         figure.subplots(1, len(works), squeeze=False)[0], table, works, strict=True
     ):
         bars = axes.bar(ways, row * 1e3, color=shades[: len(ways)])
-        axes.bar_label(bars, [_milliseconds(1e3 * value) for value in row], padding=2)
+        axes.bar_label(bars, [f"{1e3 * value:.3g} ms" for value in row], padding=2)
         axes.set_yscale("log")
         axes.set_ylim(top=row.max() * 1e3 * 4)
         axes.set_ylabel("time (ms, logarithmic)")
@@ -192,13 +202,7 @@ def time_bars(times: Float[Array, "works ways"], ways: Sequence[str], works: Seq
     return figure
 
 
-def _milliseconds(value: float) -> str:
-    return f"{value:.3g} ms"
-
-
 def _shades(count: int) -> list[Any]:
-    import matplotlib as mpl
-
     if count == 1:
         return ["#2166ac"]
     return list(mpl.colormaps["viridis"](np.linspace(0, 0.92, count)))

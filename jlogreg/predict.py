@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import Params, check_matrix, check_number, check_params
+from jlogreg.arrays import AnyArray, Params, check_matrix, check_number, check_params
 from jlogreg.bernoulli import sigmoid
 from jlogreg.validate import check_range
 
 __all__ = ["adjoint", "logits", "predict", "predict_proba"]
 
 
-def logits(params: Params, X: Float[Array, "n m"]) -> Float[Array, "K m"]:
+def logits(params: Params, X: Float[AnyArray, "n m"]) -> Float[Array, "K m"]:
     """Return the logits z = wT X + b of every sample.
 
     Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m); or K models side by side,
@@ -31,7 +31,7 @@ def logits(params: Params, X: Float[Array, "n m"]) -> Float[Array, "K m"]:
     return jnp.matmul(params.w.T, X, precision=lax.Precision.HIGHEST) + params.b
 
 
-def predict_proba(params: Params, X: Float[Array, "n m"]) -> Float[Array, "K m"]:
+def predict_proba(params: Params, X: Float[AnyArray, "n m"]) -> Float[Array, "K m"]:
     """Return the probability a = sigmoid(wT X + b) that each sample has the label 1.
 
     Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) in [0, 1]; or for K models
@@ -44,7 +44,7 @@ def predict_proba(params: Params, X: Float[Array, "n m"]) -> Float[Array, "K m"]
 
 
 def predict(
-    params: Params, X: Float[Array, "n m"], threshold: Any = 0.5
+    params: Params, X: Float[AnyArray, "n m"], threshold: Any = 0.5
 ) -> Float[Array, "K m"]:
     """Return the label of each sample: 1 where a > threshold, else 0.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,10 +27,12 @@ def main(console: Console) -> None:
     w, b = np.zeros((FEATURES, 1), np.float32), np.zeros((1, 1), np.float32)
     start, features, labels = init_params(FEATURES), jnp.asarray(X), jnp.asarray(y)
 
-    options = {"learning_rate": RATE, "steps": STEPS}
+    options: dict[str, Any] = {"learning_rate": RATE, "steps": STEPS}
     plain = jax.jit(lambda *args: gradient_descent(*args, **options))
     # The same steps on X itself: an optimizer of the user's own rules the span out.
-    direct = jax.jit(lambda *args: gradient_descent(*args, optimizer=optax.sgd, **options))
+    direct = jax.jit(
+        lambda *args: gradient_descent(*args, optimizer=optax.sgd, **options)
+    )
     ways = {
         "NumPy": lambda: vectorised.gradient_descent(w, b, X, y, RATE, STEPS),
         "jlogreg, on X itself": lambda: jax.block_until_ready(
@@ -37,7 +41,7 @@ def main(console: Console) -> None:
         "jlogreg": lambda: jax.block_until_ready(plain(start, features, labels)),
     }
     console.print(f"{STEPS} steps of gradient descent, {FEATURES} x {SAMPLES}, float32")
-    theirs, _, costs = ways["NumPy"]()
+    theirs, _, costs = vectorised.gradient_descent(w, b, X, y, RATE, STEPS)
     ours = plain(start, features, labels)
     difference = float(np.abs(np.asarray(ours.params.w) - theirs).max())
     console.print(

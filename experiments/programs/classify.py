@@ -73,7 +73,7 @@ def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
         _row("train accuracy", _accuracy(params, data.X_train, data.y_train), "%"),
         _row("test accuracy", _accuracy(params, data.X_test, data.y_test), "%"),
     ]
-    if not J <= costs[0, 0]:
+    if not bool(costs[0, 0] >= J):
         run.console.print("The cost rose: descent.learning_rate is too large.")
     return rows
 
@@ -103,8 +103,7 @@ def _descend(config: Config, data: Data, run: Run) -> tuple[Params, jax.Array]:
             run.console.print(f"step {done:>6}   J {float(more[0, 0]):.6f}")
             run.log(step=done, cost=float(more[0, 0]))
             costs = jnp.concatenate([costs, more], axis=1)
-            arrays = {"w": params.w, "b": params.b, "costs": costs}
-            run.write_arrays("params.npz", **jax.tree.map(np.asarray, arrays))
+            run.write_arrays("params.npz", w=params.w, b=params.b, costs=costs)
             advance(steps)
     return params, costs
 

@@ -1,4 +1,4 @@
-"""Descend with many learning rates at once, one vmapped call, and say which diverged."""
+"""Descend with many learning rates in one vmapped call, and say which diverged."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def has_diverged(costs: np.ndarray) -> list[bool]:
     """Return for each row of costs (K, steps) whether its descent diverged.
 
     Gradient descent with a rate below 2 / L, L the largest curvature, never raises the
-    cost. A descent that ends above its start, or at no number, went too far; one that
-    only swings on its way down did not diverge.
+    cost. A larger one may jump at first and still settle; one that in the second half
+    of its steps is ever above its start, or at no number, has not settled.
     """
-    return [not bool(row[-1] <= row[0]) for row in costs]
+    settled = [row[row.size // 2 :].max() <= row[0] for row in costs]
+    return [not bool(flag) for flag in settled]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from experiments import data as sources
 from experiments.config import Count, Positive, Section, Text, WholeNumber
@@ -79,12 +80,16 @@ def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     path, costs = _path(config, X, y)
     run.write_figure(
         "log_loss.png",
-        cost_surface(w, b, surfaces["log loss"], path, "J with the log loss: convex"),
+        cost_surface(w, b, surfaces["log loss"], path, "J, the mean log loss: convex"),
     )
     run.write_figure(
         "squared_error.png",
         cost_surface(
-            w, b, surfaces["squared error"], title="J with the squared error: not convex"
+            w,
+            b,
+            surfaces["squared error"],
+            title="mean squared error of the probability: not convex",
+            label="mean of (a - y)² / 2",
         ),
     )
     run.write_arrays(
@@ -125,16 +130,16 @@ def count_violations(J: jax.Array) -> int:
         (J[:-2, :-2] + J[2:, 2:]) / 2,
         (J[:-2, 2:] + J[2:, :-2]) / 2,
     ]
-    slack = 100 * jnp.finfo(J.dtype).eps * jnp.abs(J).max()
+    slack = 100 * np.finfo(J.dtype).eps * jnp.abs(J).max()
     above = jnp.stack([middle > chord + slack for chord in chords])
     return int(above.any(axis=0).sum())
 
 
-def _on_grid(f: object, w: jax.Array, b: jax.Array) -> jax.Array:
+def _on_grid(f: Callable[[Params], jax.Array], w: jax.Array, b: jax.Array) -> jax.Array:
     """Return f(Params(w, b)) on the grid (q, p) of a row w and a column b."""
 
     def at(w: jax.Array, b: jax.Array) -> jax.Array:
-        return f(Params(w=w.reshape(1, 1), b=b.reshape(1, 1)))  # type: ignore[operator]
+        return f(Params(w=w.reshape(1, 1), b=b.reshape(1, 1)))
 
     over_w = jax.vmap(at, in_axes=(0, None))
     return jax.jit(jax.vmap(over_w, in_axes=(None, 0)))(w[0], b[:, 0])

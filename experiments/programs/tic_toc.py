@@ -84,9 +84,10 @@ def _pass_ways(size: SizeConfig, random: np.random.Generator) -> Ways:
     b = np.zeros((1, 1), np.float32)
     y = (random.random((1, size.samples)) < 0.5).astype(np.float32)
     compiled: Any = jax.jit(value_and_gradient)
-    arrays = jax.tree.map(jnp.asarray, (Params(w=w, b=b), X, y))
+    params = Params(w=jnp.asarray(w), b=jnp.asarray(b))
+    arrays = params, jnp.asarray(X), jnp.asarray(y)
     return {
-        "loops": lambda: loops.value_and_gradient(Params(w=w, b=b), X, y)[0],
+        "loops": lambda: loops.value_and_gradient(params, X, y)[0],
         "NumPy": lambda: vectorised.value_and_gradient(w, b, X, y)[0],
         "jit": lambda: jax.block_until_ready(compiled(*arrays))[0],
     }

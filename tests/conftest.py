@@ -1,0 +1,30 @@
+"""Make JAX strict, and Hypothesis fit for it.
+
+Every test runs with float64 available, with rank and dtype promotion as errors, and on
+four virtual devices; pyproject.toml makes every warning an error.
+"""
+
+import os
+
+import jax
+from hypothesis import HealthCheck, settings
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_num_cpu_devices", 4)
+
+# Deadlines would time the compiler. Runs are reproducible in `ci`; `nightly` looks
+# further and elsewhere each time.
+COMMON = {"deadline": None, "print_blob": True, "database": None}
+settings.register_profile(
+    "ci",
+    max_examples=100,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    **COMMON,
+)
+settings.register_profile(
+    "nightly", max_examples=1000, suppress_health_check=[HealthCheck.too_slow], **COMMON
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
