@@ -32,7 +32,7 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.table import Table
 
 from experiments.errors import UserError
-from jlogreg.arrays import AnyArray
+from jlogreg.checks import AnyArray
 
 Row = Mapping[str, str | int | float]
 

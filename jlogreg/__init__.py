@@ -5,15 +5,7 @@ textbook's: z = wT X + b, a = sigmoid(z), J the mean of the losses, dw = dJ/dw.
 """
 
 from jlogreg import loops
-from jlogreg.arrays import (
-    DtypeError,
-    Params,
-    RankError,
-    ShapeError,
-    broadcast_shape,
-    flatten_images,
-    init_params,
-)
+from jlogreg.arrays import Params, broadcast_shape, flatten_images, init_params
 from jlogreg.bernoulli import (
     likelihood,
     log_likelihood,
@@ -24,6 +16,7 @@ from jlogreg.bernoulli import (
     sigmoid,
     squared_loss,
 )
+from jlogreg.checks import DtypeError, RankError, ShapeError
 from jlogreg.cost import (
     cost,
     gradient,

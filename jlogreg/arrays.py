@@ -1,55 +1,34 @@
-"""Hold the shape discipline: arrays of rank 2, or a clear error at trace time.
-
-Everything here is known from shapes and dtypes alone, so it is checked in eager mode
-and under every transformation, and costs nothing once a function is compiled. What
-depends on the numbers inside the arrays is in `validate`.
-"""
+"""Hold the shape discipline: a column per sample, rank 2, or a clear error."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Num
 
+from jlogreg.checks import (
+    DtypeError,
+    RankError,
+    ShapeError,
+    check_array,
+    check_count,
+    check_dtype,
+    check_matrix,
+)
+
 __all__ = [
-    "AnyArray",
-    "DtypeError",
     "Params",
-    "RankError",
     "Samples",
-    "ShapeError",
     "broadcast_shape",
-    "check_array",
-    "check_count",
-    "check_elementwise",
-    "check_matrix",
-    "check_number",
     "check_params",
     "check_samples",
     "flatten_images",
     "init_params",
-    "is_traced",
 ]
-
-
-AnyArray: TypeAlias = Array | np.ndarray
-
-
-class RankError(ValueError):
-    """Say that an array has another rank than the one its role asks for."""
-
-
-class ShapeError(ValueError):
-    """Say that an array has the right rank, but sizes that do not fit."""
-
-
-class DtypeError(TypeError):
-    """Say that an argument does not hold floating-point numbers of the right kind."""
 
 
 class Params(NamedTuple):
@@ -89,7 +68,7 @@ def init_params(n: int, dtype: Any = None) -> Params:
     """
     n = check_count("n", n, least=1)
     dtype = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
-    _check_dtype("dtype", dtype, "pass dtype=jnp.float32")
+    check_dtype("dtype", dtype, "pass dtype=jnp.float32")
     return Params(w=jnp.zeros((n, 1), dtype), b=jnp.zeros((1, 1), dtype))
 
 
@@ -155,108 +134,6 @@ def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(result)
 
 
-# --- checks ---------------------------------------------------------------------------
-
-
-def is_traced(value: object) -> bool:
-    """Return whether the numbers inside value are unknown, as under jit or grad."""
-    return isinstance(value, jax.core.Tracer)
-
-
-def check_count(name: str, value: Any, least: int) -> int:
-    """Return value as a whole number of at least `least`.
-
-    Raises:
-        DtypeError: value is no whole number.
-        ValueError: value is smaller than `least`.
-    """
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
-        raise DtypeError(
-            f"{name} must be a whole number, but is {value!r} of type "
-            f"{type(value).__name__}"
-        )
-    count = operator.index(value)
-    if count < least:
-        raise ValueError(f"{name} must be at least {least}, but is {count}")
-    return count
-
-
-def check_array(name: str, value: Any, floating: bool = True) -> Array:
-    """Return value as a JAX array of float32 or float64 (or of any number at all).
-
-    NumPy arrays are taken as JAX takes them: float64 becomes float32 unless x64 is on.
-
-    Raises:
-        DtypeError: value is not an array, or its dtype is not one of these.
-    """
-    if not isinstance(value, jax.Array | np.ndarray | np.generic):
-        raise DtypeError(
-            f"{name} must be an array of floating-point numbers, but is of type "
-            f"{type(value).__name__}: convert it, for example with jnp.asarray(...)"
-        )
-    if floating:
-        _check_dtype(name, value.dtype, f"convert it with {name}.astype(jnp.float32)")
-    elif value.dtype.kind not in "biuf":
-        raise DtypeError(f"{name} has dtype {value.dtype}, but must hold real numbers")
-    return jnp.asarray(value)
-
-
-def check_matrix(
-    name: str, value: Any, shape: tuple[int | str, int | str], dtype: Any = None
-) -> Array:
-    """Return value as a JAX array of rank 2, of this shape and dtype.
-
-    Args:
-        name: what the message calls the argument.
-        value: the argument.
-        shape: two sizes; a letter stands for a size that is free, but not 0.
-        dtype: the dtype that the other arguments have, or None.
-
-    Raises:
-        DtypeError: value is no array of floats, or its dtype is another one.
-        RankError: value has not rank 2.
-        ShapeError: value has other sizes.
-    """
-    array = check_array(name, value)
-    expected = f"({shape[0]}, {shape[1]})"
-    found = f"{name} has rank {array.ndim}, shape {array.shape}"
-    if array.ndim != 2:
-        raise RankError(
-            f"{found}, but must have rank 2, shape {expected}: {_cure(name, shape)}"
-        )
-    if 0 in array.shape:
-        raise ShapeError(f"{found}: a size of 0 leaves nothing to compute with")
-    sizes = zip(shape, array.shape, strict=True)
-    if any(isinstance(due, int) and due != size for due, size in sizes):
-        turned = array.shape[::-1] == shape
-        hint = f": {_cure(name, shape)}" if turned else ""
-        raise ShapeError(f"{found}, but must have shape {expected}{hint}")
-    if dtype is not None and array.dtype != dtype:
-        raise DtypeError(
-            f"{name} has dtype {array.dtype}, but the other arrays have {dtype}: "
-            f"convert it with {name}.astype(jnp.{dtype})"
-        )
-    return array
-
-
-def check_number(name: str, value: Any, dtype: Any) -> Array:
-    """Return a setting (a Python number or a scalar of rank 0) as an array of dtype.
-
-    Raises:
-        DtypeError: value is not a number.
-        RankError: value is an array of rank 1 or more.
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return jnp.asarray(value, dtype)
-    array = check_array(name, value)
-    if array.ndim != 0:
-        raise RankError(
-            f"{name} has rank {array.ndim}, shape {array.shape}, but must be a number: "
-            "to try several at once, map over them with jax.vmap"
-        )
-    return array.astype(dtype)
-
-
 def check_params(
     params: Params, n: int | str, dtype: Any = None, K: int | str = 1, name: str = ""
 ) -> Params:
@@ -295,51 +172,3 @@ def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Sam
         weight=None if weight is None else row("weight", weight),
         offset=None if offset is None else row("offset", offset),
     )
-
-
-def check_elementwise(**arguments: Any) -> tuple[Array, ...]:
-    """Return the arguments of an elementwise function as arrays.
-
-    Each is a scalar or a matrix. Two matrices have equal shapes: nothing is repeated
-    silently, so a (1, m) row never meets an (m, 1) column to become (m, m).
-
-    Raises:
-        DtypeError: an argument is neither an array of floats nor a Python float.
-        RankError: an argument has rank 1, or more than 2.
-        ShapeError: two matrices have different shapes.
-    """
-    arrays = {
-        name: jnp.asarray(value) if type(value) is float else check_array(name, value)
-        for name, value in arguments.items()
-    }
-    for name, array in arrays.items():
-        if array.ndim not in (0, 2):
-            raise RankError(
-                f"{name} has rank {array.ndim}, shape {array.shape}, but must have "
-                f"rank 2 (or 0, a scalar): {_cure(name, ('r', 'c'))}"
-            )
-    matrices = {name: array for name, array in arrays.items() if array.ndim}
-    if len({array.shape for array in matrices.values()}) > 1:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in matrices.items())
-        raise ShapeError(f"shapes must be equal, but are {shapes}")
-    if len({array.dtype for array in matrices.values()}) > 1:
-        kinds = ", ".join(f"{name} {array.dtype}" for name, array in matrices.items())
-        raise DtypeError(f"dtypes must be equal, but are {kinds}")
-    return tuple(arrays.values())
-
-
-def _check_dtype(name: str, dtype: Any, cure: str) -> None:
-    if dtype not in (np.float32, np.float64):
-        raise DtypeError(
-            f"{name} has dtype {dtype}, but must be float32 or float64: {cure}"
-        )
-
-
-def _cure(name: str, shape: tuple[int | str, int | str]) -> str:
-    row = f"{name}.reshape(1, -1) for a row"
-    column = f"{name}.reshape(-1, 1) for a column"
-    if shape[0] == 1:
-        return f"write {row}"
-    if shape[1] == 1:
-        return f"write {column}"
-    return f"write {row}, {column}; flatten_images makes columns of images"

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import AnyArray, check_elementwise
+from jlogreg.checks import AnyArray, check_elementwise
 
 __all__ = [
     "likelihood",
@@ -72,7 +72,7 @@ def likelihood(z: Elements, y: Elements) -> Result:
         DtypeError, RankError, ShapeError: z and y are no such pair.
     """
     z, y = check_elementwise(z=z, y=y)
-    return _sigmoid(z) ** y * _sigmoid(-z) ** (1 - y)
+    return _likelihood(z, y)
 
 
 def log_likelihood(z: Elements, y: Elements) -> Result:
@@ -136,7 +136,7 @@ def squared_loss(z: Elements, y: Elements) -> Result:
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1]. It is
     here to be compared with: its mean is not convex in the parameters, and far on the
-    wrong side its slope vanishes. Equation (14) of docs/derivation.md.
+    wrong side its slope vanishes. Equation (15) of docs/derivation.md.
 
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
@@ -165,6 +165,18 @@ def _log_sigmoid_value(z: Array) -> Array:
 def _log_sigmoid_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
     (z,), (dz,) = primals, tangents
     return _log_sigmoid(z), _sigmoid(-z) * dz
+
+
+def _likelihood_value(z: Array, y: Array) -> Array:
+    return _sigmoid(z) ** y * _sigmoid(-z) ** (1 - y)
+
+
+def _likelihood_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    # p = exp(-L), so its derivatives are -p times those of L.
+    (z, y), (dz, dy) = primals, tangents
+    p = _likelihood(z, y)
+    slope = _along(dz, lambda: -p * _log_loss_dz(z, y)) + _along(dy, lambda: p * z)
+    return p, slope
 
 
 def _log_loss_value(z: Array, y: Array) -> Array:
@@ -215,12 +227,14 @@ def _along(tangent: Any, derivative: Callable[[], Array | float]) -> Any:
 
 _sigmoid = jax.custom_jvp(_sigmoid_value)
 _log_sigmoid = jax.custom_jvp(_log_sigmoid_value)
+_likelihood = jax.custom_jvp(_likelihood_value)
 _log_loss = jax.custom_jvp(_log_loss_value)
 _log_loss_dz = jax.custom_jvp(_log_loss_dz_value)
 _log_loss_dz2 = jax.custom_jvp(_log_loss_dz2_value)
 
 _sigmoid.defjvp(_sigmoid_rule)
 _log_sigmoid.defjvp(_log_sigmoid_rule)
+_likelihood.defjvp(_likelihood_rule, symbolic_zeros=True)
 _log_loss.defjvp(_log_loss_rule, symbolic_zeros=True)
 _log_loss_dz.defjvp(_log_loss_dz_rule, symbolic_zeros=True)
 _log_loss_dz2.defjvp(_log_loss_dz2_rule)

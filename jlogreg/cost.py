@@ -17,17 +17,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import (
-    AnyArray,
-    Params,
-    Samples,
-    check_matrix,
-    check_number,
-    check_params,
-    check_samples,
-)
+from jlogreg.arrays import Params, Samples, check_params, check_samples
+from jlogreg.checks import AnyArray, check_matrix, check_number, check_range
 from jlogreg.totals import curvature_along_total, curvature_total, loss_total, totals
-from jlogreg.validate import check_range, check_sample_values
+from jlogreg.validate import check_sample_values
 
 __all__ = [
     "check_problem",
@@ -35,6 +28,7 @@ __all__ = [
     "gradient",
     "hessian",
     "hessian_vector",
+    "total_weight",
     "value_and_gradient",
 ]
 

@@ -1,10 +1,11 @@
 """Fit by gradient descent, the textbook's way: w -= learning_rate * dw.
 
 Two sets of coordinates, one descent. The gradient in w is X dzT / m + l2 w, so every
-iterate stays in the span of the samples and the start, w = X alpha + c w0. In these
-coordinates a step needs only the Gram matrix XT X (m, m): for a picture of 12 288
-pixels and 209 samples a pass over 0.2 MB instead of two over 10 MB. The iterates are
-the same ones, to rounding; the cheaper coordinates by count of operations are taken.
+iterate stays in the span of the samples and the start, w = X alphaT + c w0; equation
+(17) of docs/derivation.md. In these coordinates a step needs only the Gram matrix XT X
+(m, m): for pictures of 12 288 pixels and 209 samples a pass over 0.2 MB instead of two
+over 10 MB. The iterates are the same ones, to rounding; the cheaper coordinates, by
+count of operations, are taken.
 """
 
 from __future__ import annotations
@@ -17,19 +18,12 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import (
-    AnyArray,
-    DtypeError,
-    Params,
-    Samples,
-    check_count,
-    check_number,
-)
+from jlogreg.arrays import Params, Samples
 from jlogreg.bernoulli import log_loss, log_loss_dz
+from jlogreg.checks import AnyArray, DtypeError, check_count, check_number, check_range
 from jlogreg.cost import check_problem, total_weight, value_and_gradient
 from jlogreg.predict import logits
 from jlogreg.solvers.descent import descend
-from jlogreg.validate import check_range
 
 __all__ = ["Descent", "gradient_descent"]
 
@@ -64,7 +58,7 @@ def gradient_descent(
 
     Shapes: X (n, m), y (1, m) in [0, 1], w (n, 1), b (1, 1); result
     Descent(params, costs (1, steps)), with the cost in nats before each step. Formula:
-    w <- w - learning_rate dw, b <- b - learning_rate db; equation (15) of
+    w <- w - learning_rate dw, b <- b - learning_rate db; equation (16) of
     docs/derivation.md. Whether a rate is too large shows in the costs: they rise.
 
     Args:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jlogreg.arrays import AnyArray, Params, check_matrix
+from jlogreg.arrays import Params
+from jlogreg.checks import AnyArray, check_matrix
 from jlogreg.cost import check_problem
 
 __all__ = ["cost", "dot", "gradient", "value_and_gradient"]
@@ -32,7 +33,7 @@ def value_and_gradient(
     """Return J and (dw, db) by loops over samples and features.
 
     Shapes: X (n, m), y (1, m), w (n, 1), b (1, 1); result (J, Params(w = dw (n, 1),
-    b = db (1, 1))) in float64. The program of section 7 of docs/derivation.md: J, dw
+    b = db (1, 1))) in float64. The program of section 6 of docs/derivation.md: J, dw
     and db start at zero, each sample adds its part, and the sums are divided by m (by
     the sum of the weights, where there are weights).
 
@@ -76,7 +77,11 @@ def cost(
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> float:
-    """Return J by loops; shapes, arguments and errors as in `value_and_gradient`."""
+    """Return J by loops over samples and features.
+
+    Shapes: X (n, m), y (1, m), w (n, 1), b (1, 1); the result is a Python float, in
+    nats. Equation (8) of docs/derivation.md; errors as in `value_and_gradient`.
+    """
     options = {"weight": weight, "offset": offset, "l2": l2}
     return value_and_gradient(params, X, y, **options)[0]
 
@@ -90,7 +95,11 @@ def gradient(
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Params:
-    """Return (dw, db) by loops; shapes and errors as in `value_and_gradient`."""
+    """Return dw and db by loops over samples and features.
+
+    Shapes: X (n, m), y (1, m); result Params(w = dw (n, 1), b = db (1, 1)). Equations
+    (11) and (12) of docs/derivation.md; errors as in `value_and_gradient`.
+    """
     options = {"weight": weight, "offset": offset, "l2": l2}
     return value_and_gradient(params, X, y, **options)[1]
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jlogreg.arrays import AnyArray, RankError, ShapeError, check_array, check_matrix
+from jlogreg.checks import AnyArray, RankError, ShapeError, check_array, check_matrix
 
 __all__ = [
     "cost_curves",

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import AnyArray, Params, check_matrix, check_number, check_params
+from jlogreg.arrays import Params, check_params
 from jlogreg.bernoulli import sigmoid
-from jlogreg.validate import check_range
+from jlogreg.checks import AnyArray, check_matrix, check_number, check_range
 
 __all__ = ["adjoint", "logits", "predict", "predict_proba"]
 

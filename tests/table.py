@@ -1,0 +1,115 @@
+"""One table of all public functions, with arguments that they accept.
+
+The tests by transformation and the test of the rank discipline run over it; a public
+function that is missing from it fails the suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jlogreg
+from jlogreg import loops
+from tests.problems import make_problem
+
+N, M = 3, 5
+
+# Public names that take no arrays of numbers.
+NOT_OF_ARRAYS = {"broadcast_shape", "init_params"}
+# What is not a function of the library: classes, errors, and the module of loops.
+NOT_FUNCTIONS = {"Descent", "DtypeError", "Params", "RankError", "ShapeError", "loops"}
+
+
+class Case(NamedTuple):
+    """Hold a public function and what to call it with.
+
+    matrices: arguments of rank 2, by path ("X", "params.w"); numbers: settings of rank
+    0; elements: arguments of rank 0 or 2; traced: whether it works under jit.
+    """
+
+    function: Callable[..., Any]
+    arguments: dict[str, Any]
+    matrices: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    elements: tuple[str, ...] = ()
+    traced: bool = True
+
+    def call(self, **changes: Any) -> Any:
+        """Call the function with some arguments, named by path, replaced."""
+        arguments = dict(self.arguments)
+        for path, value in changes.items():
+            name, _, field = path.partition(".")
+            arguments[name] = (
+                arguments[name]._replace(**{field: value}) if field else value
+            )
+        return self.function(**arguments)
+
+    def get(self, path: str) -> Any:
+        name, _, field = path.partition(".")
+        value = self.arguments[name]
+        return getattr(value, field) if field else value
+
+
+def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str, Case]:
+    """Return every public function with arguments of this dtype."""
+    problem = make_problem(shape, dtype, "soft labels", seed=7)
+    # NaN-free weights that are all positive, so that every sample counts.
+    data = problem._replace(weight=problem.weight + 1)._asdict()
+    params, X, y = data["params"], data["X"], data["y"]
+    z = jnp.asarray(np.linspace(-3, 4, shape[1])[None], dtype)
+    one = {"params": params, "X": X}
+    fit = ("params.w", "params.b", "X", "y", "weight", "offset")
+    vector = jax.tree.map(lambda leaf: leaf + 1, params)
+    descent = {**data, "learning_rate": jnp.asarray(0.1, dtype), "steps": 4}
+    images = jnp.asarray(np.arange(2 * 3 * 4).reshape(2, 3, 4), dtype)
+    samples = {"X": X, "y": y, "weight": data["weight"], "offset": data["offset"]}
+    table = {
+        "sigmoid": Case(jlogreg.sigmoid, {"z": z}, elements=("z",)),
+        "log_sigmoid": Case(jlogreg.log_sigmoid, {"z": z}, elements=("z",)),
+        "log_loss_dz2": Case(jlogreg.log_loss_dz2, {"z": z}, elements=("z",)),
+        "logits": Case(jlogreg.logits, one, ("params.w", "params.b", "X")),
+        "predict_proba": Case(
+            jlogreg.predict_proba, one, ("params.w", "params.b", "X")
+        ),
+        "predict": Case(
+            jlogreg.predict,
+            {**one, "threshold": jnp.asarray(0.4, dtype)},
+            ("params.w", "params.b", "X"),
+            ("threshold",),
+        ),
+        "flatten_images": Case(jlogreg.flatten_images, {"images": images}),
+        "validate": Case(jlogreg.validate, samples, ("X", "y", "weight", "offset")),
+        "hessian_vector": Case(
+            jlogreg.hessian_vector,
+            {**data, "vector": vector},
+            (*fit, "vector.w", "vector.b"),
+            ("l2",),
+        ),
+        "gradient_descent": Case(
+            jlogreg.gradient_descent, descent, fit, ("l2", "learning_rate")
+        ),
+    }
+    for name in ("cost", "gradient", "value_and_gradient", "hessian"):
+        table[name] = Case(getattr(jlogreg, name), data, fit, ("l2",))
+    pair = {"z": z, "y": y}
+    for name in (
+        "likelihood",
+        "log_likelihood",
+        "log_loss",
+        "log_loss_dz",
+        "squared_loss",
+    ):
+        table[name] = Case(getattr(jlogreg, name), pair, elements=("z", "y"))
+    for name in ("cost", "gradient", "value_and_gradient"):
+        function = getattr(loops, name)
+        table[f"loops.{name}"] = Case(function, data, fit, ("l2",), traced=False)
+    column = jnp.asarray(np.arange(4.0)[:, None], dtype)
+    table["loops.dot"] = Case(
+        loops.dot, {"u": column, "v": column}, ("u", "v"), traced=False
+    )
+    return table

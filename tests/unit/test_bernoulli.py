@@ -1,0 +1,220 @@
+"""Losses and derivatives against 50 digits, in the middle and far out in the tails."""
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from jlogreg import (
+    likelihood,
+    log_likelihood,
+    log_loss,
+    log_loss_dz,
+    log_loss_dz2,
+    log_sigmoid,
+    sigmoid,
+    squared_loss,
+)
+
+mpmath.mp.dps = 50
+
+# Up to where the results are still normal numbers: exp(-|z|) underflows beyond.
+REACH = {np.float32: 87.0, np.float64: 708.0}
+
+
+def exact(f):
+    """Return f with its arguments and its result as 50-digit numbers."""
+    return lambda *values: f(*(mpmath.mpf(float(value)) for value in values))
+
+
+def sig(z):
+    return 1 / (1 + mpmath.exp(-z))
+
+
+# Written from the definitions; at 50 digits nothing cancels that matters below.
+ORACLES = {
+    sigmoid: lambda z: sig(z),
+    log_sigmoid: lambda z: -mpmath.log1p(mpmath.exp(-z)),
+    log_loss_dz2: lambda z: sig(z) * sig(-z),
+    log_loss: lambda z, y: (
+        y * mpmath.log1p(mpmath.exp(-z)) + (1 - y) * mpmath.log1p(mpmath.exp(z))
+    ),
+    log_loss_dz: lambda z, y: (1 - y) * sig(z) - y * sig(-z),
+}
+# In units of eps; measured over these points, rounded up.
+BUDGET = {
+    sigmoid: 3,
+    log_sigmoid: 3,
+    log_loss_dz2: 4,
+    log_loss: 3,
+    log_loss_dz: 3,
+}
+
+
+def points(dtype):
+    random = np.random.default_rng(0)
+    reach = REACH[dtype]
+    sizes = np.exp(random.uniform(np.log(1e-8), np.log(reach), 400))
+    special = [0, 1e-30, 0.5, 1, 14.5, 16.64, 17, 36.8, 40, reach]
+    sizes = np.concatenate([sizes, special]).astype(dtype)
+    return np.concatenate([sizes, -sizes])[None]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("function", [sigmoid, log_sigmoid, log_loss_dz2])
+def test_functions_of_the_logit_keep_their_digits(function, dtype):
+    z = points(dtype)
+    found = np.asarray(jax.jit(function)(z))
+    assert_digits(found, [ORACLES[function]], z, BUDGET[function])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("label", [0.0, 1.0])
+@pytest.mark.parametrize("function", [log_loss, log_loss_dz])
+def test_losses_of_hard_labels_keep_their_digits(function, label, dtype):
+    z = points(dtype)
+    y = np.full_like(z, label)
+    found = np.asarray(jax.jit(function)(z, y))
+    assert_digits(found, [ORACLES[function]], z, BUDGET[function], y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("label", [0.3, 0.9999, 1e-6])
+def test_losses_of_soft_labels_keep_their_digits(label, dtype):
+    z = points(dtype)
+    y = np.full_like(z, label)
+    assert_digits(np.asarray(jax.jit(log_loss)(z, y)), [ORACLES[log_loss]], z, 3, y)
+
+
+@pytest.mark.parametrize("label", [0.3, 0.9999, 1e-6])
+def test_slopes_of_soft_labels_are_good_to_their_larger_part(label):
+    """Next to the root sigmoid(z) = y the difference itself is ill posed."""
+    z = points(np.float64)
+    y = np.full_like(z, label)
+    found = np.asarray(log_loss_dz(z, y))[0]
+    for value, at in zip(found, z[0], strict=True):
+        a = exact(sig)(at)
+        due = exact(ORACLES[log_loss_dz])(at, label)
+        part = max(label * (1 - a), (1 - label) * a)
+        assert abs(value - due) <= 4 * np.finfo(float).eps * part
+
+
+def assert_digits(found, oracles, z, budget, *others):
+    (oracle,) = oracles
+    eps = float(np.finfo(found.dtype).eps)
+    for index in np.ndindex(found.shape):
+        due = exact(oracle)(z[index], *(other[index] for other in others))
+        # rtol only: an absolute tolerance would accept anything in the tails.
+        assert abs(float(found[index]) - due) <= budget * eps * abs(due), z[index]
+
+
+def test_the_comparison_notices_a_lost_tail():
+    z = points(np.float64)
+    with pytest.raises(AssertionError):
+        assert_digits(1 / (1 + np.exp(-z)) - 1, [ORACLES[log_loss_dz]], z, 3, z * 0 + 1)
+
+
+# Derivatives as chains: each function's derivative is another one here.
+CHAINS = [
+    (sigmoid, lambda z: log_loss_dz2(z)),
+    (log_sigmoid, lambda z: sigmoid(-z)),
+    (lambda z: log_loss(z, 1.0), lambda z: log_loss_dz(z, 1.0)),
+    (lambda z: log_loss(z, 0.0), lambda z: log_loss_dz(z, 0.0)),
+    (lambda z: log_loss(z, 0.3), lambda z: log_loss_dz(z, 0.3)),
+    (lambda z: log_loss_dz(z, 1.0), lambda z: log_loss_dz2(z)),
+    (lambda z: log_loss_dz(z, 0.3), lambda z: log_loss_dz2(z)),
+    (lambda z: log_likelihood(z, 1.0), lambda z: -log_loss_dz(z, 1.0)),
+    (lambda z: likelihood(z, 1.0), lambda z: log_loss_dz2(z)),
+    (lambda z: likelihood(z, 0.0), lambda z: -log_loss_dz2(z)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CHAINS)))
+def test_derivatives_are_the_exact_functions_everywhere(number):
+    """By autodiff, at 0, in the tails and at infinity, forward and reverse."""
+    function, derivative = CHAINS[number]
+    for z in [0.0, 1.0, -1.0, 20.0, -20.0, 40.0, -40.0, 700.0, -700.0, np.inf, -np.inf]:
+        at = jnp.asarray(z)
+        due = float(derivative(at))
+        assert np.isfinite(due)
+        # abs=0: the default would accept anything in the tails.
+        same = pytest.approx(due, rel=1e-15, abs=0)
+        assert float(jax.grad(function)(at)) == same
+        assert float(jax.jvp(function, (at,), (jnp.ones(()),))[1]) == same
+        assert float(jax.jit(jax.grad(function))(at)) == same
+
+
+@pytest.mark.parametrize("z", [-40.0, -20.0, -3.0, 0.0, 1e-3, 2.0, 20.0, 40.0])
+def test_third_and_fourth_derivatives_keep_their_digits(z):
+    """Autodiff of |z| would give a third derivative of 1/4 at 0; it is 0."""
+    at = mpmath.mpf(z)
+    p, q = sig(at), sig(-at)
+    third, fourth = p * q * (q - p), p * q * (1 - 6 * p * q)
+    derivative = jax.grad(log_loss_dz2)
+    eps = np.finfo(float).eps
+    assert abs(float(derivative(z)) - third) <= 6 * eps * abs(third)
+    # 1 - 6 p q cancels near its root; p q is the size of what is rounded.
+    assert abs(float(jax.grad(derivative)(z)) - fourth) <= 16 * eps * p * q
+
+
+def test_derivatives_in_the_label():
+    """L is linear in y, with slope -z; its slope in z has slope -1."""
+    for z in (-30.0, 0.0, 2.5):
+        assert jax.grad(log_loss, 1)(z, 0.3) == -z
+        assert jax.grad(log_loss_dz, 1)(z, 0.3) == -1
+        assert jax.grad(jax.grad(log_loss, 1), 0)(z, 0.3) == -1
+        assert jax.grad(jax.grad(log_loss, 1), 1)(z, 0.3) == 0
+        both = jax.jvp(log_loss, (z, 0.3), (2.0, 3.0))[1]
+        assert both == 2 * log_loss_dz(z, 0.3) - 3 * z
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), ()), ((), (2, 3)), ((2, 3), (2, 3))])
+@pytest.mark.parametrize("function", [log_loss, log_loss_dz, likelihood])
+@pytest.mark.parametrize("argument", [0, 1])
+def test_a_scalar_against_a_matrix_differentiates(function, shapes, argument):
+    z, y = jnp.full(shapes[0], 0.7), jnp.full(shapes[1], 0.3)
+    slope = jax.grad(lambda *a: function(*a).sum(), argument)(z, y)
+    due = jax.grad(function, argument)(jnp.asarray(0.7), jnp.asarray(0.3))
+    count = 6 if shapes[argument] == () else 1
+    np.testing.assert_allclose(slope, count * due, rtol=1e-14)
+    assert slope.shape == shapes[argument]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_infinite_logits_give_the_limit(dtype):
+    z = np.array([[-np.inf, np.inf]], dtype)
+    zeros, ones = np.zeros_like(z), np.ones_like(z)
+    for wrap in (lambda f: f, jax.jit):
+        assert wrap(sigmoid)(z).tolist() == [[0, 1]]
+        assert wrap(log_sigmoid)(z).tolist() == [[-np.inf, 0]]
+        assert wrap(log_loss)(z, ones).tolist() == [[np.inf, 0]]
+        assert wrap(log_loss)(z, zeros).tolist() == [[0, np.inf]]
+        assert wrap(log_loss_dz)(z, ones).tolist() == [[-1, 0]]
+        assert wrap(log_loss_dz)(z, zeros).tolist() == [[0, 1]]
+        assert wrap(log_loss_dz2)(z).tolist() == [[0, 0]]
+        assert wrap(likelihood)(z, ones).tolist() == [[0, 1]]
+        assert wrap(likelihood)(z, zeros).tolist() == [[1, 0]]
+        assert wrap(squared_loss)(z, ones).tolist() == [[0.5, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nothing_finite_gives_nan_and_nan_gives_nan(dtype):
+    largest = np.finfo(dtype).max
+    z = np.array([[-largest, -1e4, -1e-40, 0, 1e-40, 1e4, largest]], dtype)
+    y = np.array([[0, 1, 0.5, 1, 0, 0.25, 1]], dtype)
+    for labels in (y, y * 0, y * 0 + 1):
+        for function in (likelihood, log_likelihood, log_loss, log_loss_dz):
+            assert not np.isnan(function(z, labels)).any()
+            slope = jax.vmap(jax.grad(function))(z[0], labels[0])
+            assert not np.isnan(slope).any(), function
+    for function in (sigmoid, log_sigmoid, log_loss_dz2):
+        assert not np.isnan(function(z)).any()
+        assert np.isnan(function(z * np.nan)).all()
+    assert np.isnan(log_loss(z * np.nan, y)).all()
+
+
+def test_squared_loss_is_half_the_squared_error():
+    z, y = points(np.float64), 0.25
+    due = (1 / (1 + np.exp(-z)) - y) ** 2 / 2
+    np.testing.assert_allclose(squared_loss(z, y), due, rtol=0, atol=1e-15)
