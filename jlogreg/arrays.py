@@ -6,7 +6,6 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
@@ -67,9 +66,9 @@ def init_params(n: int, dtype: Any = None) -> Params:
         DtypeError: n is no whole number, or dtype is not float32 or float64.
     """
     n = check_count("n", n, least=1)
-    dtype = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
-    check_dtype("dtype", dtype, "pass dtype=jnp.float32")
-    return Params(w=jnp.zeros((n, 1), dtype), b=jnp.zeros((1, 1), dtype))
+    params = Params(w=jnp.zeros((n, 1), dtype), b=jnp.zeros((1, 1), dtype))
+    check_dtype("dtype", params.w.dtype, "pass dtype=jnp.float32")
+    return params
 
 
 def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:

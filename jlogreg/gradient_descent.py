@@ -152,13 +152,14 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
 
 
 def _span_is_cheaper(samples: Samples, steps: int) -> bool:
-    """Return whether the span takes fewer multiplications than the features.
+    """Return whether the span takes fewer multiplications, and no more memory.
 
     A step on X takes 2 n m; in the span it takes m^2, after n m^2 for the Gram matrix
-    and 2 n m for the way there and back.
+    and 2 n m for the way there and back. The Gram matrix is no larger than X if m <= n.
     """
     n, m = samples.X.shape
-    return n * m * m + 2 * n * m + steps * m * m < steps * 2 * n * m
+    in_span = n * m * m + 2 * n * m + steps * m * m
+    return m <= n and in_span < steps * 2 * n * m
 
 
 def _optimizer(

@@ -129,7 +129,8 @@ def test_the_wide_problem_is_solved_in_the_span_and_the_tall_one_is_not():
     assert _span_is_cheaper(samples(12288, 209), 2000)
     assert not _span_is_cheaper(samples(12288, 209), 1)
     assert not _span_is_cheaper(samples(20, 1000), 2000)
-    assert _span_is_cheaper(samples(100, 150), 2000)
+    assert _span_is_cheaper(samples(100, 100), 2000)
+    assert not _span_is_cheaper(samples(100, 101), 2000)  # a Gram matrix beyond X
 
 
 def gram_products(problem, **options):
