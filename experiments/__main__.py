@@ -6,12 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 
 from experiments.config import CONFIGS, convert, describe, read_table
-from experiments.errors import UserError
+from experiments.errors import UserError, one_line
 
 BENCHMARKS = {
     "descent": "2000 steps of gradient descent on 12288 x 209, against NumPy",
@@ -21,7 +22,9 @@ BENCHMARKS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
-    console = Console()
+    # What is printed names files, keys and features, which may look like markup.
+    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+    console = Console(**plain)
     options, rest = _parser().parse_known_args(arguments)
     try:
         if options.command == "run":
@@ -33,13 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             _bench(options.name, console)
     except UserError as error:
-        Console(stderr=True).print(
-            f"error: {error}",
-            style="red",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        errors = Console(stderr=True, **plain)
+        errors.print(f"error: {one_line(error)}", style="red", soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print("Interrupted; the same command resumes.")

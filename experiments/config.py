@@ -18,11 +18,14 @@ CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 Config = TypeVar("Config", bound=msgspec.Struct)
+
+# The range of float32, in which the experiments compute.
+SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,8 +45,8 @@ def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{path}: {error.strerror or error}; {hint}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text: {error.reason}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: is not TOML: {_one_line(error)}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: is not TOML: {error}") from error
     for keys, value in _pairs(overrides):
         section = table
         for key in keys[:-1]:
@@ -64,10 +67,12 @@ def convert(table: dict[str, Any], kind: type[Config], name: str) -> Config:
     for key, value in _numbers(table):
         if not math.isfinite(value):
             raise UserError(f"{name}: {key} must be a finite number, but is {value}")
+        if value and not SMALLEST <= abs(value) <= LARGEST:
+            raise UserError(f"{name}: {key}: {value:g} does not fit float32")
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
-        message, _, place = _one_line(error).partition(" - at ")
+        message, _, place = str(error).partition(" - at ")
         where = place.strip("`").removeprefix("$").removeprefix(".")
         raise UserError(f"{name}: {where + ': ' if where else ''}{message}") from error
 
@@ -99,7 +104,7 @@ def _pairs(overrides: Sequence[str]) -> Iterator[tuple[list[str], Any]]:
 def _value(text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
     return table["value"] if set(table) == {"value"} else text
 
@@ -107,13 +112,11 @@ def _value(text: str) -> Any:
 def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(value, float):
         yield key, value
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        yield key, math.copysign(math.inf, value)
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from _numbers(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _numbers(inner, f"{key}[{index}]")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

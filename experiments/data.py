@@ -87,7 +87,7 @@ def _load_faces(config: DataConfig, seed: int) -> Data:
     images = lfw_subset()  # (200, 25, 25), 100 faces, then 100 that are none
     X = _columns(images)
     y = (np.arange(images.shape[0]) < 100)[None].astype(np.float32)
-    parts = _split(X, y, config.test_fraction, seed)
+    parts = _split("faces", X, y, config.test_fraction, seed)
     return Data(*parts, classes=("no face", "face"), image_shape=images.shape[1:])
 
 
@@ -96,7 +96,9 @@ def _load_breast_cancer(config: DataConfig, seed: int) -> Data:
 
     bunch = load_breast_cancer()
     malignant = (bunch.target == 0)[None].astype(np.float32)
-    parts = _split(_columns(bunch.data), malignant, config.test_fraction, seed)
+    parts = _split(
+        "breast_cancer", _columns(bunch.data), malignant, config.test_fraction, seed
+    )
     return Data(
         *parts,
         classes=("benign", "malignant"),
@@ -133,7 +135,7 @@ def _load_files(config: DataConfig, seed: int) -> Data:
         y_test = _label_row(test.labels, config.test)
         parts = (X, y, _columns(test.values), y_test)
     else:
-        parts = _split(X, y, config.test_fraction, seed)
+        parts = _split(config.train, X, y, config.test_fraction, seed)
     return Data(*parts, classes=("0", "1"), features=train.features, image_shape=shape)
 
 
@@ -164,11 +166,13 @@ def _read_hdf5(path: Path, images: str, labels: str, label: str) -> _Read:
         for key in (images, labels):
             if not isinstance(file.get(key), h5py.Dataset):
                 raise UserError(f"{path}: has no data set {key!r}, only {list(file)}")
-        return _Read(file[images][()], file[labels][()])
+        # An empty or a string data set gives no array by itself.
+        return _Read(np.asarray(file[images][()]), np.asarray(file[labels][()]))
 
 
 def _read_npz(path: Path, images: str, labels: str, label: str) -> _Read:
-    with np.load(path, allow_pickle=False) as file:
+    # np.load would leave a broken file open; a file that is open already is closed.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         for key in (images, labels):
             if key not in file:
                 raise UserError(f"{path}: has no array {key!r}, only {list(file)}")
@@ -235,7 +239,7 @@ def _check(path: Path, read: _Read, images: str, labels: str) -> None:
 
 def _label_row(labels: NDArray[Any], name: str) -> Floats:
     if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
-        shown = ", ".join(map(str, np.unique(labels)[:4]))
+        shown = ", ".join(sorted({str(label) for label in labels})[:4])
         raise UserError(f"{name}: labels must be 0 or 1, but are {shown}")
     return labels[None].astype(np.float32)
 
@@ -252,7 +256,7 @@ def _columns(values: NDArray[Any]) -> Floats:
 
 
 def _split(
-    X: Floats, y: Floats, fraction: float, seed: int
+    name: str, X: Floats, y: Floats, fraction: float, seed: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
     from sklearn.model_selection import train_test_split
 
@@ -261,16 +265,21 @@ def _split(
             np.arange(y.size), test_size=fraction, random_state=seed, stratify=y[0]
         )
     except ValueError as error:
-        raise UserError(f"the samples cannot be split: {error}") from error
+        raise UserError(f"{name}: the samples cannot be split: {error}") from error
     return X[:, train], y[:, train], X[:, test], y[:, test]
 
 
 def _standardized(data: Data) -> Data:
-    """Return the data with every feature of mean 0 and deviation 1 on the train set."""
-    mean = data.X_train.mean(axis=1, keepdims=True)
-    deviation = data.X_train.std(axis=1, keepdims=True)
-    deviation[deviation == 0] = 1
-    return data._replace(
-        X_train=(data.X_train - mean) / deviation,
-        X_test=(data.X_test - mean) / deviation,
-    )
+    """Return the data with every feature of mean 0 and deviation 1 on the train set.
+
+    A feature that is constant there becomes 0 there.
+    """
+    X = data.X_train.astype(np.float64)  # where no square overflows
+    constant = X.min(axis=1, keepdims=True) == X.max(axis=1, keepdims=True)
+    mean = np.where(constant, X[:, :1], X.mean(axis=1, keepdims=True))
+    deviation = np.where(constant, 1, X.std(axis=1, keepdims=True))
+
+    def scaled(X: Floats) -> Floats:
+        return ((X - mean) / deviation).astype(np.float32)
+
+    return data._replace(X_train=scaled(data.X_train), X_test=scaled(data.X_test))

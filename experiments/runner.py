@@ -117,12 +117,10 @@ class Run:
         """Return the lines of the metrics that are whole."""
         path = self.folder / METRICS
         records = []
-        for line in (
-            path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        ):
+        for line in path.read_bytes().splitlines() if path.exists() else []:
             try:
                 records.append(json.loads(line))
-            except json.JSONDecodeError:
+            except ValueError:  # torn: no JSON, or no UTF-8
                 break
         return records
 
@@ -144,15 +142,17 @@ def execute(
     """Run the program, or resume it, or show what it found before; return its folder.
 
     Raises:
-        UserError: the data cannot be had, or another process is at the same run.
+        UserError: the data cannot be had, the folder cannot be written, or another
+            process is at the same run.
     """
     data = program.load(config)
     folder = runs / f"{name}-{_identity(config, program.fingerprint(config))}"
-    folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         run = Run(folder, console)
         if (folder / RESULTS).exists():
-            console.print(f"Finished before; delete {folder} to run it again.")
+            console.print(
+                f"Finished before; delete {folder} to run it again.", soft_wrap=True
+            )
             rows: Sequence[Row] = read_results(folder)
         else:
             settings = msgspec.to_builtins(config)
@@ -215,13 +215,17 @@ def _identity(config: msgspec.Struct, fingerprint: str) -> str:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    # The system lets go of this lock when the process ends, however it ends.
-    with (folder / ".lock").open("w") as file:
-        try:
+    """Make the folder and hold it for this process; name it where writing fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The system lets go of this lock when the process ends, however it ends.
+        with (folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another process is at this run") from None
-        yield
+            yield
+    except BlockingIOError:
+        raise UserError(f"{folder}: another process is at this run") from None
+    except OSError as error:  # a full disk, for one
+        raise UserError(f"{folder}: {error.strerror or error}") from error
 
 
 def _sync_folder(folder: Path) -> None:

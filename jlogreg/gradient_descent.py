@@ -104,7 +104,7 @@ class _Coordinates(NamedTuple):
 
 
 class _SpanPoint(NamedTuple):
-    """Hold w = X alphaT + c w0, and b: alpha (1, m), c (1, 1), b (1, 1)."""
+    """Hold w = U alphaT + c w0, and b: alpha (1, m), c (1, 1), b (1, 1)."""
 
     alpha: Array
     c: Array
@@ -120,15 +120,17 @@ def _in_features(params: Params, samples: Samples, l2: Array) -> _Coordinates:
 
 
 def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
-    """Return the descent in the coordinates (alpha, c, b) of w = X alphaT + c w0.
+    """Return the descent in the coordinates (alpha, c, b) of w = U alphaT + c w0.
 
-    dw = X (dzT / m + l2 alphaT) + l2 c w0 has the coordinates dalpha = dz / m +
-    l2 alpha and dc = l2 c; a step of plain descent is linear in them, so stepping in
-    the coordinates and mapping back, or mapping back and stepping, is the same.
+    U = X / size. dw = U (size dzT / m + l2 alphaT) + l2 c w0 has the coordinates
+    dalpha = size dz / m + l2 alpha and dc = l2 c; a step of plain descent is linear in
+    them, so stepping in the coordinates and mapping back, or mapping back and
+    stepping, is the same. Without the size XT X would overflow where X does not.
     """
     X, y, weight, offset = samples
-    w0, m = params.w, total_weight(samples)
-    gram = jnp.matmul(X.T, X, precision=lax.Precision.HIGHEST)
+    w0, m, size = params.w, total_weight(samples), _size(X)
+    U = X / size
+    gram = jnp.matmul(U.T, X, precision=lax.Precision.HIGHEST)
     z0 = logits(Params(w=w0, b=jnp.zeros_like(params.b)), X)
     w0_w0 = jnp.sum(w0**2)
 
@@ -137,18 +139,24 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
         own = jnp.matmul(alpha, gram, precision=lax.Precision.HIGHEST)
         z = own + c * z0 + b + (0 if offset is None else offset)
         mean = 1 / m if weight is None else weight / m
-        w_w = jnp.sum(alpha * (own + 2 * c * z0)) + jnp.sum(c**2) * w0_w0
+        w_w = jnp.sum(alpha / size * (own + 2 * c * z0)) + jnp.sum(c**2) * w0_w0
         J = jnp.sum(log_loss(z, y) * mean) + l2 * w_w / 2
         dz = log_loss_dz(z, y) * mean
         db = dz.sum(axis=1, keepdims=True)
-        return J, _SpanPoint(alpha=dz + l2 * alpha, c=l2 * c, b=db)
+        return J, _SpanPoint(alpha=size * dz + l2 * alpha, c=l2 * c, b=db)
 
     def back(point: _SpanPoint) -> Params:
-        own = jnp.matmul(X, point.alpha.T, precision=lax.Precision.HIGHEST)
+        own = jnp.matmul(U, point.alpha.T, precision=lax.Precision.HIGHEST)
         return Params(w=own + point.c * w0, b=point.b)
 
     start = _SpanPoint(alpha=jnp.zeros_like(y), c=jnp.ones_like(params.b), b=params.b)
     return _Coordinates(start, at, back)
+
+
+def _size(X: Array) -> Array:
+    """Return the power of 2 just below the largest |x|: to divide by it is exact."""
+    _, exponent = jnp.frexp(lax.stop_gradient(jnp.abs(X).max()))
+    return jnp.ldexp(jnp.ones((), X.dtype), exponent - 1)
 
 
 def _span_is_cheaper(samples: Samples, steps: int) -> bool:

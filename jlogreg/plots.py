@@ -99,7 +99,7 @@ def weights_bars(
     """
     column = np.asarray(check_matrix("w", w, ("n", 1))).ravel()
     order = np.argsort(-np.abs(column))[:most][::-1]
-    labels = [f"feature {j}" if names is None else names[j] for j in order]
+    labels = [f"feature {j}" if names is None else _plain(names[j]) for j in order]
     figure = Figure(figsize=(7, 0.8 + 0.27 * len(order)), layout="constrained")
     axes = figure.add_subplot()
     colours = ["#b2182b" if column[j] > 0 else "#2166ac" for j in order]
@@ -114,7 +114,8 @@ def image_grid(
 ) -> Figure:
     """Draw images in a grid, each under its title.
 
-    Shapes: images (m, h, w) or (m, h, w, c), in [0, 1] or uint8.
+    Shapes: images (m, h, w) or (m, h, w, c), in [0, 1] or uint8; c of 3 or 4 is shown
+    in colour, any other as its mean in grey.
 
     Raises:
         DtypeError, RankError: images is no such array.
@@ -124,6 +125,8 @@ def image_grid(
         raise RankError(
             f"images has shape {pictures.shape}, but must be (m, h, w, ...)"
         )
+    if pictures.ndim == 4 and pictures.shape[3] not in (3, 4):
+        pictures = pictures.mean(axis=3)
     rows = max(1, -(-len(pictures) // columns))
     figure = Figure(figsize=(2.1 * columns, 2.5 * rows), layout="constrained")
     for axes in figure.subplots(rows, columns, squeeze=False).ravel():
@@ -200,6 +203,11 @@ def time_bars(
         axes.set_ylabel("time (ms, logarithmic)")
         axes.set_title(work)
     return figure
+
+
+def _plain(text: str) -> str:
+    """Return the text such that matplotlib takes no dollar in it for mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _shades(count: int) -> list[Any]:

@@ -25,7 +25,11 @@ def main(console: Console) -> None:
     X = random.random((FEATURES, SAMPLES), dtype=np.float32)  # pixels in [0, 1)
     y = (random.random((1, SAMPLES)) < 0.35).astype(np.float32)
     w, b = np.zeros((FEATURES, 1), np.float32), np.zeros((1, 1), np.float32)
-    start, features, labels = init_params(FEATURES), jnp.asarray(X), jnp.asarray(y)
+    start, features, labels = (
+        init_params(FEATURES, X.dtype),
+        jnp.asarray(X),
+        jnp.asarray(y),
+    )
 
     options: dict[str, Any] = {"learning_rate": RATE, "steps": STEPS}
     plain = jax.jit(lambda *args: gradient_descent(*args, **options))

@@ -74,7 +74,9 @@ def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
         _row("test accuracy", _accuracy(params, data.X_test, data.y_test), "%"),
     ]
     if not bool(costs[0, 0] >= J):
-        run.console.print("The cost rose, or is no number: descent.learning_rate is too large.")
+        run.console.print(
+            "J rose, or is no number: descent.learning_rate is too large."
+        )
     return rows
 
 

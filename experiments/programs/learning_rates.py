@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from experiments import data as sources
@@ -20,7 +21,7 @@ from jlogreg.plots import cost_curves
 class SweepConfig(Section):
     """Say which rates to try, and for how long."""
 
-    learning_rates: list[Positive]
+    learning_rates: Annotated[list[Positive], msgspec.Meta(min_length=1)]
     steps: Count
     l2: NonNegative = 0.0
 

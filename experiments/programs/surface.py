@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from experiments import data as sources
@@ -33,7 +34,7 @@ class SurfaceConfig(Section):
     start: tuple[float, float]
     learning_rate: Positive
     steps: Count
-    points: Count = 121
+    points: Annotated[int, msgspec.Meta(ge=3, le=2000)] = 121
 
 
 class Config(Section):

@@ -1,0 +1,178 @@
+"""Run the command line in process, on files small enough to compile nothing large."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import matplotlib.image
+import numpy as np
+import pytest
+
+from experiments import timing
+from experiments.__main__ import main
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIGS = ROOT / "experiments/configs"
+
+CONFIG = """\
+# Learn from a small table.
+program = "classify"
+
+[data]
+source = "files"
+train = "{train}"
+
+[descent]
+learning_rate = 0.5
+steps = 5
+print_every = 2
+"""
+
+
+class Result(NamedTuple):
+    """Hold what a command left: its exit code, and what it printed."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def command(capsys):
+    """Return a function that calls the command line in process."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        return Result(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def run_cli(command, runs):
+    """Return a function that calls `run` with the run folders under tmp_path."""
+
+    def call(config, *overrides, runs=runs):
+        return command("run", config, *overrides, "--runs", runs)
+
+    return call
+
+
+@pytest.fixture
+def run_ok(run_cli, runs):
+    """Return a function that calls `run` and returns its folder and what it printed."""
+
+    def call(config, *overrides, runs=runs):
+        before = set(runs.glob("*"))
+        result = run_cli(config, *overrides, runs=runs)
+        assert (result.code, result.err) == (0, "")
+        (folder,) = set(runs.glob("*")) - before
+        return folder, result.out
+
+    return call
+
+
+@pytest.fixture
+def refused(run_cli, runs):
+    """Return a function that expects one line and code 2, and nothing written."""
+
+    def call(config, *overrides):
+        result = run_cli(config, *overrides)
+        assert result.code == 2
+        assert result.out == ""
+        assert result.err.endswith("\n")
+        (line,) = result.err.splitlines()
+        assert re.match(r"error: \S", line)
+        assert not runs.exists()
+        return line
+
+    return call
+
+
+@pytest.fixture
+def samples():
+    """Return 12 samples of 3 features, and labels that two of them decide."""
+    random = np.random.default_rng(1)
+    values = random.normal(size=(12, 3)).round(3)
+    return values, np.arange(12) % 2 | (values[:, 0] > 1)
+
+
+@pytest.fixture
+def table(tmp_path, samples):
+    """Return a CSV file of 12 samples and 3 features."""
+    return write_csv(tmp_path / "table.csv", *samples)
+
+
+@pytest.fixture
+def config(tmp_path, table):
+    """Return a configuration of five steps on the table, two in a compiled call."""
+    path = tmp_path / "mine.toml"
+    path.write_text(CONFIG.format(train=table))
+    return path
+
+
+@pytest.fixture
+def no_pause(monkeypatch):
+    monkeypatch.setattr(timing, "PAUSE", 0)
+
+
+def write_csv(path, values, labels):
+    rows = [[*row, int(label)] for row, label in zip(values, labels, strict=True)]
+    lines = [",".join(map(str, row)) for row in [["a", "b", "c", "label"], *rows]]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_hdf5(path, **arrays):
+    with h5py.File(path, "w") as file:
+        for key, values in arrays.items():
+            file[key] = values
+    return path
+
+
+def toy_images(count, seed=0, shape=(4, 4, 3)):
+    """Return dark images labelled 0 and bright ones labelled 1, in turn."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    floor = labels.reshape(-1, *(1,) * len(shape)) * 128
+    images = floor + random.integers(0, 120, size=(count, *shape))
+    return images.astype(np.uint8), labels
+
+
+def numpy_descent(X, y, rate, steps, w=None, b=0.0, l2=0.0):
+    """Return w (n, 1), b and the costs before each step and at the end, in float64."""
+    X, y = np.asarray(X, np.float64), np.asarray(y, np.float64)
+    w = np.zeros((X.shape[0], 1)) if w is None else np.asarray(w, np.float64)
+    costs = []
+    for step in range(steps + 1):
+        z = w.T @ X + b
+        costs.append((np.logaddexp(0, z) - y * z).mean() + l2 / 2 * (w**2).sum())
+        if step < steps:
+            dz = np.exp(-np.logaddexp(0, -z)) - y
+            w, b = w - rate * (X @ dz.T / y.size + l2 * w), b - rate * dz.mean()
+    return w, b, np.array(costs)
+
+
+def printed_costs(out):
+    """Return the steps and the costs that a run printed, six decimals each."""
+    lines = re.findall(r"^step +(\d+)   J (\d+\.\d{6})$", out, re.MULTILINE)
+    assert len(lines) == out.count("   J ")
+    return {int(step): float(J) for step, J in lines}
+
+
+def assert_is_png(path):
+    """Assert that a file is a picture with something drawn on it."""
+    assert path.stat().st_size > 0
+    picture = matplotlib.image.imread(path, format="png")
+    assert min(picture.shape[:2]) > 100
+    assert np.ptp(picture[..., :3]) > 0.5
