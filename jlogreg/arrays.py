@@ -13,6 +13,7 @@ from jlogreg.checks import (
     DtypeError,
     RankError,
     ShapeError,
+    canonical_dtype,
     check_array,
     check_count,
     check_dtype,
@@ -55,7 +56,7 @@ class Samples(NamedTuple):
 def init_params(n: int, dtype: Any = None) -> Params:
     """Return the zero parameters that every descent here starts from.
 
-    Shapes: w (n, 1), b (1, 1). The cost is convex, so the start decides nothing.
+    Shapes: w (n, 1), b (1, 1). The cost is convex, so no start is better than zero.
 
     Args:
         n: number of features, at least 1.
@@ -66,22 +67,24 @@ def init_params(n: int, dtype: Any = None) -> Params:
         DtypeError: n is no whole number, or dtype is not float32 or float64.
     """
     n = check_count("n", n, least=1)
-    params = Params(w=jnp.zeros((n, 1), dtype), b=jnp.zeros((1, 1), dtype))
-    check_dtype("dtype", params.w.dtype, "pass dtype=jnp.float32")
-    return params
+    dtype = canonical_dtype(float if dtype is None else dtype)
+    check_dtype("dtype", dtype, "pass dtype=jnp.float32")
+    return Params(w=jnp.zeros((n, 1), dtype), b=jnp.zeros((1, 1), dtype))
 
 
 def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:
     """Flatten every image into one column.
 
-    Shapes: images (m, h, w, c) or (m, h, w), of any numeric dtype, which is kept;
-    result (h * w * c, m). Down a column the image runs in its own C order: rows,
+    Shapes: images (m, h, w, c) or (m, h, w), of any dtype of real numbers that JAX
+    keeps as it is (float64 becomes float32 unless x64 is on); result (h * w * c, m) of
+    the same dtype. Down a column the image runs in its own C order: rows,
     then pixels along a row, then colours. Equation (1) of docs/derivation.md.
 
     Raises:
         RankError: images has rank other than 3 or 4; one image is images[None].
         ShapeError: a size is 0.
-        DtypeError: images is not an array of numbers.
+        DtypeError: images is not an array of real numbers, or of 64-bit whole numbers
+            without x64.
     """
     images = check_array("images", images, floating=False)
     if images.ndim not in (3, 4):

@@ -3,8 +3,8 @@
 Everything is written in e = exp(-|z|), which never overflows, and every derivative is
 written by hand, because automatic differentiation of the usual forms is wrong where
 fits start (|z| at 0) and loses every digit in the tails (a - y for y = 1 and large z).
-The derivatives are closed: each rule calls another function of this file, so
-derivatives of any order are as good as the first.
+The rules are closed: each calls another function of this file, so the derivatives of
+the log loss of any order are as good as the first. Labels are checked as in `validate`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from jlogreg.checks import AnyArray, check_elementwise
+from jlogreg.checks import AnyArray, check_elementwise, check_range
 
 __all__ = [
     "likelihood",
@@ -70,9 +70,9 @@ def likelihood(z: Elements, y: Elements) -> Result:
 
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
+        ValueError: a label is not in [0, 1] (a traced one gives NaN).
     """
-    z, y = check_elementwise(z=z, y=y)
-    return _likelihood(z, y)
+    return _likelihood(*_pair(z, y))
 
 
 def log_likelihood(z: Elements, y: Elements) -> Result:
@@ -84,6 +84,7 @@ def log_likelihood(z: Elements, y: Elements) -> Result:
 
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
+        ValueError: a label is not in [0, 1] (a traced one gives NaN).
     """
     return -log_loss(z, y)
 
@@ -98,9 +99,9 @@ def log_loss(z: Elements, y: Elements) -> Result:
 
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
+        ValueError: a label is not in [0, 1] (a traced one gives NaN).
     """
-    z, y = check_elementwise(z=z, y=y)
-    return _log_loss(z, y)
+    return _log_loss(*_pair(z, y))
 
 
 def log_loss_dz(z: Elements, y: Elements) -> Result:
@@ -108,13 +109,14 @@ def log_loss_dz(z: Elements, y: Elements) -> Result:
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; the result is in
     [-1, 1]. Equation (9) of docs/derivation.md. For hard labels it keeps every digit
-    where a - y has none left: with y = 1 it is -exp(-z) for large z.
+    where a - y has none left: with y = 1 it is -exp(-z) for large z, until that is
+    flushed to 0 as in `sigmoid`.
 
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
+        ValueError: a label is not in [0, 1] (a traced one gives NaN).
     """
-    z, y = check_elementwise(z=z, y=y)
-    return _log_loss_dz(z, y)
+    return _log_loss_dz(*_pair(z, y))
 
 
 def log_loss_dz2(z: Elements) -> Result:
@@ -122,7 +124,8 @@ def log_loss_dz2(z: Elements) -> Result:
 
     Shapes: z of rank 0 or 2; the result is like z, in [0, 1/4]. Equation (10) of
     docs/derivation.md, computed as sigmoid(z) sigmoid(-z): even in z, and positive far
-    out, where a (1 - a) is exactly 0 on one side.
+    out, where a (1 - a) is exactly 0 on one side, until it is flushed to 0 as in
+    `sigmoid`.
 
     Raises:
         DtypeError, RankError: z is no float32 or float64 array of rank 0 or 2.
@@ -140,8 +143,14 @@ def squared_loss(z: Elements, y: Elements) -> Result:
 
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
+        ValueError: a label is not in [0, 1] (a traced one gives NaN).
     """
     return log_loss_dz(z, y) ** 2 / 2
+
+
+def _pair(z: Elements, y: Elements) -> tuple[Array, Array]:
+    z, y = check_elementwise(z=z, y=y)
+    return z, check_range("y", y, 0.0, 1.0)
 
 
 # --- the exact forms and their derivatives --------------------------------------------
@@ -168,7 +177,8 @@ def _log_sigmoid_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
 
 
 def _likelihood_value(z: Array, y: Array) -> Array:
-    return _sigmoid(z) ** y * _sigmoid(-z) ** (1 - y)
+    # Not by powers: a is flushed to 0 where a^y need not be.
+    return jnp.exp(-_log_loss(z, y))
 
 
 def _likelihood_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:

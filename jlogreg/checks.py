@@ -2,7 +2,8 @@
 
 Rank, shape and dtype are known at trace time, so those checks hold in eager mode and
 under every transformation, and cost nothing once a function is compiled. The numbers
-inside an array are known in eager mode only; there `check_range` looks at them.
+inside an array may be traced, and then nothing can be raised: `check_range` makes NaN
+of what is out of range, so that no plausible result comes of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ __all__ = [
     "DtypeError",
     "RankError",
     "ShapeError",
+    "as_array",
+    "canonical_dtype",
     "check_array",
     "check_count",
     "check_dtype",
@@ -51,20 +54,24 @@ def is_traced(value: object) -> bool:
 
 
 def check_count(name: str, value: Any, least: int) -> int:
-    """Return value as a whole number of at least `least`.
+    """Return value as a whole number of at least `least` that fits 32 bits.
 
     Raises:
         DtypeError: value is no whole number.
-        ValueError: value is smaller than `least`.
+        ValueError: value is smaller than `least`, or too large.
     """
-    if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or isinstance(value, bool | np.bool_):
         raise DtypeError(
             f"{name} must be a whole number, but is {value!r} of type "
             f"{type(value).__name__}"
         )
-    count = operator.index(value)
-    if count < least:
-        raise ValueError(f"{name} must be at least {least}, but is {count}")
+    if not least <= count < 2**31:
+        most = "at least" if count < least else "below 2147483648 and at least"
+        raise ValueError(f"{name} must be {most} {least}, but is {count}")
     return count
 
 
@@ -72,20 +79,44 @@ def check_array(name: str, value: Any, floating: bool = True) -> Array:
     """Return value as a JAX array of float32 or float64 (or of any number at all).
 
     NumPy arrays are taken as JAX takes them: float64 becomes float32 unless x64 is on.
+    Whole numbers, which would lose digits so, are refused.
 
     Raises:
         DtypeError: value is not an array, or its dtype is not one of these.
     """
-    if not isinstance(value, jax.Array | np.ndarray | np.generic):
+    arrays = jax.Array | np.ndarray | np.generic
+    if not isinstance(value, arrays) or isinstance(value, np.ma.MaskedArray):
         raise DtypeError(
             f"{name} must be an array of floating-point numbers, but is of type "
-            f"{type(value).__name__}: convert it, for example with jnp.asarray(...)"
+            f"{type(value).__name__}: convert it, for example with "
+            "jnp.asarray(..., jnp.float32)"
         )
     if floating:
         check_dtype(name, value.dtype, f"convert it with {name}.astype(jnp.float32)")
-    elif value.dtype.kind not in "biuf":
+    elif not _is_real(value.dtype):
         raise DtypeError(f"{name} has dtype {value.dtype}, but must hold real numbers")
-    return jnp.asarray(value)
+    elif value.dtype.kind in "iu" and value.dtype != canonical_dtype(value.dtype):
+        raise DtypeError(
+            f"{name} has dtype {value.dtype}, which JAX would cut to 32 bits: convert "
+            f"it with {name}.astype(np.uint8), say, or turn x64 on"
+        )
+    return as_array(value)
+
+
+def as_array(value: Any, dtype: Any = None) -> Array:
+    """Return value as a JAX array whose numbers are known wherever they are.
+
+    Under jit jnp.asarray would stage a constant, and its numbers would be out of sight.
+    """
+    if is_traced(value):
+        return value if dtype is None else value.astype(dtype)
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(value, dtype)
+
+
+def canonical_dtype(dtype: Any) -> Any:
+    """Return the dtype that JAX makes of a dtype: without x64, 32 bits of 64."""
+    return jax.dtypes.canonicalize_dtype(dtype)
 
 
 def check_matrix(
@@ -134,14 +165,22 @@ def check_number(name: str, value: Any, dtype: Any) -> Array:
         RankError: value is an array of rank 1 or more.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return jnp.asarray(value, dtype)
+        try:
+            return as_array(float(value), dtype)
+        except OverflowError:
+            raise ValueError(f"{name} does not fit a floating-point number") from None
+    if callable(value):
+        raise DtypeError(
+            f"{name} must be a number, but is a function: a schedule belongs into an "
+            "optimizer, as in optimizer=optax.sgd(schedule)"
+        )
     array = check_array(name, value)
     if array.ndim != 0:
         raise RankError(
             f"{name} has rank {array.ndim}, shape {array.shape}, but must be a number: "
             "to try several at once, map over them with jax.vmap"
         )
-    return array.astype(dtype)
+    return as_array(array, dtype)
 
 
 def check_elementwise(**arguments: Any) -> tuple[Array, ...]:
@@ -156,7 +195,7 @@ def check_elementwise(**arguments: Any) -> tuple[Array, ...]:
         ShapeError: two matrices have different shapes.
     """
     arrays = {
-        name: jnp.asarray(value) if type(value) is float else check_array(name, value)
+        name: as_array(value) if type(value) is float else check_array(name, value)
         for name, value in arguments.items()
     }
     for name, array in arrays.items():
@@ -182,21 +221,23 @@ def check_range(
     high: float | None = None,
     *,
     above: bool = False,
-) -> None:
-    """Raise a ValueError unless all of value is finite and in [low, high].
+) -> Array:
+    """Return value; raise a ValueError unless all of it is finite and in [low, high].
+
+    A traced value cannot raise; there what is out of range is NaN in the result.
 
     Args:
         name: what the message calls the argument.
-        value: an array; a traced one is passed over.
+        value: an array.
         low: the smallest value allowed, or None.
         high: the largest value allowed, or None.
         above: whether low itself is refused.
     """
     if is_traced(value):
-        return
+        return jnp.where(_inside(value, low, high, above), value, jnp.nan)
     with jax.ensure_compile_time_eval():
         if _all_inside(value, low, high, above):
-            return
+            return value
         bad = ~_inside(value, low, high, above)
         count = int(bad.sum())
         place = tuple(int(i) for i in jnp.argwhere(bad, size=1)[0])
@@ -231,6 +272,11 @@ def _all_are_inside(
 
 # Compiled, so that one pass over a large X makes no temporary array of its size.
 _all_inside = jax.jit(_all_are_inside, static_argnums=(1, 2, 3))
+
+
+def _is_real(dtype: Any) -> bool:
+    kinds = (np.bool_, jnp.integer, jnp.floating)
+    return any(jnp.issubdtype(dtype, kind) for kind in kinds)
 
 
 def check_dtype(name: str, dtype: Any, cure: str) -> None:

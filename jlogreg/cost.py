@@ -6,8 +6,8 @@ docs/derivation.md:
     J(w, b) = sum_i weight_i L(z_i, y_i) / sum_i weight_i + 1/2 sum_j l2_j w_j^2
 
 with z = wT X + b + offset. b is never penalised. The functions are pure and work under
-jit, vmap, grad and jvp. In eager mode the numbers in the data are checked as well
-(`validate`); under jit that is skipped, and a NaN in the data is a NaN in the result.
+jit, vmap, grad and jvp. In eager mode the numbers in the data and the settings are
+checked too (`validate`), which is a pass over X in each call; under jit it is not.
 """
 
 from __future__ import annotations
@@ -18,8 +18,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params, Samples, check_params, check_samples
-from jlogreg.checks import AnyArray, check_matrix, check_number, check_range
-from jlogreg.totals import curvature_along_total, curvature_total, loss_total, totals
+from jlogreg.checks import AnyArray, RankError, check_matrix, check_number, check_range
+from jlogreg.totals import (
+    curvature_along_total,
+    curvature_total,
+    loss_total,
+    power_of_two,
+    totals,
+)
 from jlogreg.validate import check_sample_values
 
 __all__ = [
@@ -28,6 +34,7 @@ __all__ = [
     "gradient",
     "hessian",
     "hessian_vector",
+    "objective",
     "total_weight",
     "value_and_gradient",
 ]
@@ -57,11 +64,11 @@ def cost(
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a number is out of range, NaN or infinite (where it is not traced).
+        ValueError: a number in the data or l2 is out of range, NaN or infinite. Where
+            it is traced the result is NaN instead; for X, wherever it is used.
     """
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
-    penalty = jnp.sum(l2 * params.w**2) / 2
-    return loss_total(params, samples) / total_weight(samples) + penalty
+    return loss_total(params, samples) / total_weight(samples) + _penalty(params, l2)
 
 
 def gradient(
@@ -99,11 +106,7 @@ def value_and_gradient(
     Equations (8), (9), (11) and (12) of docs/derivation.md. Arguments and errors are
     those of `cost`.
     """
-    params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
-    sums, m = totals(params, samples), total_weight(samples)
-    J = sums.loss / m + jnp.sum(l2 * params.w**2) / 2
-    dw = sums.gradient.w / m + l2 * params.w
-    return J, Params(w=dw, b=sums.gradient.b / m)
+    return objective(*check_problem(params, X, y, weight, offset, l2))
 
 
 def hessian(
@@ -117,7 +120,8 @@ def hessian(
 ) -> Float[Array, "n+1 n+1"]:
     """Return the Hessian of the cost, in the order w, then b.
 
-    Shapes: as for `cost`; result (n + 1, n + 1), symmetric, positive semidefinite.
+    Shapes: as for `cost`; result (n + 1, n + 1), symmetric and positive semidefinite
+    to rounding.
     Formula: [X; 1] diag(a (1 - a)) [X; 1]T / m + diag(l2, 0), with weights as in the
     cost; equation (13) of docs/derivation.md. It does not depend on y. Arguments and
     errors are those of `cost`.
@@ -155,6 +159,9 @@ def check_problem(
 ) -> tuple[Params, Samples, Array]:
     """Return the arguments of a cost as arrays, checked against each other.
 
+    The weights are divided by a power of 2, which changes no result: their sum would
+    overflow otherwise, or their products be flushed to 0.
+
     Raises:
         DtypeError, RankError, ShapeError: an argument has another shape or dtype.
         ValueError: a number is out of range (where it is not traced).
@@ -162,13 +169,33 @@ def check_problem(
     samples = check_samples(X, y, weight, offset)
     n, dtype = samples.X.shape[0], samples.X.dtype
     params = check_params(params, n, dtype)
-    if getattr(l2, "ndim", 0) == 2:
-        l2 = check_matrix("l2", l2, (n, 1), dtype)
-    else:
-        l2 = check_number("l2", l2, dtype)
-    check_sample_values(samples)
-    check_range("l2", l2, 0.0)
-    return params, samples, l2
+    l2 = _check_penalty(l2, n, dtype)
+    samples = check_sample_values(samples)
+    if samples.weight is not None:
+        weight = samples.weight / power_of_two(samples.weight)
+        samples = samples._replace(weight=weight)
+    return params, samples, check_range("l2", l2, 0.0)
+
+
+def _check_penalty(l2: Any, n: int, dtype: Any) -> Array:
+    rank = getattr(l2, "ndim", 0)
+    if rank == 0:
+        return check_number("l2", l2, dtype)
+    if rank != 2:
+        raise RankError(
+            f"l2 has rank {rank}, shape {l2.shape}, but must be a number, or a column "
+            "of one a feature, l2.reshape(-1, 1); map over several numbers with "
+            "jax.vmap"
+        )
+    return check_matrix("l2", l2, (n, 1), dtype)
+
+
+def objective(params: Params, samples: Samples, l2: Array) -> tuple[Array, Params]:
+    """Return J and its gradient for arguments that `check_problem` returned."""
+    sums, m = totals(params, samples), total_weight(samples)
+    dw = sums.gradient.w / m + l2 * params.w
+    J = sums.loss / m + _penalty(params, l2)
+    return J, Params(w=dw, b=sums.gradient.b / m)
 
 
 def total_weight(samples: Samples) -> Array | int:
@@ -176,3 +203,8 @@ def total_weight(samples: Samples) -> Array | int:
     if samples.weight is None:
         return samples.X.shape[1]
     return samples.weight.sum()
+
+
+def _penalty(params: Params, l2: Array) -> Array:
+    # In this order: l2 = 0 makes 0 of it even where w^2 overflows.
+    return jnp.sum((l2 * params.w) * params.w) / 2

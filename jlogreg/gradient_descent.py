@@ -21,9 +21,10 @@ from jaxtyping import Array, Float
 from jlogreg.arrays import Params, Samples
 from jlogreg.bernoulli import log_loss, log_loss_dz
 from jlogreg.checks import AnyArray, DtypeError, check_count, check_number, check_range
-from jlogreg.cost import check_problem, total_weight, value_and_gradient
+from jlogreg.cost import check_problem, objective, total_weight
 from jlogreg.predict import logits
 from jlogreg.solvers.descent import descend
+from jlogreg.totals import power_of_two
 
 __all__ = ["Descent", "gradient_descent"]
 
@@ -77,29 +78,35 @@ def gradient_descent(
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a number is out of range, NaN or infinite (where it is not
-            traced), or the learning rate is missing or given twice.
+        ValueError: a number is out of range, NaN or infinite (where it is traced, the
+            costs are NaN), or the learning rate is missing or given twice.
+
+    Each eager call traces and compiles its scan anew. For more than one, compile it:
+    jax.jit(gradient_descent, static_argnames=("steps", "optimizer")).
     """
     steps = check_count("steps", steps, least=0)
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
-    check_range("w", params.w)
-    check_range("b", params.b)
+    params = Params(w=check_range("w", params.w), b=check_range("b", params.b))
     update = _optimizer(optimizer, learning_rate, samples.X.dtype)
     if optimizer is None and l2.ndim == 0 and _span_is_cheaper(samples, steps):
         coordinates = _in_span(params, samples, l2)
     else:
         coordinates = _in_features(params, samples, l2)
     end, costs = descend(
-        coordinates.value_and_gradient, coordinates.start, update, steps
+        coordinates.value_and_direction, coordinates.start, update, steps
     )
     return Descent(params=coordinates.params(end), costs=costs.reshape(1, steps))
 
 
 class _Coordinates(NamedTuple):
-    """Hold a descent's coordinates: where it starts, its slope, the way back to w."""
+    """Hold a descent's coordinates: its start, the coordinates of dw, the way back.
+
+    The direction is what dw and db are in these coordinates. In the span it is not the
+    derivative of J in the coordinates, so only plain descent may use it.
+    """
 
     start: Any
-    value_and_gradient: Callable[[Any], tuple[Array, Any]]
+    value_and_direction: Callable[[Any], tuple[Array, Any]]
     params: Callable[[Any], Params]
 
 
@@ -112,11 +119,11 @@ class _SpanPoint(NamedTuple):
 
 
 def _in_features(params: Params, samples: Samples, l2: Array) -> _Coordinates:
-    def at(point: Params) -> tuple[Array, Params]:
-        rows = {"weight": samples.weight, "offset": samples.offset}
-        return value_and_gradient(point, samples.X, samples.y, **rows, l2=l2)
-
-    return _Coordinates(params, at, lambda point: point)
+    return _Coordinates(
+        start=params,
+        value_and_direction=lambda point: objective(point, samples, l2),
+        params=lambda point: point,
+    )
 
 
 def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
@@ -128,19 +135,19 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
     stepping, is the same. Without the size XT X would overflow where X does not.
     """
     X, y, weight, offset = samples
-    w0, m, size = params.w, total_weight(samples), _size(X)
+    w0, m, size = params.w, total_weight(samples), power_of_two(X)
     U = X / size
     gram = jnp.matmul(U.T, X, precision=lax.Precision.HIGHEST)
     z0 = logits(Params(w=w0, b=jnp.zeros_like(params.b)), X)
-    w0_w0 = jnp.sum(w0**2)
 
     def at(point: _SpanPoint) -> tuple[Array, _SpanPoint]:
         alpha, c, b = point
         own = jnp.matmul(alpha, gram, precision=lax.Precision.HIGHEST)
         z = own + c * z0 + b + (0 if offset is None else offset)
         mean = 1 / m if weight is None else weight / m
-        w_w = jnp.sum(alpha / size * (own + 2 * c * z0)) + jnp.sum(c**2) * w0_w0
-        J = jnp.sum(log_loss(z, y) * mean) + l2 * w_w / 2
+        penalty = (l2 * alpha / size) * (own + 2 * c * z0)
+        penalty = jnp.sum(penalty) + jnp.sum((l2 * c * w0) * (c * w0))
+        J = jnp.sum(log_loss(z, y) * mean) + penalty / 2
         dz = log_loss_dz(z, y) * mean
         db = dz.sum(axis=1, keepdims=True)
         return J, _SpanPoint(alpha=size * dz + l2 * alpha, c=l2 * c, b=db)
@@ -151,12 +158,6 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
 
     start = _SpanPoint(alpha=jnp.zeros_like(y), c=jnp.ones_like(params.b), b=params.b)
     return _Coordinates(start, at, back)
-
-
-def _size(X: Array) -> Array:
-    """Return the power of 2 just below the largest |x|: to divide by it is exact."""
-    _, exponent = jnp.frexp(lax.stop_gradient(jnp.abs(X).max()))
-    return jnp.ldexp(jnp.ones((), X.dtype), exponent - 1)
 
 
 def _span_is_cheaper(samples: Samples, steps: int) -> bool:
@@ -173,7 +174,7 @@ def _span_is_cheaper(samples: Samples, steps: int) -> bool:
 def _optimizer(
     optimizer: Optimizer | None, learning_rate: Any, dtype: Any
 ) -> optax.GradientTransformation:
-    if isinstance(optimizer, optax.GradientTransformation):
+    if _is_transformation(optimizer):
         if learning_rate is not None:
             raise ValueError(
                 "the learning rate is given twice: leave learning_rate out, or pass "
@@ -183,12 +184,17 @@ def _optimizer(
     if learning_rate is None:
         raise ValueError("learning_rate is missing: pass learning_rate=0.01, say")
     rate = check_number("learning_rate", learning_rate, dtype)
-    check_range("learning_rate", rate, 0.0, above=True)
+    rate = check_range("learning_rate", rate, 0.0, above=True)
     if optimizer is None:
         return optax.sgd(rate)
-    if not callable(optimizer):
+    made = optimizer(rate) if callable(optimizer) else optimizer
+    if not _is_transformation(made):
         raise DtypeError(
             "optimizer must be an optax transformation, or a function that makes one "
-            f"from a learning rate, but is of type {type(optimizer).__name__}"
+            f"from a learning rate, but is {optimizer!r}"
         )
-    return optimizer(rate)
+    return made
+
+
+def _is_transformation(value: Any) -> bool:
+    return hasattr(value, "init") and hasattr(value, "update")

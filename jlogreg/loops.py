@@ -42,8 +42,8 @@ def value_and_gradient(
         ValueError: a number is out of range, NaN or infinite.
     """
     check_problem(params, X, y, weight, offset, l2)
-    x, (labels,) = np.asarray(X, float), np.asarray(y, float).tolist()
-    (n, m), b = x.shape, float(np.asarray(params.b)[0, 0])
+    x, (labels,) = np.asarray(X, float).tolist(), np.asarray(y, float).tolist()
+    n, m, b = len(x), len(labels), float(np.asarray(params.b)[0, 0])
     w = [float(value) for (value,) in np.asarray(params.w)]
     weights = [1.0] * m if weight is None else np.asarray(weight, float)[0].tolist()
     offsets = [0.0] * m if offset is None else np.asarray(offset, float)[0].tolist()
@@ -53,11 +53,11 @@ def value_and_gradient(
     for i in range(m):
         z = b + offsets[i]
         for j in range(n):
-            z += w[j] * x[j, i]
+            z += w[j] * x[j][i]
         J += weights[i] * _loss(z, labels[i])
         dz = weights[i] * (_sigmoid(z) - labels[i])
         for j in range(n):
-            dw[j] += x[j, i] * dz
+            dw[j] += x[j][i] * dz
         db += dz
         total += weights[i]
     J, db = J / total, db / total

@@ -49,7 +49,8 @@ def predict(
     """Return the label of each sample: 1 where a > threshold, else 0.
 
     Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) of X's dtype; or for K models
-    w (n, K), b (K, 1), result (K, m). The threshold is a number in [0, 1].
+    w (n, K), b (K, 1), result (K, m). The threshold is a number in [0, 1]. Where a is
+    NaN there is no label, and the result is NaN.
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
@@ -57,8 +58,9 @@ def predict(
     """
     a = predict_proba(params, X)
     threshold = check_number("threshold", threshold, a.dtype)
-    check_range("threshold", threshold, 0.0, 1.0)
-    return (a > threshold).astype(a.dtype)
+    threshold = check_range("threshold", threshold, 0.0, 1.0)
+    labels = (a > threshold).astype(a.dtype)
+    return jnp.where(jnp.isnan(a - threshold), jnp.nan, labels)
 
 
 def adjoint(X: Float[Array, "n m"], dz: Float[Array, "1 m"]) -> Params:

@@ -24,6 +24,7 @@ __all__ = [
     "curvature_along_total",
     "curvature_total",
     "loss_total",
+    "power_of_two",
     "sum_over_samples",
     "totals",
 ]
@@ -143,6 +144,15 @@ def sum_over_samples(
     if rest:
         sums = jax.tree.map(jnp.add, sums, summand(part(count * length, rest)))
     return sums
+
+
+def power_of_two(array: Array) -> Float[Array, ""]:
+    """Return the power of 2 just below the largest |entry|: dividing by it is exact.
+
+    It is a constant for differentiation: nothing that is scaled by it depends on it.
+    """
+    _, exponent = jnp.frexp(lax.stop_gradient(jnp.abs(array).max()))
+    return jnp.ldexp(jnp.ones((), array.dtype), exponent - 1)
 
 
 def _block_length(n: int, m: int) -> int:

@@ -36,14 +36,14 @@ def descend(
     ) -> tuple[tuple[Point, optax.OptState], Array]:
         point, state = carry
         value, slope = value_and_gradient(point)
-        updates, state = update(
-            slope,
-            state,
-            point,
-            value=value,
-            grad=slope,
-            value_fn=lambda other: value_and_gradient(other)[0],
-        )
+
+        def value_fn(other: Point) -> Array:
+            # A line search may promote its trial points to its own precision.
+            other = jax.tree.map(lambda new, old: new.astype(old.dtype), other, point)
+            return value_and_gradient(other)[0]
+
+        extra = {"value": value, "grad": slope, "value_fn": value_fn}
+        updates, state = update(slope, state, point, **extra)
         return (optax.apply_updates(point, updates), state), value
 
     carry = (start, optimizer.init(start))

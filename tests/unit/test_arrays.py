@@ -128,7 +128,7 @@ def test_weights_that_are_all_zero_are_refused():
         validate(X, Y, weight=np.zeros((1, 3)))
 
 
-def test_numbers_that_are_traced_are_passed_over():
+def test_numbers_that_are_traced_make_nan():
     """Under jit a NaN in the data is a NaN in the cost, never a plausible number."""
     bad = np.where(X > 2, np.nan, X)
     assert np.isnan(jax.jit(cost)(PARAMS, bad, Y))

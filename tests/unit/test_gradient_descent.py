@@ -75,7 +75,7 @@ def descend_in(name, problem, rate):
     samples = Samples(problem.X, problem.y, problem.weight, problem.offset)
     coordinates = coordinates_of[name](problem.params, samples, problem.l2)
     end, costs = descend(
-        coordinates.value_and_gradient, coordinates.start, optax.sgd(rate), STEPS
+        coordinates.value_and_direction, coordinates.start, optax.sgd(rate), STEPS
     )
     return coordinates.params(end), costs.reshape(1, -1)
 
@@ -251,7 +251,7 @@ def test_any_optax_optimizer_steps_as_it_does_by_hand(optimizer, rate):
             ValueError,
             "given twice.*optimizer=optax.adam",
         ),
-        ({"optimizer": "adam"}, DtypeError, "optimizer must be an optax tran.*str"),
+        ({"optimizer": "adam"}, DtypeError, "optimizer must be an optax tran.*'adam'"),
         ({"steps": -1}, ValueError, "steps must be at least 0, but is -1"),
         ({"steps": 2.5}, DtypeError, "steps must be a whole number, but is 2.5"),
         ({"steps": True}, DtypeError, "steps must be a whole number, but is True"),
