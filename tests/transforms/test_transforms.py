@@ -5,6 +5,8 @@ call of its own, so results are compared to a tolerance: 64 roundings of the lar
 entry, enough for sums over five samples, and twice as much as any was seen to need.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -161,3 +163,47 @@ def test_samples_may_be_spread_over_devices():
     assert len(moved["X"].sharding.device_set) == 4
     found = jax.jit(case.function)(**{**case.arguments, **moved})
     assert_trees_close(found, case.call())
+
+
+def test_samples_of_several_blocks_may_be_spread_over_devices(monkeypatch):
+    monkeypatch.setattr("jlogreg.totals.BLOCK_ENTRIES", 1)  # blocks of 1024 samples
+    case = cases(shape=(3, 2056))["value_and_gradient"]
+    mesh = jax.make_mesh((4,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
+    spread = jax.NamedSharding(mesh, jax.P(None, "samples"))
+    rows = ("X", "y", "weight", "offset")
+    moved = {name: jax.device_put(case.arguments[name], spread) for name in rows}
+    found = jax.jit(case.function)(**{**case.arguments, **moved})
+    monkeypatch.undo()
+    due = case.call()
+    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(due), strict=True):
+        assert_close(leaf, other, 2056 * np.finfo(float).eps)
+
+
+PRODUCTS = ["logits", "value_and_gradient", "hessian", "hessian_vector"]
+
+
+@pytest.mark.parametrize("name", [*PRODUCTS, "gradient_descent"])
+def test_every_product_is_taken_at_the_highest_precision(name):
+    """Or a GPU would round the factors to 10 bits, and no descent would settle."""
+    arrays, function = array_arguments(cases(np.float32)[name])
+    if name == "gradient_descent":  # enough steps to descend in the span
+        arrays = array_arguments(cases(np.float32, (5, 3))[name])[0]
+        function = partial(gradient_descent_of, steps=900)
+    text = str(jax.make_jaxpr(function)(arrays))
+    products = text.count("dot_general[")
+    assert products >= 1
+    assert text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") == products
+
+
+def gradient_descent_of(arrays, steps):
+    return jlogreg.gradient_descent(**arrays, steps=steps)
+
+
+def test_reverse_differentiation_keeps_no_second_copy_of_the_data(monkeypatch):
+    monkeypatch.setattr("jlogreg.totals.BLOCK_ENTRIES", 1)
+    case = cases(shape=(3, 4096))["cost"]
+    arrays, function = array_arguments(case)
+    _, pullback = jax.vjp(lambda p: function({**arrays, "params": p}), arrays["params"])
+    kept = sum(leaf.size for leaf in jax.tree.leaves(pullback))
+    # X itself and the rows of the samples, and sums; not another 3 x 4096.
+    assert kept < 1.9 * (3 + 3) * 4096

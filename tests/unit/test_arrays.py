@@ -14,10 +14,16 @@ from jlogreg import (
     ShapeError,
     cost,
     flatten_images,
+    gradient_descent,
     init_params,
+    likelihood,
     log_loss,
+    log_loss_dz,
+    predict,
     sigmoid,
+    squared_loss,
     validate,
+    value_and_gradient,
 )
 
 X = np.arange(6.0).reshape(2, 3)
@@ -128,18 +134,146 @@ def test_weights_that_are_all_zero_are_refused():
         validate(X, Y, weight=np.zeros((1, 3)))
 
 
-def test_numbers_that_are_traced_make_nan():
-    """Under jit a NaN in the data is a NaN in the cost, never a plausible number."""
+BAD_ROWS = [
+    ("y", 2.0),
+    ("y", -1.0),
+    ("y", np.nan),
+    ("X", np.nan),
+    ("weight", -0.5),
+    ("weight", np.inf),
+    ("offset", np.inf),
+    ("l2", -1.0),
+    ("l2", np.nan),
+    ("l2", np.inf),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_ROWS)
+def test_a_number_that_is_traced_and_out_of_range_makes_nan_of_its_lane(name, value):
+    """Under jit and vmap nothing can be raised, and nothing plausible comes out."""
+    params = PARAMS._replace(w=PARAMS.w + 1)
+    arguments = {
+        "X": X,
+        "y": Y,
+        "weight": np.ones((1, 3)),
+        "offset": np.zeros((1, 3)),
+        "l2": np.array(0.1),
+    }
+    good = jnp.asarray(arguments[name])
+    bad = good.at[(0, 1) if good.ndim else ()].set(value)
+
+    def both(changed):
+        return value_and_gradient(params, **{**arguments, name: changed})
+
+    J, slope = jax.jit(jax.vmap(both))(jnp.stack([good, bad]))
+    due = both(good)
+    assert np.isclose(J[0], due[0], rtol=1e-14)
+    assert np.isnan(J[1])
+    assert np.isfinite(slope.w[0]).all()
+    assert np.isnan(slope.w[1]).any()
+
+    def descent(changed):
+        options = {**arguments, name: changed, "learning_rate": 0.1, "steps": 5}
+        return gradient_descent(params, **options).costs
+
+    costs = jax.jit(jax.vmap(descent))(jnp.stack([good, bad]))
+    assert np.isfinite(costs[0]).all()
+    assert np.isnan(costs[1]).all()
+
+
+def test_a_number_that_a_compiled_function_holds_is_checked_as_in_eager_mode():
+    """Constants are known at trace time, wherever they were made."""
     bad = np.where(X > 2, np.nan, X)
-    assert np.isnan(jax.jit(cost)(PARAMS, bad, Y))
-    assert np.isnan(jax.jit(lambda X: (validate(X, Y), X[0, 0])[1])(bad * np.nan))
+    for constant in (bad, jnp.asarray(bad)):
+        with pytest.raises(ValueError, match="X must be finite"):
+            jax.jit(lambda p, c=constant: cost(p, c, Y))(PARAMS)
+        with pytest.raises(ValueError, match="X must be finite"):
+            jax.jit(lambda p, c=constant: (validate(c, Y), p.b)[1])(PARAMS)
+    for call, message in [
+        (lambda p: cost(p, X, Y * 2), "y must be in"),
+        (lambda p: cost(p, X, Y, weight=-Y), "weight must be at least 0"),
+        (lambda p: cost(p, X, Y, weight=Y * 0), "weight is 0 for every sample"),
+        (lambda p: cost(p, X, Y, l2=-1.0), "l2 must be at least 0, but is -1"),
+        (lambda p: cost(p, X, Y, l2=-np.ones((2, 1))), "l2 must be at least 0 every"),
+        (lambda p: predict(p, X, 7), r"threshold must be in \[0, 1\], but is 7"),
+        (lambda p: log_loss(p.b, 2.0), r"y must be in \[0, 1\], but is 2"),
+        (lambda p: gradient_descent(p, X, Y, learning_rate=-1.0, steps=3), "greater"),
+        (lambda p: gradient_descent(p, X, Y, learning_rate=np.nan, steps=3), "greater"),
+    ]:
+        for transform in (jax.jit, jax.vmap, lambda f: f):
+            stacked = jax.tree.map(lambda leaf: leaf[None], PARAMS)
+            with pytest.raises(ValueError, match=message):
+                transform(call)(stacked if transform is jax.vmap else PARAMS)
+
+
+def test_weights_that_are_traced_and_all_zero_make_nan():
     assert np.isnan(jax.jit(cost)(PARAMS, X, Y, weight=np.zeros((1, 3))))
 
 
-def test_numbers_that_a_compiled_function_closes_over_are_checked():
-    bad = jnp.asarray(np.where(X > 2, np.nan, X))
-    with pytest.raises(ValueError, match="X must be finite"):
-        jax.jit(lambda params: cost(params, bad, jnp.asarray(Y)))(PARAMS)
+@pytest.mark.parametrize("function", [log_loss, log_loss_dz, likelihood, squared_loss])
+def test_a_label_is_a_label_in_the_elementwise_functions_too(function):
+    for label in (2.0, -0.5, np.nan):
+        with pytest.raises(ValueError, match=r"y must be in \[0, 1\], but is"):
+            function(0.5, label)
+        assert np.isnan(jax.jit(function)(0.5, label))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e307])
+def test_the_scale_of_the_weights_decides_nothing(scale):
+    weight = np.array([[1.0, 2.0, 0.5]])
+    params = PARAMS._replace(w=PARAMS.w + 1)
+    due = value_and_gradient(params, X, Y, weight=weight)
+    found = value_and_gradient(params, X, Y, weight=weight * scale)
+    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(due), strict=True):
+        np.testing.assert_allclose(leaf, other, rtol=1e-14)
+
+
+def test_no_penalty_is_no_penalty_even_where_the_square_overflows():
+    w = jnp.array([[1e200], [-1e200]])
+    params = PARAMS._replace(w=w)
+    tiny = np.full((2, 3), 1e-200)
+    assert np.isclose(cost(params, tiny, Y), np.log(2), rtol=1e-14)
+    costs = gradient_descent(params, tiny, Y, learning_rate=0.1, steps=9).costs
+    assert np.allclose(costs, np.log(2), atol=0.2)
+
+
+DTYPES_OF_OTHERS = [
+    ({"params": Params(PARAMS.w.astype(np.float32), PARAMS.b)}, "w has dtype float32"),
+    ({"params": Params(PARAMS.w, PARAMS.b.astype(np.float32))}, "b has dtype float32"),
+    ({"l2": np.ones((2, 1), np.float32)}, "l2 has dtype float32"),
+    ({"weight": np.ones((1, 3), np.float32)}, "weight has dtype float32"),
+    ({"offset": np.ones((1, 3), np.float32)}, "offset has dtype float32"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), DTYPES_OF_OTHERS)
+def test_all_arrays_have_one_dtype(changes, message):
+    with pytest.raises(DtypeError, match=f"{message}, but the other arrays have float"):
+        cost(**{"params": PARAMS, "X": X, "y": Y, **changes})
+
+
+def test_a_number_of_another_precision_is_taken():
+    due = cost(PARAMS, X.astype(np.float64), Y, l2=0.5)
+    assert cost(PARAMS, X, Y, l2=np.float32(0.5)) == due
+    assert cost(PARAMS, X, Y, l2=1) == cost(PARAMS, X, Y, l2=1.0)
+    with pytest.raises(ValueError, match="l2 does not fit a floating-point number"):
+        cost(PARAMS, X, Y, l2=10**400)
+
+
+@jax.enable_x64(False)
+def test_without_x64_doubles_become_floats_and_long_integers_are_refused():
+    assert cost(init_params(2), X, Y).dtype == np.float32
+    assert init_params(2, np.float64).w.dtype == np.float32
+    assert flatten_images(np.ones((2, 3, 3))).dtype == np.float32
+    assert flatten_images(np.ones((2, 3, 3), np.uint8)).dtype == np.uint8
+    with pytest.raises(DtypeError, match="images has dtype int64, which JAX would cut"):
+        flatten_images(np.full((2, 3, 3), 2**40))
+
+
+def test_masked_arrays_are_refused():
+    masked = np.ma.masked_array(Y, Y > 0)
+    with pytest.raises(DtypeError, match=r"y must be an array .*MaskedArray"):
+        cost(PARAMS, X, masked)
 
 
 @pytest.mark.parametrize("shape", [(4, 3, 2), (4, 3, 2, 3), (1, 1, 1)])

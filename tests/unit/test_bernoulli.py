@@ -41,6 +41,8 @@ ORACLES = {
         y * mpmath.log1p(mpmath.exp(-z)) + (1 - y) * mpmath.log1p(mpmath.exp(z))
     ),
     log_loss_dz: lambda z, y: (1 - y) * sig(z) - y * sig(-z),
+    squared_loss: lambda z, y: ((1 - y) * sig(z) - y * sig(-z)) ** 2 / 2,
+    likelihood: lambda z, y: sig(z) ** y * sig(-z) ** (1 - y),
 }
 # In units of eps; measured over these points, rounded up.
 BUDGET = {
@@ -49,6 +51,7 @@ BUDGET = {
     log_loss_dz2: 4,
     log_loss: 3,
     log_loss_dz: 3,
+    squared_loss: 8,
 }
 
 
@@ -214,7 +217,29 @@ def test_nothing_finite_gives_nan_and_nan_gives_nan(dtype):
     assert np.isnan(log_loss(z * np.nan, y)).all()
 
 
-def test_squared_loss_is_half_the_squared_error():
-    z, y = points(np.float64), 0.25
-    due = (1 / (1 + np.exp(-z)) - y) ** 2 / 2
-    np.testing.assert_allclose(squared_loss(z, y), due, rtol=0, atol=1e-15)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_squared_loss_keeps_its_digits(label, dtype):
+    z = points(dtype)
+    z = z[:, np.abs(z[0]) < REACH[dtype] / 2]  # its square is still a normal number
+    y = np.full_like(z, label)
+    found = np.asarray(squared_loss(z, y))
+    assert_digits(found, [ORACLES[squared_loss]], z, BUDGET[squared_loss], y)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("label", [0.0, 1.0, 0.3, 1e-3])
+def test_likelihood_is_good_to_the_rounding_of_its_logarithm(label, dtype):
+    """Also where a is flushed to 0 and a^y is not: sigmoid(-90)^0.001 is 0.91."""
+    reach = REACH[dtype]
+    z = np.concatenate([points(dtype)[0], np.array([-1.2, 1.2]) * reach])[None]
+    z = z.astype(dtype)
+    y = np.full_like(z, label)
+    found = np.asarray(likelihood(z, y), float)[0]
+    eps, tiny = (float(getattr(np.finfo(dtype), name)) for name in ("eps", "tiny"))
+    for value, at, lab in zip(found, z[0], y[0], strict=True):
+        due = exact(ORACLES[likelihood])(at, lab)
+        if due > tiny:
+            assert abs(value - due) <= eps * due * (4 + 3 * abs(mpmath.log(due))), at
+        else:
+            assert value <= tiny

@@ -142,6 +142,18 @@ def gram_products(problem, **options):
 
 
 @jax.numpy_dtype_promotion("standard")
+@pytest.mark.parametrize(
+    "optimizer",
+    [optax.lbfgs(), optax.adam(0.05), optax.MultiSteps(optax.sgd(0.05), 2)],
+)
+def test_optimizers_work_in_float32_where_float64_is_at_hand(optimizer):
+    problem = make_problem((3, 20), np.float32)
+    found = gradient_descent(*problem.arguments, steps=15, optimizer=optimizer)
+    assert found.params.w.dtype == found.costs.dtype == np.float32
+    assert found.costs[0, -1] < found.costs[0, 0]
+
+
+@jax.numpy_dtype_promotion("standard")
 def test_only_plain_descent_with_one_penalty_is_done_in_the_span():
     """Adam steps each weight by itself, and a penalty a feature leaves the span."""
     problem = make_problem((30, 6), np.float64)
@@ -161,6 +173,20 @@ def test_a_penalty_a_feature_is_a_penalty(l2):
     assert_close(found.params.w, w, 1e5 * EPS)
     assert_close(found.params.b, b, 1e5 * EPS)
     assert_close(found.costs, costs, 1e5 * EPS)
+
+
+def test_the_span_overflows_no_earlier_than_the_features():
+    """The squares of the columns are beyond float32 here, so XT X would be infinite."""
+    problem = make_problem((30, 6), np.float32, "zero start", l2=0.0)
+    X = np.asarray(problem.X, float)
+    X = (X / np.linalg.norm(X, axis=0, keepdims=True) * 2.0**64.5).astype(np.float32)
+    problem = problem._replace(X=jnp.asarray(X))
+    assert not np.isfinite((problem.X.T @ problem.X).diagonal()).any()
+    rate = jnp.asarray(2.0**-126, np.float32)
+    _, due = descend_in("features", problem, rate)
+    _, found = descend_in("span", problem, rate)
+    assert due[0, -1] < 0.9 * due[0, 0]
+    np.testing.assert_allclose(found, due, rtol=1e-4)
 
 
 def test_no_steps_change_nothing():
@@ -253,6 +279,14 @@ def test_any_optax_optimizer_steps_as_it_does_by_hand(optimizer, rate):
         ),
         ({"optimizer": "adam"}, DtypeError, "optimizer must be an optax tran.*'adam'"),
         ({"steps": -1}, ValueError, "steps must be at least 0, but is -1"),
+        ({"steps": 2**31}, ValueError, "steps must be below 2147483648 and at least 0"),
+        ({"steps": np.array([3])}, DtypeError, "steps must be a whole number"),
+        (
+            {"learning_rate": optax.constant_schedule(0.1)},
+            DtypeError,
+            "learning_rate must be a number, but is a function.*optax.sgd",
+        ),
+        ({"optimizer": lambda rate: 5}, DtypeError, "optimizer must be an optax tran"),
         ({"steps": 2.5}, DtypeError, "steps must be a whole number, but is 2.5"),
         ({"steps": True}, DtypeError, "steps must be a whole number, but is True"),
         ({"y": np.zeros((20, 1))}, ShapeError, r"y .*\(20, 1\)"),

@@ -1,5 +1,6 @@
 """From features to logits, probabilities and labels, for one model and for K."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,3 +69,14 @@ def test_the_adjoint_is_the_adjoint():
         right = jnp.sum(problem.params.w * back.w) + jnp.sum(problem.params.b * back.b)
         size = jnp.sum(jnp.abs(problem.params.w).T @ jnp.abs(problem.X) * dz) + 64
         assert_close(left, right, 128 * EPS * float(size))
+
+
+def test_where_there_is_no_probability_there_is_no_label():
+    lost = MODEL._replace(w=MODEL.w * jnp.nan)
+    assert np.isnan(predict(lost, X)).all()
+    holed = X.at[0, 1].set(jnp.nan)
+    assert np.isnan(predict(MODEL, holed)).tolist() == [[False, True, False]]
+    traced = jax.jit(predict)
+    assert np.isnan(traced(MODEL, X, jnp.nan)).all()
+    assert np.isnan(traced(MODEL, X, 7.0)).all()
+    assert traced(MODEL, X, 0.7).tolist() == [[0, 1, 0]]
