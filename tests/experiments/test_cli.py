@@ -29,7 +29,6 @@ def test_list_names_and_describes_every_configuration(command):
         assert " ".join(listed[name]) == describe(path)
 
 
-# BUG: what stands in brackets is taken for markup and left out.
 def test_list_shows_brackets(command, tmp_path, monkeypatch):
     (tmp_path / "one.toml").write_text("# Learn [a, b] from [data].\n")
     monkeypatch.setattr(cli, "CONFIGS", tmp_path)

@@ -80,7 +80,8 @@ BROKEN_FILES = {
     "doubled key": (lambda good: good + b"steps = 6\n", "is not TOML"),
     "doubled section": (lambda good: good + b"[data]\n", "is not TOML"),
     "JSON": (lambda good: b'{"program": "classify"}', "is not TOML"),
-    # BUG: a RecursionError reaches the terminal.
+    # BUG: a ValueError reaches the terminal.
+    "a number too long": (lambda good: good + b"l2 = " + b"9" * 5000, "is not TOML"),
     "nested too deep": (lambda good: good + b"a = " + b"[" * 10**4, "is not TOML"),
 }
 
@@ -130,11 +131,10 @@ WRONG_OVERRIDES = {
     "two dots": (["--descent..steps", "1"], "--descent..steps: overrides are written"),
     "only dashes": (["--=1"], "--=1: overrides are written"),
     "unknown program": (["--program", "x"], "program must be one of classify"),
-    # BUG: the line break of a word is printed.
     "line break": (["--a\nb", "1"], "overrides are written"),
-    # BUG: the line break of a file's name is printed.
     "line break in a file": (["--data.train", "a\nb.csv"], "there is no such file"),
-    # BUG: a RecursionError reaches the terminal.
+    # BUG: a ValueError reaches the terminal.
+    "a number too long": (["--seed", "9" * 5000], "seed: "),
     "nested too deep": (["--seed", "[" * 10**4], "seed: "),
 }
 
@@ -238,20 +238,20 @@ def test_nan_is_named_where_it_stands_in_a_list(refused):
     [
         ("learning_rates", ["--sweep.learning_rates", "[0.1, -1]"], "learning_rates["),
         ("learning_rates", ["--sweep.learning_rates", "0.1"], "sweep.learning_rates: "),
-        # BUG: an IndexError reaches the terminal, and the folder is written.
         ("learning_rates", ["--sweep.learning_rates", "[]"], "sweep.learning_rates: "),
         ("surface", ["--surface.w", "[1.0]"], "surface.w: "),
         ("surface", ["--surface.start", "[1.0, inf]"], "surface.start[1] must be"),
-        # BUG: a grid of one point cannot be drawn: a TypeError reaches the terminal.
         ("surface", ["--surface.points", "1"], "surface.points: "),
         ("tic_toc", ["--size.rounds", "0"], "size.rounds: "),
         ("tic_toc", ["--data.source", "faces"], "`data`"),
-        # BUG: no array has so many steps: a TypeError reaches the terminal.
         ("faces", [f"--descent.{key}={10**30}" for key in COUNTS], "descent.steps: "),
-        # BUG: beyond float32 this is infinite: a ValueError reaches the terminal.
         ("faces", ["--descent.l2", "1e300"], "descent.l2: "),
-        # BUG: beyond float32 this is infinite, and every cost is NaN.
         ("faces", ["--descent.learning_rate", "1e300"], "descent.learning_rate: "),
+        ("faces", ["--descent.learning_rate", "1e-50"], "descent.learning_rate: "),
+        # BUG: an OverflowError reaches the terminal.
+        ("faces", ["--descent.learning_rate", f"1{'0' * 400}"], "must be a finite"),
+        ("surface", ["--surface.w", "[-1e39, 0]"], "surface.w[0]: -1e+39 does not fit"),
+        ("learning_rates", ["--sweep.learning_rates=[1e39]"], "does not fit float32"),
     ],
 )
 def test_settings_that_no_program_could_use_are_refused(

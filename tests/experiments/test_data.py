@@ -120,7 +120,7 @@ def test_standardized_features_have_mean_0_and_deviation_1_on_the_train_set(sour
 
 
 def test_large_features_are_standardized_too(tmp_path, samples):
-    # BUG: the square of 1e30 overflows float32, so that every feature becomes 0.
+    # The square of 1e30 overflows float32.
     values, labels = samples
     small, large = (
         load(DataConfig("files", train=str(path), standardize=True), seed=0)
@@ -132,7 +132,7 @@ def test_large_features_are_standardized_too(tmp_path, samples):
     np.testing.assert_allclose(large.X_train, small.X_train, rtol=1e-5, atol=1e-6)
 
 
-# BUG: a mean in float32 is rounded, so what is left of 0.1 is -1 or 1 and not 0.
+# A rounded mean of 0.1 would leave a difference, which its deviation makes 1 or -1.
 @pytest.mark.parametrize("constant", [0.0, 3.0, 0.1])
 def test_a_standardized_constant_is_0(constant, tmp_path, samples):
     values, labels = samples
@@ -380,16 +380,11 @@ def odd_hdf5(path, case):
         ("group for labels", "has no data set 'train_set_y', only"),
         ("link to nowhere", "train_set_x"),
         ("link to no file", "train_set_x"),
-        # BUG: an AttributeError reaches the terminal.
         ("empty images", "train_set_x"),
         ("empty labels", "train_set_y"),
-        # BUG: an AttributeError reaches the terminal.
         ("string for images", "train_set_x"),
-        # BUG: an AttributeError reaches the terminal.
         ("string for labels", "train_set_y"),
-        # BUG: a ValueError reaches the terminal.
         ("ragged labels", "labels must be 0 or 1"),
-        # BUG: a TypeError reaches the terminal.
         ("references for labels", "labels must be 0 or 1"),
     ],
 )
@@ -400,7 +395,6 @@ def test_what_only_hdf5_can_hold_is_refused(case, words, tmp_path, config, refus
     assert words in line
 
 
-# BUG: np.load leaves a broken NPZ file open, so that Python warns of it.
 @pytest.mark.parametrize("name", [*ARRAY_FILES, "train.parquet"])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_truncated_files_are_refused(name, share, tmp_path, config, refused):
@@ -420,7 +414,6 @@ def test_hdf5_without_its_last_byte_is_refused(tmp_path, config, refused):
     assert f"{path}: cannot be read: " in refused(config, "--data.train", path)
 
 
-# BUG: np.load leaves a broken NPZ file open, so that Python warns of it.
 @pytest.mark.parametrize("name", [*ARRAY_FILES, "train.parquet"])
 @pytest.mark.parametrize("content", [b"a,b,label\n1,2,0\n", bytes(4096), b"PK\x03\x04"])
 def test_files_of_another_kind_are_refused(name, content, tmp_path, config, refused):
@@ -510,7 +503,6 @@ def test_tables_of_the_wrong_kind_are_refused(case, tmp_path, config, refused):
     path = tmp_path / "bad.csv"
     path.write_text(text)
     line = refused(config, "--data.train", path)
-    # BUG: the three cases of a split that is impossible do not name the file.
     assert f"{path}: " in line
     assert words in line
 
@@ -523,9 +515,7 @@ def test_tables_of_the_wrong_kind_are_refused(case, tmp_path, config, refused):
         ({"b": [1, None]}, "has 1 missing values"),
         ({"b": [1.0, float("nan")]}, "finite numbers that fit float32"),
         ({"label": ["x", "y"]}, "labels must be 0 or 1, but are x, y"),
-        # BUG: a ValueError reaches the terminal.
         ({"label": [[1], [2, 3]]}, "labels must be 0 or 1"),
-        # BUG: a TypeError reaches the terminal.
         ({"label": [{"x": 1}, {"x": 2}]}, "labels must be 0 or 1"),
     ],
 )

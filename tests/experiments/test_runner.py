@@ -231,7 +231,7 @@ def test_a_resumed_run_says_so(config, run_cli, halfway, uninterrupted):
         b"{",
         b"\n",
         bytes(50),
-        # BUG: bytes that are no UTF-8, which a power cut can leave, cannot be read.
+        # No UTF-8: after a power cut the end of a file may be anything.
         b"\xff\xfe\xfd",
     ],
 )
@@ -273,7 +273,6 @@ def test_a_keyboard_interrupt_is_code_130_and_resumes(
     assert_same_run(only_folder(runs), uninterrupted)
 
 
-# BUG: an OSError reaches the terminal.
 def test_a_full_disk_is_one_line(config, run_cli, runs):
     with broken("write", 5, disk_full):
         result = run_cli(config)
@@ -284,7 +283,6 @@ def test_a_full_disk_is_one_line(config, run_cli, runs):
     assert str(only_folder(runs)) in line
 
 
-# BUG: a FileExistsError or NotADirectoryError reaches the terminal.
 @pytest.mark.parametrize("inside", ["", "inside"])
 def test_a_file_where_the_run_folders_go_is_one_line(inside, config, table, run_cli):
     result = run_cli(config, runs=table / inside)
@@ -326,14 +324,12 @@ def test_a_finished_run_is_shown_and_not_run_again(
         assert (folder / name).stat().st_mtime_ns == times[name]
 
 
-# BUG: the folder is broken into lines of 80 characters, and cannot be copied.
 def test_a_finished_run_names_its_folder_in_one_piece(config, run_ok, run_cli):
     folder, _ = run_ok(config)
     assert f"delete {folder} to run it again" in run_cli(config).out
 
 
-# BUG: what stands in brackets is taken for markup: left out, or a MarkupError; what
-# stands between colons is taken for an emoji.
+# To rich, brackets are markup and colons make emojis.
 @pytest.mark.parametrize("name", ["runs[bold]", "runs[/red]", ":cat:"])
 def test_folders_may_have_any_name(name, config, run_ok, tmp_path):
     folder, out = run_ok(config, runs=tmp_path / name)

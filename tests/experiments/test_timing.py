@@ -117,7 +117,6 @@ def test_a_report_without_a_size_shows_no_speed(console):
     assert "GB/s" not in console.file.getvalue()
 
 
-# BUG: under x64 the start of the descent is float64, and X float32: a DtypeError.
 @pytest.mark.usefixtures("no_pause")
 def test_the_descent_is_measured_against_numpy(console, monkeypatch):
     for name, value in [
