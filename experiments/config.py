@@ -45,7 +45,7 @@ def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise UserError(f"{path}: {error.strerror or error}; {hint}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text: {error.reason}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not TOML: {error}") from error
     for keys, value in _pairs(overrides):
         section = table
@@ -104,7 +104,7 @@ def _pairs(overrides: Sequence[str]) -> Iterator[tuple[list[str], Any]]:
 def _value(text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
     return table["value"] if set(table) == {"value"} else text
 
@@ -113,7 +113,7 @@ def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(value, float):
         yield key, value
     elif isinstance(value, int) and abs(value) > LARGEST:
-        yield key, math.copysign(math.inf, value)
+        yield key, math.inf if value > 0 else -math.inf
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from _numbers(inner, f"{key}.{name}" if key else name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments import data as sources
 from experiments.config import Count, NonNegative, Positive, Section, WholeNumber
-from experiments.data import Data, DataConfig
+from experiments.data import Data, DataConfig, Floats
 from experiments.runner import Row, Run
 from jlogreg import (
     Params,
@@ -80,7 +80,7 @@ def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     return rows
 
 
-def _descend(config: Config, data: Data, run: Run) -> tuple[Params, jax.Array]:
+def _descend(config: Config, data: Data, run: Run) -> tuple[Params, Floats]:
     """Return the parameters and the costs (1, steps), resuming what the run holds.
 
     A step is the same whether the run was interrupted or not: always print_every steps
@@ -91,11 +91,11 @@ def _descend(config: Config, data: Data, run: Run) -> tuple[Params, jax.Array]:
     descend = jax.jit(gradient_descent, static_argnames="steps")
     X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
     options = {"learning_rate": settings.learning_rate, "l2": settings.l2}
-    params, costs = init_params(X.shape[0], X.dtype), jnp.zeros((1, 0), X.dtype)
+    params, costs = init_params(X.shape[0], X.dtype), np.zeros((1, 0), np.float32)
     saved = run.read_arrays("params.npz")
     if saved is not None:
         params = Params(w=jnp.asarray(saved["w"]), b=jnp.asarray(saved["b"]))
-        costs = jnp.asarray(saved["costs"])
+        costs = saved["costs"]
         run.console.print(f"Resuming after step {costs.shape[1]}.")
     run.keep_metrics(before=costs.shape[1])
     with run.progress("descending", settings.steps, costs.shape[1]) as advance:
@@ -104,7 +104,7 @@ def _descend(config: Config, data: Data, run: Run) -> tuple[Params, jax.Array]:
             params, more = descend(params, X, y, steps=steps, **options)
             run.console.print(f"step {done:>6}   J {float(more[0, 0]):.6f}")
             run.log(step=done, cost=float(more[0, 0]))
-            costs = jnp.concatenate([costs, more], axis=1)
+            costs = np.concatenate([costs, np.asarray(more)], axis=1)
             run.write_arrays("params.npz", w=params.w, b=params.b, costs=costs)
             advance(steps)
     return params, costs
