@@ -314,7 +314,6 @@ def test_mistakes_are_refused_before_a_step_is_taken(changes, error, message):
         "learning_rate": 0.1,
         "steps": 3,
     }
-    gradient_descent(**arguments)
     with pytest.raises(error, match=message):
         gradient_descent(**{**arguments, **changes})
 

