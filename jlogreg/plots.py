@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from jlogreg.checks import AnyArray, RankError, ShapeError, check_array, check_matrix
 
@@ -35,7 +36,8 @@ def cost_curves(
     Args:
         costs: what `gradient_descent` returned, one row a descent.
         labels: names of the rows.
-        ceiling: the largest J to show; curves that leave through the top diverged.
+        ceiling: the largest J to show, on a logarithmic axis then; curves that leave
+            through the top diverged.
 
     Raises:
         DtypeError, RankError, ShapeError: costs is no such array.
@@ -46,11 +48,15 @@ def cost_curves(
     shades = _shades(len(rows))
     for k, row in enumerate(rows):
         label = None if labels is None else labels[k]
-        axes.plot(np.arange(row.size), row, color=shades[k], label=label, linewidth=1.8)
+        axes.plot(np.arange(row.size), row, color=shades[k], label=label, linewidth=1.5)
     axes.set_xlabel("step of gradient descent")
     axes.set_ylabel("cost J (nats per sample)")
     axes.set_xlim(0, max(1, rows.shape[1] - 1))
-    axes.set_ylim(0, ceiling)
+    if ceiling is None:
+        axes.set_ylim(bottom=0)
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(top=ceiling)
     axes.grid(alpha=0.3)
     if labels is not None:
         axes.legend(
@@ -157,7 +163,8 @@ def cost_surface(
     b = np.asarray(check_matrix("b", b, ("q", 1)))
     J = np.asarray(check_matrix("J", J, (b.shape[0], w.shape[1])))
     grid_w, grid_b = np.broadcast_arrays(w, b)
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    layout = ConstrainedLayoutEngine(wspace=0.1)  # room between the labels of the two
+    figure = Figure(figsize=(12, 4.6), layout=layout)
     space: Any = figure.add_subplot(1, 2, 1, projection="3d")
     space.plot_surface(grid_w, grid_b, J, cmap="viridis", alpha=0.9, linewidth=0)
     space.set_zlabel(label)
