@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -152,7 +153,9 @@ def power_of_two(array: Array) -> Float[Array, ""]:
     It is a constant for differentiation: nothing that is scaled by it depends on it.
     """
     _, exponent = jnp.frexp(lax.stop_gradient(jnp.abs(array).max()))
-    return jnp.ldexp(jnp.ones((), array.dtype), exponent - 1)
+    # XLA divides by multiplying with the reciprocal, which must not be flushed to 0.
+    largest = np.finfo(array.dtype).maxexp - 2
+    return jnp.ldexp(jnp.ones((), array.dtype), jnp.minimum(exponent - 1, largest))
 
 
 def _block_length(n: int, m: int) -> int:
