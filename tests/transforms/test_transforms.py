@@ -213,6 +213,5 @@ def test_reverse_differentiation_keeps_no_second_copy_of_the_data(monkeypatch):
     case = cases(shape=(3, 4096))["cost"]
     arrays, function = array_arguments(case)
     _, pullback = jax.vjp(lambda p: function({**arrays, "params": p}), arrays["params"])
-    kept = sum(leaf.size for leaf in jax.tree.leaves(pullback))
-    # X itself and the rows of the samples, and sums; not another 3 x 4096.
-    assert kept < 1.9 * (3 + 3) * 4096
+    large = {leaf.shape for leaf in jax.tree.leaves(pullback) if leaf.size >= 3 * 4096}
+    assert large == {(3, 4096)}  # X as it is, and not its slices one after another

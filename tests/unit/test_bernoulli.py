@@ -58,7 +58,7 @@ BUDGET = {
 def points(dtype):
     random = np.random.default_rng(0)
     reach = REACH[dtype]
-    sizes = np.exp(random.uniform(np.log(1e-8), np.log(reach), 400))
+    sizes = np.exp(random.uniform(np.log(1e-8), np.log(reach), 150))
     special = [0, 1e-30, 0.5, 1, 14.5, 16.64, 17, 36.8, 40, reach]
     sizes = np.concatenate([sizes, special]).astype(dtype)
     return np.concatenate([sizes, -sizes])[None]
