@@ -80,7 +80,12 @@ def descend_in(name, problem, rate):
     return coordinates.params(end), costs.reshape(1, -1)
 
 
-@given(problems(hazards=["plain", "zero start", "soft labels"]))
+@given(
+    problems(
+        hazards=["plain", "zero start", "soft labels"],
+        shapes=[(1, 7), (3, 20), (30, 6)],
+    )
+)
 def test_the_iterates_in_the_span_are_those_on_the_features(problem):
     """To rounding, wide or tall, with weights, offset, penalty and any start."""
     rate = jnp.asarray(rate_of(problem), problem.X.dtype)
