@@ -13,7 +13,7 @@ from experiments.timing import interleaved
 from jlogreg import Params, value_and_gradient
 
 FEATURES, SAMPLES = 100, 2_000_000
-ROUNDS = 11
+ROUNDS = 21
 
 
 def main(console: Console) -> None:
