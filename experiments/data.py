@@ -14,12 +14,11 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from experiments.config import Fraction, Section, Text
+from experiments.config import LARGEST, Fraction, Section, Text
 from experiments.errors import UserError
 from jlogreg import flatten_images
 
 Floats = NDArray[np.float32]
-LARGEST = np.finfo(np.float32).max
 
 
 class DataConfig(Section):
@@ -223,7 +222,7 @@ def _check(path: Path, read: _Read, images: str, labels: str) -> None:
         )
     if values.ndim > 2 and values.dtype != np.uint8:
         raise UserError(f"{path}: {images} holds {values.dtype}, but images are uint8")
-    if values.dtype.kind not in "iuf" or not (abs(values) <= LARGEST).all():
+    if values.dtype.kind not in "iuf" or not (abs(values) <= np.float32(LARGEST)).all():
         raise UserError(
             f"{path}: {images} must hold finite numbers that fit float32, but holds "
             f"{values.dtype}, NaN or infinity"

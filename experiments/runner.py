@@ -31,6 +31,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.table import Table
 
+from experiments.data import DataConfig, fingerprint
 from experiments.errors import UserError
 from jlogreg.checks import AnyArray
 
@@ -48,9 +49,6 @@ class Program(Protocol):
 
     def load(self, config: Any) -> Any:
         """Return the data; raise a UserError before anything is written."""
-
-    def fingerprint(self, config: Any) -> str:
-        """Return a digest of the user's own files, "" where there are none."""
 
     def work(self, config: Any, data: Any, run: Run) -> Sequence[Row]:
         """Do the work, resume what the folder holds, return the table of results."""
@@ -146,7 +144,7 @@ def execute(
             process is at the same run.
     """
     data = program.load(config)
-    folder = runs / f"{name}-{_identity(config, program.fingerprint(config))}"
+    folder = runs / f"{name}-{_identity(config)}"
     with _locked(folder):
         run = Run(folder, console)
         if (folder / RESULTS).exists():
@@ -206,10 +204,12 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def _identity(config: msgspec.Struct, fingerprint: str) -> str:
+def _identity(config: msgspec.Struct) -> str:
     """Return what tells runs apart: settings, the user's data, and the code."""
     settings = json.dumps(msgspec.to_builtins(config), sort_keys=True)
-    text = "\n".join([settings, fingerprint, code_digest()])
+    source = getattr(config, "data", None)  # some programs make their own data
+    files = fingerprint(source) if isinstance(source, DataConfig) else ""
+    text = "\n".join([settings, files, code_digest()])
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

@@ -140,12 +140,12 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
     gram = jnp.matmul(U.T, X, precision=lax.Precision.HIGHEST)
     penalty_w0 = jnp.sum((l2 * w0) * w0)  # 0 where l2 is, even if w0^2 overflows
     z0 = logits(Params(w=w0, b=jnp.zeros_like(params.b)), X)
+    mean = 1 / m if weight is None else weight / m
 
     def at(point: _SpanPoint) -> tuple[Array, _SpanPoint]:
         alpha, c, b = point
         own = jnp.matmul(alpha, gram, precision=lax.Precision.HIGHEST)
         z = own + c * z0 + b + (0 if offset is None else offset)
-        mean = 1 / m if weight is None else weight / m
         penalty = (l2 * alpha / size) * (own + 2 * c * z0)
         penalty = jnp.sum(penalty) + jnp.sum(c**2) * penalty_w0
         J = jnp.sum(log_loss(z, y) * mean) + penalty / 2

@@ -21,7 +21,7 @@ from jlogreg import (
     log_loss,
     logits,
     predict,
-    predict_proba,
+    sigmoid,
 )
 from jlogreg.plots import cost_curves, image_grid, weights_bars, weights_image
 
@@ -47,11 +47,6 @@ class Config(Section):
 def load(config: Config) -> Data:
     """Return the data that the configuration names."""
     return sources.load(config.data, config.seed)
-
-
-def fingerprint(config: Config) -> str:
-    """Return a digest of the user's own files."""
-    return sources.fingerprint(config.data)
 
 
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
@@ -130,9 +125,9 @@ def _draw_mistakes(params: Params, data: Data, run: Run, most: int = 8) -> None:
     """Draw the held-out images with the largest loss, the most wrong first."""
     if data.image_shape is None:
         return
-    losses = np.asarray(log_loss(logits(params, data.X_test), data.y_test))
-    order = np.argsort(-losses[0])[:most]
-    a = np.asarray(predict_proba(params, data.X_test))[0, order]
+    z = logits(params, data.X_test)
+    order = np.argsort(-np.asarray(log_loss(z, data.y_test))[0])[:most]
+    a = np.asarray(sigmoid(z))[0, order]
     truth = data.y_test[0, order].astype(int)
     titles = [
         f"{data.classes[label]}{'' if (p > 0.5) == label else ' (wrong)'}\na = {p:.2f}"

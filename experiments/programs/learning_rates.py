@@ -40,11 +40,6 @@ def load(config: Config) -> Data:
     return sources.load(config.data, config.seed)
 
 
-def fingerprint(config: Config) -> str:
-    """Return a digest of the user's own files."""
-    return sources.fingerprint(config.data)
-
-
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     """Descend at every rate in one call, and draw the curves."""
     X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)

@@ -59,11 +59,6 @@ def load(config: Config) -> Data:
     return data._replace(X_train=data.X_train[row], X_test=data.X_test[row])
 
 
-def fingerprint(config: Config) -> str:
-    """Return a digest of the user's own files."""
-    return sources.fingerprint(config.data)
-
-
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     """Evaluate both costs on the grid in one call each, descend, and draw."""
     X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)

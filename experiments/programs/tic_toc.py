@@ -41,11 +41,6 @@ def load(config: Config) -> np.random.Generator:
     return np.random.default_rng(config.seed)
 
 
-def fingerprint(config: Config) -> str:
-    """Return "": there are no files."""
-    return ""
-
-
 def work(config: Config, data: np.random.Generator, run: Run) -> Sequence[Row]:
     """Time each work in each way, interleaved, and draw the times as bars."""
     size = config.size
