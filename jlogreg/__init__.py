@@ -24,20 +24,39 @@ from jlogreg.cost import (
     hessian_vector,
     value_and_gradient,
 )
+from jlogreg.design import Dense, Stacked
+from jlogreg.fit import Fit, fit
 from jlogreg.gradient_descent import Descent, gradient_descent
 from jlogreg.predict import logits, predict, predict_proba
+from jlogreg.solvers.descent import Optax
+from jlogreg.solvers.newton import Newton
+from jlogreg.solvers.newton_cg import NewtonCG
+from jlogreg.sparse import Sparse
+from jlogreg.standardized import Standardized, standardize
+from jlogreg.status import FitError, Status, raise_if_failed
 from jlogreg.validate import validate
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Dense",
     "Descent",
     "DtypeError",
+    "Fit",
+    "FitError",
+    "Newton",
+    "NewtonCG",
+    "Optax",
     "Params",
     "RankError",
     "ShapeError",
+    "Sparse",
+    "Stacked",
+    "Standardized",
+    "Status",
     "broadcast_shape",
     "cost",
+    "fit",
     "flatten_images",
     "gradient",
     "gradient_descent",
@@ -54,8 +73,10 @@ __all__ = [
     "loops",
     "predict",
     "predict_proba",
+    "raise_if_failed",
     "sigmoid",
     "squared_loss",
+    "standardize",
     "validate",
     "value_and_gradient",
 ]

@@ -22,10 +22,8 @@ from jlogreg.checks import (
 
 __all__ = [
     "Params",
-    "Samples",
     "broadcast_shape",
     "check_params",
-    "check_samples",
     "flatten_images",
     "init_params",
 ]
@@ -39,18 +37,6 @@ class Params(NamedTuple):
 
     w: Float[Array, "n K"]
     b: Float[Array, "K 1"]
-
-
-class Samples(NamedTuple):
-    """Hold what is known about m samples, one column each; absent rows are None.
-
-    Shapes: X (n, m); y, weight and offset (1, m).
-    """
-
-    X: Float[Array, "n m"]
-    y: Float[Array, "1 m"]
-    weight: Float[Array, "1 m"] | None = None
-    offset: Float[Array, "1 m"] | None = None
 
 
 def init_params(n: int, dtype: Any = None) -> Params:
@@ -154,23 +140,3 @@ def check_params(
     w = check_matrix(f"{prefix}w", params.w, (n, K), dtype)
     b = check_matrix(f"{prefix}b", params.b, (w.shape[1], 1), w.dtype)
     return Params(w=w, b=b)
-
-
-def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Samples:
-    """Return the samples with every row checked against X (n, m).
-
-    Raises:
-        DtypeError: an argument is no array of floats, or the dtypes differ.
-        RankError, ShapeError: an argument has another shape than its role asks for.
-    """
-    X = check_matrix("X", X, ("n", "m"))
-
-    def row(name: str, value: Any) -> Array:
-        return check_matrix(name, value, (1, X.shape[1]), X.dtype)
-
-    return Samples(
-        X=X,
-        y=row("y", y),
-        weight=None if weight is None else row("weight", weight),
-        offset=None if offset is None else row("offset", offset),
-    )

@@ -17,8 +17,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import Params, Samples, check_params, check_samples
+from jlogreg.arrays import Params, check_params
 from jlogreg.checks import AnyArray, RankError, check_matrix, check_number, check_range
+from jlogreg.design import Design
+from jlogreg.samples import Samples, check_samples
 from jlogreg.totals import (
     curvature_along_total,
     curvature_total,
@@ -29,6 +31,7 @@ from jlogreg.totals import (
 from jlogreg.validate import check_sample_values
 
 __all__ = [
+    "check_data",
     "check_problem",
     "cost",
     "gradient",
@@ -42,7 +45,7 @@ __all__ = [
 
 def cost(
     params: Params,
-    X: Float[AnyArray, "n m"],
+    X: Float[AnyArray, "n m"] | Design,
     y: Float[AnyArray, "1 m"],
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
@@ -56,9 +59,10 @@ def cost(
 
     Args:
         params: Params(w, b).
-        X: features, a column per sample.
+        X: features, a column per sample: an array, a BCOO or a design.
         y: labels.
-        weight: (1, m), at least 0; a weight of 2 counts a sample twice.
+        weight: (1, m), at least 0; a weight of 2 counts a sample twice, a weight of 0
+            leaves it out, whatever it contains.
         offset: (1, m), added to the logits.
         l2: penalty, a number or one a feature (n, 1), at least 0.
 
@@ -73,7 +77,7 @@ def cost(
 
 def gradient(
     params: Params,
-    X: Float[AnyArray, "n m"],
+    X: Float[AnyArray, "n m"] | Design,
     y: Float[AnyArray, "1 m"],
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
@@ -93,7 +97,7 @@ def gradient(
 
 def value_and_gradient(
     params: Params,
-    X: Float[AnyArray, "n m"],
+    X: Float[AnyArray, "n m"] | Design,
     y: Float[AnyArray, "1 m"],
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
@@ -111,7 +115,7 @@ def value_and_gradient(
 
 def hessian(
     params: Params,
-    X: Float[AnyArray, "n m"],
+    X: Float[AnyArray, "n m"] | Design,
     y: Float[AnyArray, "1 m"],
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
@@ -135,7 +139,7 @@ def hessian(
 def hessian_vector(
     params: Params,
     vector: Params,
-    X: Float[AnyArray, "n m"],
+    X: Float[AnyArray, "n m"] | Design,
     y: Float[AnyArray, "1 m"],
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
@@ -166,15 +170,21 @@ def check_problem(
         DtypeError, RankError, ShapeError: an argument has another shape or dtype.
         ValueError: a number is out of range (where it is not traced).
     """
+    samples, l2 = check_data(X, y, weight, offset, l2)
+    return check_params(params, samples.X.shape[0], samples.X.dtype), samples, l2
+
+
+def check_data(
+    X: Any, y: Any, weight: Any, offset: Any, l2: Any
+) -> tuple[Samples, Array]:
+    """Return the arguments of a cost but its parameters, as in `check_problem`."""
     samples = check_samples(X, y, weight, offset)
-    n, dtype = samples.X.shape[0], samples.X.dtype
-    params = check_params(params, n, dtype)
-    l2 = _check_penalty(l2, n, dtype)
+    l2 = _check_penalty(l2, samples.X.shape[0], samples.X.dtype)
     samples = check_sample_values(samples)
     if samples.weight is not None:
         weight = samples.weight / power_of_two(samples.weight)
         samples = samples._replace(weight=weight)
-    return params, samples, check_range("l2", l2, 0.0)
+    return samples, check_range("l2", l2, 0.0)
 
 
 def _check_penalty(l2: Any, n: int, dtype: Any) -> Array:

@@ -15,14 +15,15 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import optax
-from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.arrays import Params, Samples
+from jlogreg.arrays import Params
 from jlogreg.bernoulli import log_loss, log_loss_dz
 from jlogreg.checks import AnyArray, DtypeError, check_count, check_number, check_range
 from jlogreg.cost import check_problem, objective, total_weight
+from jlogreg.design import Dense, matmul
 from jlogreg.predict import logits
+from jlogreg.samples import Samples
 from jlogreg.solvers.descent import descend
 from jlogreg.totals import power_of_two
 
@@ -134,17 +135,18 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
     them, so stepping in the coordinates and mapping back, or mapping back and
     stepping, is the same. Without the size XT X would overflow where X does not.
     """
-    X, y, weight, offset = samples
+    design, y, weight, offset = samples
+    X = design.dense()
     w0, m, size = params.w, total_weight(samples), power_of_two(X)
     U = X / size
-    gram = jnp.matmul(U.T, X, precision=lax.Precision.HIGHEST)
+    gram = matmul(U.T, X)
     penalty_w0 = jnp.sum((l2 * w0) * w0)  # 0 where l2 is, even if w0^2 overflows
     z0 = logits(Params(w=w0, b=jnp.zeros_like(params.b)), X)
     mean = 1 / m if weight is None else weight / m
 
     def at(point: _SpanPoint) -> tuple[Array, _SpanPoint]:
         alpha, c, b = point
-        own = jnp.matmul(alpha, gram, precision=lax.Precision.HIGHEST)
+        own = matmul(alpha, gram)
         z = own + c * z0 + b + (0 if offset is None else offset)
         penalty = (l2 * alpha / size) * (own + 2 * c * z0)
         penalty = jnp.sum(penalty) + jnp.sum(c**2) * penalty_w0
@@ -154,7 +156,7 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
         return J, _SpanPoint(alpha=size * dz + l2 * alpha, c=l2 * c, b=db)
 
     def back(point: _SpanPoint) -> Params:
-        own = jnp.matmul(U, point.alpha.T, precision=lax.Precision.HIGHEST)
+        own = matmul(U, point.alpha.T)
         return Params(w=own + point.c * w0, b=point.b)
 
     start = _SpanPoint(alpha=jnp.zeros_like(y), c=jnp.ones_like(params.b), b=params.b)
@@ -169,7 +171,8 @@ def _span_is_cheaper(samples: Samples, steps: int) -> bool:
     """
     n, m = samples.X.shape
     in_span = n * m * m + 2 * n * m + steps * m * m
-    return m <= n and in_span < steps * 2 * n * m
+    fewer = m <= n and in_span < steps * 2 * n * m
+    return isinstance(samples.X, Dense) and fewer
 
 
 def _optimizer(

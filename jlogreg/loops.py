@@ -41,7 +41,7 @@ def value_and_gradient(
         DtypeError, RankError, ShapeError: an argument is no such array.
         ValueError: a number is out of range, NaN or infinite.
     """
-    check_problem(params, X, y, weight, offset, l2)
+    check_problem(params, check_matrix("X", X, ("n", "m")), y, weight, offset, l2)
     x, (labels,) = np.asarray(X, float).tolist(), np.asarray(y, float).tolist()
     n, m, b = len(x), len(labels), float(np.asarray(params.b)[0, 0])
     w = [float(value) for (value,) in np.asarray(params.w)]
@@ -51,6 +51,8 @@ def value_and_gradient(
 
     J, dw, db, total = 0.0, [0.0] * n, 0.0, 0.0
     for i in range(m):
+        if weights[i] == 0:
+            continue  # left out, whatever it contains
         z = b + offsets[i]
         for j in range(n):
             z += w[j] * x[j][i]

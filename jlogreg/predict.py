@@ -5,33 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params, check_params
 from jlogreg.bernoulli import sigmoid
-from jlogreg.checks import AnyArray, check_matrix, check_number, check_range
+from jlogreg.checks import AnyArray, check_number, check_range
+from jlogreg.design import Design, check_design
 
 __all__ = ["adjoint", "logits", "predict", "predict_proba"]
 
 
-def logits(params: Params, X: Float[AnyArray, "n m"]) -> Float[Array, "K m"]:
+def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "K m"]:
     """Return the logits z = wT X + b of every sample.
 
-    Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m); or K models side by side,
-    w (n, K), b (K, 1), result (K, m), by one matrix product. Equation (2) of
-    docs/derivation.md. The product is taken at the highest precision that the device
-    offers.
+    Shapes: X (n, m), an array or a design, w (n, 1), b (1, 1), result (1, m); or K
+    models side by side, w (n, K), b (K, 1), result (K, m), by one matrix product.
+    Equation (2) of docs/derivation.md. The product is taken at the highest precision
+    that the device offers.
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
     """
-    X = check_matrix("X", X, ("n", "m"))
-    params = check_params(params, X.shape[0], X.dtype, K="K")
-    return jnp.matmul(params.w.T, X, precision=lax.Precision.HIGHEST) + params.b
+    design = check_design("X", X)
+    params = check_params(params, design.shape[0], design.dtype, K="K")
+    return design.forward(params.w) + params.b
 
 
-def predict_proba(params: Params, X: Float[AnyArray, "n m"]) -> Float[Array, "K m"]:
+def predict_proba(
+    params: Params, X: Float[AnyArray, "n m"] | Design
+) -> Float[Array, "K m"]:
     """Return the probability a = sigmoid(wT X + b) that each sample has the label 1.
 
     Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) in [0, 1]; or for K models
@@ -44,7 +46,7 @@ def predict_proba(params: Params, X: Float[AnyArray, "n m"]) -> Float[Array, "K 
 
 
 def predict(
-    params: Params, X: Float[AnyArray, "n m"], threshold: Any = 0.5
+    params: Params, X: Float[AnyArray, "n m"] | Design, threshold: Any = 0.5
 ) -> Float[Array, "K m"]:
     """Return the label of each sample: 1 where a > threshold, else 0.
 
@@ -63,12 +65,11 @@ def predict(
     return jnp.where(jnp.isnan(a - threshold), jnp.nan, labels)
 
 
-def adjoint(X: Float[Array, "n m"], dz: Float[Array, "1 m"]) -> Params:
+def adjoint(X: Design, dz: Float[Array, "1 m"]) -> Params:
     """Return the adjoint of `logits` at dz: Params(w = X dzT, b = sum of dz).
 
-    Shapes: X (n, m), dz (1, m). This is backward propagation through z = wT X + b,
-    equations (11) and (12) of docs/derivation.md before the division by m. Arguments
-    are not checked: it is for callers inside the library.
+    Shapes: X stands for (n, m), dz (1, m). This is backward propagation through
+    z = wT X + b, equations (11) and (12) of docs/derivation.md before the division by
+    m. Arguments are not checked: it is for callers inside the library.
     """
-    dw = jnp.matmul(X, dz.T, precision=lax.Precision.HIGHEST)
-    return Params(w=dw, b=dz.sum(axis=1, keepdims=True))
+    return Params(w=X.adjoint(dz), b=dz.sum(axis=1, keepdims=True))

@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array
 
-from jlogreg.arrays import Samples, check_samples
 from jlogreg.checks import check_range, is_traced
+from jlogreg.design import Design
+from jlogreg.samples import Samples, check_samples
 
 __all__ = ["check_sample_values", "validate"]
 
@@ -20,9 +23,10 @@ __all__ = ["check_sample_values", "validate"]
 def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
     """Raise unless the data can be fitted.
 
-    Shapes: X (n, m); y, weight and offset (1, m). X and offset must be finite, y in
-    [0, 1], weight at least 0 and not 0 everywhere. Of traced arguments only shapes and
-    dtypes can be checked.
+    Shapes: X (n, m), an array or a design; y, weight and offset (1, m). X and offset
+    must be finite and y in [0, 1] in every sample whose weight is not 0, weight at
+    least 0 and not 0 everywhere. Of traced arguments only shapes and dtypes can be
+    checked.
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is not such an array.
@@ -34,21 +38,59 @@ def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
 def check_sample_values(samples: Samples) -> Samples:
     """Return the samples, every number in its range, or NaN where it is traced.
 
-    A traced X stays as it is, since to look at it would be a pass over all the data: a
-    NaN in it goes through every sum by itself.
+    A sample of weight 0 is left out, whatever it contains: its numbers become 0. A
+    feature that is not finite in any other is an error, or makes the weight NaN.
+    Without weights a traced X stays as it is, since to look at it would be a pass over
+    all the data: a NaN in it goes through every sum by itself.
 
     Raises:
         ValueError: a number that is known is out of its range, NaN or infinite.
     """
     X, y, weight, offset = samples
-    if not is_traced(X):
-        check_range("X", X)
-    if weight is not None:
+    if weight is None:
+        X.check_values("X")
+    else:
         weight = check_range("weight", weight, 0.0)
         if not is_traced(weight):
             with jax.ensure_compile_time_eval():
                 if not weight.any():
                     raise ValueError("weight is 0 for every sample: none is left")
+        y = _where_kept(weight, y)
+        offset = None if offset is None else _where_kept(weight, offset)
+        X, weight = _clean(X, weight)
     if offset is not None:
         offset = check_range("offset", offset)
     return Samples(X, check_range("y", y, 0.0, 1.0), weight, offset)
+
+
+def _where_kept(weight: Array, row: Array) -> Array:
+    """Return the row with 0 for every sample that is left out."""
+    if is_traced(weight) or is_traced(row):
+        return jnp.where(weight == 0, 0, row)
+    with jax.ensure_compile_time_eval():
+        return jnp.where(weight == 0, 0, row)
+
+
+def _clean(X: Design, weight: Array) -> tuple[Design, Array]:
+    """Return X without what is not finite, and NaN weights where that mattered.
+
+    X is cleaned as a whole, not problem by problem, so that problems which differ in
+    their weights go on sharing it.
+    """
+    if any(map(is_traced, jax.tree.leaves(X))):
+        poison = ~X.finite() & (weight != 0)
+        return X.cleaned(), jnp.where(poison, jnp.nan, weight)
+    with jax.ensure_compile_time_eval():
+        finite = _finite(X)
+        if finite.all():
+            return X, weight
+        if not is_traced(weight):
+            if (~finite & (weight != 0)).any():
+                X.check_values("X")
+            return X.cleaned(), weight
+        X = X.cleaned()
+    return X, jnp.where(~finite & (weight != 0), jnp.nan, weight)
+
+
+# Compiled, so that one pass over a large X makes no temporary array of its size.
+_finite = jax.jit(lambda X: X.finite())

@@ -20,9 +20,15 @@ from tests.problems import make_problem
 N, M = 3, 5
 
 # Public names that take no arrays of numbers.
-NOT_OF_ARRAYS = {"broadcast_shape", "init_params"}
+NOT_OF_ARRAYS = {"broadcast_shape", "init_params", "raise_if_failed"}
 # What is not a function of the library: classes, errors, and the module of loops.
-NOT_FUNCTIONS = {"Descent", "DtypeError", "Params", "RankError", "ShapeError", "loops"}
+NOT_FUNCTIONS = {
+    *("Dense", "Sparse", "Stacked", "Standardized"),
+    *("Descent", "Fit", "Params", "Status"),
+    *("DtypeError", "FitError", "RankError", "ShapeError"),
+    *("Newton", "NewtonCG", "Optax"),
+    "loops",
+}
 
 
 class Case(NamedTuple):
@@ -53,6 +59,12 @@ class Case(NamedTuple):
         name, _, field = path.partition(".")
         value = self.arguments[name]
         return getattr(value, field) if field else value
+
+
+def fitted(X: Any, y: Any, **options: Any) -> tuple[Any, Any]:
+    """Return of a fit what is the same in every mode, and has derivatives."""
+    found = jlogreg.fit(X, y, **options)
+    return found.params, found.cost
 
 
 def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str, Case]:
@@ -90,6 +102,13 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
             (*fit, "vector.w", "vector.b"),
             ("l2",),
         ),
+        "fit": Case(
+            fitted,
+            {**samples, "l2": jnp.asarray(0.5, dtype), "init": params},
+            ("X", "y", "weight", "offset", "init.w", "init.b"),
+            ("l2",),
+        ),
+        "standardize": Case(jlogreg.standardize, {"X": X}, ("X",)),
         "gradient_descent": Case(
             jlogreg.gradient_descent, descent, fit, ("l2", "learning_rate")
         ),

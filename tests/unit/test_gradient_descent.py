@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 from jlogreg import (
+    Dense,
     Descent,
     DtypeError,
     Params,
@@ -21,8 +22,8 @@ from jlogreg import (
     loops,
     value_and_gradient,
 )
-from jlogreg.arrays import Samples
 from jlogreg.gradient_descent import _in_features, _in_span, _span_is_cheaper
+from jlogreg.samples import Samples
 from jlogreg.solvers.descent import descend
 from tests.problems import assert_close, make_problem, problems, slack
 
@@ -72,7 +73,7 @@ coordinates_of = {"features": _in_features, "span": _in_span}
 
 @partial(jax.jit, static_argnums=0)
 def descend_in(name, problem, rate):
-    samples = Samples(problem.X, problem.y, problem.weight, problem.offset)
+    samples = Samples(Dense(problem.X), problem.y, problem.weight, problem.offset)
     coordinates = coordinates_of[name](problem.params, samples, problem.l2)
     end, costs = descend(
         coordinates.value_and_direction, coordinates.start, optax.sgd(rate), STEPS
@@ -129,7 +130,7 @@ def test_gradient_descent_is_the_textbooks(shape):
 
 def test_the_wide_problem_is_solved_in_the_span_and_the_tall_one_is_not():
     def samples(n, m):
-        return Samples(np.zeros((n, m)), np.zeros((1, m)))
+        return Samples(Dense(np.zeros((n, m))), np.zeros((1, m)))
 
     assert _span_is_cheaper(samples(12288, 209), 2000)
     assert not _span_is_cheaper(samples(12288, 209), 1)

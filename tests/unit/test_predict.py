@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlogreg import Params, ShapeError, logits, predict, predict_proba
+from jlogreg import Dense, Params, ShapeError, logits, predict, predict_proba
 from jlogreg.predict import adjoint
 from tests.problems import assert_close, make_problem
 
@@ -64,7 +64,7 @@ def test_the_adjoint_is_the_adjoint():
     """<logits(p, X), dz> = <p, adjoint(X, dz)>, for every p and dz."""
     for seed in range(5):
         problem = make_problem((5, 64), np.float64, seed=seed)
-        dz, back = problem.weight, adjoint(problem.X, problem.weight)
+        dz, back = problem.weight, adjoint(Dense(problem.X), problem.weight)
         left = jnp.sum(logits(problem.params, problem.X) * dz)
         right = jnp.sum(problem.params.w * back.w) + jnp.sum(problem.params.b * back.b)
         size = jnp.sum(jnp.abs(problem.params.w).T @ jnp.abs(problem.X) * dz) + 64

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jlogreg import Params
+from jlogreg import Dense, Params
 from jlogreg import totals as module
-from jlogreg.arrays import Samples
+from jlogreg.samples import Samples
 from jlogreg.totals import (
     curvature_along_total,
     curvature_total,
@@ -32,7 +32,7 @@ def all_totals(params, samples, block=None):
 
 
 def samples_of(problem):
-    return Samples(problem.X, problem.y, problem.weight, problem.offset)
+    return Samples(Dense(problem.X), problem.y, problem.weight, problem.offset)
 
 
 def size_of_terms(problem):
@@ -73,7 +73,9 @@ def test_totals_of_two_parts_add_up(problem):
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 7, 8])
 def test_every_sample_is_counted_once(block):
     X = 2.0 ** np.arange(7)[None]  # each subset has another sum
-    seen = sum_over_samples(lambda part: part.X.sum(), Samples(X, X), block)
+    seen = sum_over_samples(
+        lambda part: part.X.dense().sum(), Samples(Dense(X), X), block
+    )
     assert seen == 127
 
 
@@ -83,19 +85,19 @@ def test_large_data_are_cut_into_blocks_and_differentiate_in_both_modes(monkeypa
     random = np.random.default_rng(0)
     m = 2500  # blocks of 1024, and a rest
     X, y = random.standard_normal((2, m)), (random.random((1, m)) < 0.5).astype(float)
-    samples = Samples(X, y)
+    samples = Samples(Dense(X), y)
     params = Params(w=np.array([[0.3], [-0.2]]), b=np.array([[0.1]]))
     lengths = []
 
     def summand(part):
         lengths.append(part.X.shape[1])
-        return part.X.sum()
+        return part.X.dense().sum()
 
     sum_over_samples(summand, samples)
     assert set(lengths) == {1024, 452}
 
     def loss(params, X):
-        return loss_total(params, samples._replace(X=X))
+        return loss_total(params, samples._replace(X=Dense(X)))
 
     @jax.jit  # one compilation for all
     def measured(params, X):
@@ -103,9 +105,9 @@ def test_large_data_are_cut_into_blocks_and_differentiate_in_both_modes(monkeypa
         reverse = jax.grad(loss, argnums=(0, 1))(params, X)
         return reverse, forward, totals(params, samples).gradient.w
 
-    reverse, forward, dw = measured(params, samples.X)
+    reverse, forward, dw = measured(params, X)
     assert_close(reverse[0].w, dw, 1e-11 * m)
-    z = params.w.T @ samples.X + params.b
+    z = params.w.T @ X + params.b
     dz = 1 / (1 + np.exp(-z)) - samples.y
     assert_close(reverse[1], params.w * dz, 1e-14)
-    assert_close(forward, np.sum(reverse[1] * samples.X), 1e-11 * m)
+    assert_close(forward, np.sum(reverse[1] * X), 1e-11 * m)

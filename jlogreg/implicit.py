@@ -1,0 +1,144 @@
+"""Differentiate a minimum with respect to what it depends on.
+
+At the minimum the gradient is zero whatever the data, so H dtheta = -d(gradient), the
+second derivative taken along the change of the data; equation (20) of
+docs/derivation.md. Nothing is unrolled: one linear system is solved with H, forward and
+in reverse alike, since H is symmetric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float, Int
+
+from jlogreg.arrays import Params
+from jlogreg.cost import objective, total_weight
+from jlogreg.objectives import Bound, Problem, join, split
+from jlogreg.solvers.factor import Factor
+from jlogreg.solvers.newton_cg import conjugate_gradients
+from jlogreg.span import SpanFactor
+from jlogreg.status import Status
+from jlogreg.totals import curvature_along_total
+
+__all__ = ["Solution", "differentiable", "solve_hessian"]
+
+# Iterations that refine a solution with H. With H's own factor one or two do.
+REFINE_MOST = 250
+
+
+class Solution(NamedTuple):
+    """Hold where a solver ended, and the factor that it has kept.
+
+    Shapes: params w (n, 1), b (1, 1); the others ().
+    """
+
+    params: Params
+    status: Int[Array, ""]
+    steps: Int[Array, ""]
+    cost: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    decrement: Float[Array, ""]
+    factor: Factor | Bound | SpanFactor
+
+
+Solve = Callable[..., Solution]
+
+
+def differentiable(solve: Solve) -> Solve:
+    """Return solve(solver, problem, *rest) with derivatives in the problem.
+
+    The rest, start and tolerance, do not move the minimum: their derivative is 0.
+    """
+    function = jax.custom_jvp(solve, nondiff_argnums=(0,))
+
+    def rule(
+        solver: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    ) -> tuple[Solution, Solution]:
+        solution = function(solver, *primals)
+        return solution, _tangent(primals[0], tangents[0], solution)
+
+    function.defjvp(rule, symbolic_zeros=True)
+    return function
+
+
+def _tangent(problem: Problem, change: Problem, solution: Solution) -> Solution:
+    """Return how the solution changes when the problem does."""
+    leaves, tree = jax.tree.flatten(problem)
+    changes = jax.tree.leaves(change, is_leaf=_is_zero)
+    # Only what changes is followed: for the penalty alone that saves passes over X.
+    moving = [i for i, leaf in enumerate(changes) if not _is_zero(leaf)]
+    still = _no_change(solution)
+    if not moving:
+        return still
+
+    def at(moved: list[Array]) -> tuple[Array, Array]:
+        now = list(leaves)
+        for i, leaf in zip(moving, moved, strict=True):
+            now[i] = leaf
+        J, slope = objective(solution.params, *jax.tree.unflatten(tree, now))
+        return J, join(slope)
+
+    here, along = [leaves[i] for i in moving], [changes[i] for i in moving]
+    (_, slope), (dJ, dslope) = jax.jvp(at, (here,), (along,))
+    dtheta = solve_hessian(problem, solution, -dslope)
+    dcost = dJ + jnp.sum(slope * dtheta)
+    return still._replace(params=split(dtheta), cost=dcost)
+
+
+def solve_hessian(
+    problem: Problem, solution: Solution, right: Float[Array, "n+1 c"]
+) -> Float[Array, "n+1 c"]:
+    """Return H^-1 right at a solution; NaN where it has not converged.
+
+    Zero is zero all the same, so that a problem that failed can be left out of a sum
+    that is differentiated.
+    """
+    samples, l2 = problem
+    m, eps = total_weight(samples), float(np.finfo(right.dtype).eps)
+    converged = solution.status == Status.CONVERGED
+
+    def multiply(vector: Array) -> Array:
+        along = split(vector)
+        sums = curvature_along_total(solution.params, along, samples)
+        return join(Params(w=sums.w / m + l2 * along.w, b=sums.b / m))
+
+    def solve(_: Any, right: Array) -> Array:
+        # To all digits with the factor's own precision, and no further.
+        tolerance = jnp.asarray(4 * eps, right.dtype)
+        most = min(REFINE_MOST, 2 * right.shape[0])
+        found = conjugate_gradients(
+            multiply, right, _inverse(problem, solution.factor), tolerance, most
+        )
+        found = jnp.where(converged, found, jnp.nan)
+        return jnp.where((right == 0).all(), 0.0, found)
+
+    return lax.custom_linear_solve(multiply, right, solve, symmetric=True)
+
+
+def _inverse(
+    problem: Problem, factor: Factor | Bound | SpanFactor
+) -> Callable[[Array], Array]:
+    factor = lax.stop_gradient(factor)
+    if isinstance(factor, SpanFactor):
+        return lambda right: factor.inverse(problem.samples.X.dense(), right)
+    return factor.solve
+
+
+def _is_zero(leaf: Any) -> bool:
+    return isinstance(leaf, SymbolicZero)
+
+
+def _no_change(tree: Any) -> Any:
+    def zero(leaf: Array) -> Any:
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            return jnp.zeros_like(leaf)
+        return np.zeros(leaf.shape, jax.dtypes.float0)
+
+    return jax.tree.map(zero, tree)

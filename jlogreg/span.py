@@ -1,0 +1,162 @@
+"""Fit more features than samples in the span of the samples: m unknowns, not n.
+
+With one penalty for all features the minimiser is a combination of the samples, w =
+Xc alphaT with Xc = X - mean; equation (21) of docs/derivation.md. All that the cost
+needs of X is then the Gram matrix C = XcT Xc (m, m). Centring keeps its digits where
+features have a large mean, and changes nothing but the bias.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from jlogreg.arrays import Params
+from jlogreg.cost import total_weight
+from jlogreg.design import matmul
+from jlogreg.objectives import Problem, cost_at_zero, unbounded
+from jlogreg.solvers.driver import Direction, Evaluation, Objective
+from jlogreg.solvers.factor import Factor, factorise
+from jlogreg.totals import look
+
+__all__ = ["Span", "SpanFactor", "in_span", "span_of"]
+
+# Features whose products are added to the Gram matrix at a time, centred in the cache.
+ROWS = 512
+
+
+class Span(NamedTuple):
+    """Hold the span of the samples.
+
+    Shapes: X (n, m), mean (n, 1), gram (m, m) of X - mean.
+    """
+
+    X: Float[Array, "n m"]
+    mean: Float[Array, "n 1"]
+    gram: Float[Array, "m m"]
+
+    def start(self, params: Params) -> Float[Array, "m+1 1"]:
+        """Return the coordinates of params, or of what of them is in the span."""
+        z = matmul(params.w.T, self.X - self.mean)
+        alpha = factorise(self.gram).solve(z.T)
+        return jnp.concatenate([alpha, params.b + matmul(params.w.T, self.mean)])
+
+    def params(self, point: Float[Array, "m+1 1"]) -> Params:
+        """Return w = (X - mean) alphaT and b of coordinates."""
+        alpha = point[:-1]
+        w = matmul(self.X, alpha) - self.mean * alpha.sum()
+        return Params(w=w, b=point[-1:] - matmul(w.T, self.mean))
+
+
+class SpanFactor(NamedTuple):
+    """Hold the inverse of the Hessian in the span.
+
+    Shapes: root (m, 1) of the curvature, inner the factor of l2 + root C rootT, l2 ().
+    """
+
+    root: Float[Array, "m 1"]
+    inner: Factor
+    l2: Float[Array, ""]
+
+    def solve(self, right: Array, right_b: Array) -> tuple[Array, Array]:
+        """Return gamma (m, 1) and beta (1, 1), equation (22) of docs/derivation.md.
+
+        They solve (l2 + S C) gamma = -S (right + l2 beta), -sum(gamma) = right_b, with
+        S = root^2.
+        """
+        ones = self.root * self.inner.solve(self.root)
+        own = self.root * self.inner.solve(self.root * right)
+        beta = (right_b - own.sum()) / (self.l2 * ones.sum())
+        return -own - self.l2 * beta * ones, beta.reshape(1, 1)
+
+    def inverse(self, X: Float[Array, "n m"], right: Float[Array, "n+1 1"]) -> Array:
+        """Return the inverse of the Hessian in the features times right."""
+        mean = X.mean(axis=1, keepdims=True)
+        w, b = right[:-1], right[-1:]
+        w = w - mean * b
+        centred = matmul(X.T, w) - matmul(mean.T, w)
+        gamma, beta = self.solve(centred, b)
+        w = (w + matmul(X, gamma) - mean * gamma.sum()) / self.l2
+        return jnp.concatenate([w, beta - matmul(w.T, mean)])
+
+
+def span_of(X: Float[Array, "n m"]) -> Span:
+    """Return the span of the samples of X."""
+    n, m = X.shape
+    mean = X.mean(axis=1, keepdims=True)
+    count, rest = divmod(n, ROWS)
+
+    def product(start: Array | int, size: int) -> Array:
+        part = lax.dynamic_slice_in_dim(X, start, size, axis=0)
+        part = part - lax.dynamic_slice_in_dim(mean, start, size, axis=0)
+        return matmul(part.T, part)
+
+    def add(gram: Array, index: Array) -> tuple[Array, None]:
+        return gram + product(index * ROWS, ROWS), None
+
+    gram = jnp.zeros((m, m), X.dtype)
+    if count:
+        gram, _ = lax.scan(add, gram, jnp.arange(count))
+    if rest:
+        gram = gram + product(count * ROWS, rest)
+    return Span(X=X, mean=mean, gram=gram)
+
+
+def in_span(problem: Problem, span: Span, tol: Array) -> Objective:
+    """Return the cost in the coordinates alpha (m) above b, for one penalty l2 ().
+
+    The gradient is held by its coordinates, r = dz / m + l2 alpha above db, so that
+    dw = Xc rT.
+    """
+    samples, l2 = problem
+    m, C = total_weight(samples), span.gram
+
+    def evaluate(point: Array, step: Array) -> Evaluation:
+        rows = jnp.concatenate([point[:-1], step[:-1]], axis=1).T
+        own, change = matmul(rows, C)[:, None]
+        z, change = own + point[-1:], change + step[-1:]
+        free = jnp.where(l2 == 0, z, point[-1:])
+        seen = look(samples, z, change, free, tol)
+        dz = seen.dz.T / m
+        penalty = l2 * jnp.sum(own.T * point[:-1]) / 2
+        slope = jnp.sum(dz * change.T) + l2 * jnp.sum(own.T * step[:-1])
+        return Evaluation(
+            value=seen.loss / m + penalty,
+            gradient=jnp.append(dz + l2 * point[:-1], dz.sum())[:, None],
+            curvature=seen.dz2.T / m,
+            slope=slope,
+            moved=seen.moved,
+            swung=seen.swung,
+            unbounded=unbounded(samples, seen.wrong),
+        )
+
+    def direction(found: Evaluation) -> Direction:
+        r, db = found.gradient[:-1], found.gradient[-1:]
+        factor = _factor(found.curvature, C, l2)
+        image = matmul(C, r)
+        gamma, beta = factor.solve(-image, -db)
+        step = (gamma - r) / factor.l2
+        squared = -jnp.sum(image * step) - jnp.sum(db * beta)
+        return Direction(
+            vector=jnp.concatenate([step, beta]),
+            decrement=jnp.sqrt(jnp.maximum(squared, 0)),
+            singular=l2 == 0,
+            factor=factor,
+        )
+
+    return Objective(evaluate, direction, cost_at_zero(samples), tol)
+
+
+def _factor(curvature: Array, C: Array, l2: Array) -> SpanFactor:
+    root = jnp.sqrt(curvature)
+    inner = root * C * root.T
+    eps = float(np.finfo(C.dtype).eps)
+    # Without a penalty, or with one that is lost beside the curvature, a step of a
+    # slightly larger penalty still goes down.
+    l2 = jnp.maximum(l2, eps * (jnp.diagonal(inner).max() + eps))
+    eye = jnp.eye(C.shape[0], dtype=C.dtype)
+    return SpanFactor(root=root, inner=factorise(inner + l2 * eye, 1), l2=l2)
