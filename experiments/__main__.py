@@ -16,7 +16,10 @@ from experiments.errors import UserError, one_line
 
 BENCHMARKS = {
     "descent": "2000 steps of gradient descent on 12288 x 209, against NumPy",
+    "first_call": "import and the first fit of 100 x 2000 in a fresh process",
     "pass": "one cost and gradient over 100 x 2 000 000, against NumPy",
+    "tall": "one fit of 20 x 1 000 000 and of 100 x 200 000, against scikit-learn",
+    "wide": "one fit of 12288 x 209 with a penalty, against scikit-learn",
 }
 
 
@@ -84,9 +87,15 @@ def _listing() -> Table:
 
 
 def _bench(name: str, console: Console) -> None:
-    from experiments.benchmarks import descent, one_pass
+    from experiments.benchmarks import descent, first_call, fits, one_pass
 
-    {"descent": descent.main, "pass": one_pass.main}[name](console)
+    {
+        "descent": descent.main,
+        "first_call": first_call.main,
+        "pass": one_pass.main,
+        "tall": fits.tall,
+        "wide": fits.wide,
+    }[name](console)
 
 
 if __name__ == "__main__":

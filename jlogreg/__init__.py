@@ -16,6 +16,7 @@ from jlogreg.bernoulli import (
     sigmoid,
     squared_loss,
 )
+from jlogreg.certificate import Certificate, certificate
 from jlogreg.checks import DtypeError, RankError, ShapeError
 from jlogreg.cost import (
     cost,
@@ -27,6 +28,7 @@ from jlogreg.cost import (
 from jlogreg.design import Dense, Stacked
 from jlogreg.fit import Fit, fit
 from jlogreg.gradient_descent import Descent, gradient_descent
+from jlogreg.influence import influence, leave_one_out
 from jlogreg.predict import logits, predict, predict_proba
 from jlogreg.solvers.descent import Optax
 from jlogreg.solvers.newton import Newton
@@ -39,6 +41,7 @@ from jlogreg.validate import validate
 __version__ = "0.1.0"
 
 __all__ = [
+    "Certificate",
     "Dense",
     "Descent",
     "DtypeError",
@@ -55,6 +58,7 @@ __all__ = [
     "Standardized",
     "Status",
     "broadcast_shape",
+    "certificate",
     "cost",
     "fit",
     "flatten_images",
@@ -62,7 +66,9 @@ __all__ = [
     "gradient_descent",
     "hessian",
     "hessian_vector",
+    "influence",
     "init_params",
+    "leave_one_out",
     "likelihood",
     "log_likelihood",
     "log_loss",

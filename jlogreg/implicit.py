@@ -19,15 +19,16 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
 from jlogreg.arrays import Params
+from jlogreg.bernoulli import log_loss_dz2
 from jlogreg.cost import objective, total_weight
-from jlogreg.objectives import Bound, Problem, join, split
-from jlogreg.solvers.factor import Factor
+from jlogreg.objectives import Bound, Problem, join, ridge, split
+from jlogreg.solvers.factor import Factor, factorise
 from jlogreg.solvers.newton_cg import conjugate_gradients
-from jlogreg.span import SpanFactor
+from jlogreg.span import SpanFactor, span_factor, span_of, spanned
 from jlogreg.status import Status
-from jlogreg.totals import curvature_along_total
+from jlogreg.totals import curvature_along_total, curvature_total, weighted
 
-__all__ = ["Solution", "differentiable", "solve_hessian"]
+__all__ = ["Solution", "differentiable", "inverse_hessian", "solve_hessian"]
 
 # Iterations that refine a solution with H. With H's own factor one or two do.
 REFINE_MOST = 250
@@ -120,6 +121,22 @@ def solve_hessian(
         return jnp.where((right == 0).all(), 0.0, found)
 
     return lax.custom_linear_solve(multiply, right, solve, symmetric=True)
+
+
+def inverse_hessian(
+    problem: Problem, params: Params, right: Float[Array, "n+1 c"]
+) -> Float[Array, "n+1 c"]:
+    """Return H^-1 right at any parameters, where no solver has kept a factor."""
+    samples, l2 = problem
+    X, m = samples.X, total_weight(samples)
+    if spanned(X, l2):
+        z = X.forward(params.w) + params.b
+        z = z if samples.offset is None else z + samples.offset
+        s = weighted(log_loss_dz2(z), samples)
+        span = span_of(X.dense())
+        return span_factor(s.T / m, span.gram, l2).inverse(span.X, right)
+    H = curvature_total(params, samples) / m + jnp.diag(ridge(problem)[:, 0])
+    return factorise(H).solve(right)
 
 
 def _inverse(

@@ -16,15 +16,17 @@ from jlogreg.arrays import Params
 from jlogreg.bernoulli import log_loss
 from jlogreg.cost import total_weight
 from jlogreg.design import matmul
+from jlogreg.look import look_at
 from jlogreg.predict import adjoint
 from jlogreg.samples import Samples
 from jlogreg.solvers.driver import Direction, Evaluation, Objective
 from jlogreg.solvers.factor import factorise
 from jlogreg.solvers.newton_cg import conjugate_gradients
-from jlogreg.totals import gram, gram_block, look_at, newton_totals, sum_over_samples
+from jlogreg.totals import gram, gram_block, sum_over_samples, weighted
 
 __all__ = [
     "Bound",
+    "NewtonTotals",
     "Problem",
     "bound_of",
     "cost_at_zero",
@@ -32,8 +34,9 @@ __all__ = [
     "in_features",
     "join",
     "matrix_free",
+    "newton_totals",
+    "ridge",
     "split",
-    "unbounded",
 ]
 
 # With more unknowns than these the preconditioner is a diagonal: its factor would take
@@ -65,22 +68,71 @@ def split(point: Float[Array, "n+1 1"]) -> Params:
     return Params(w=point[:-1], b=point[-1:])
 
 
-def in_features(problem: Problem, tol: Array) -> Objective:
-    """Return the cost with its Hessian: one pass over the samples for each point."""
+class NewtonTotals(NamedTuple):
+    """Hold the sums over samples that a Newton step needs.
+
+    Shapes: weight () of the weights; gradient w (n, 1), b (1, 1); curvature
+    (n + 1, n + 1); the others as in Look.
+    """
+
+    weight: Float[Array, ""]
+    loss: Float[Array, ""]
+    gradient: Params
+    curvature: Float[Array, "n+1 n+1"]
+    moved: Float[Array, ""]
+    swung: Float[Array, ""]
+    wrong: Float[Array, ""]
+
+
+def newton_totals(
+    samples: Samples,
+    point: Params,
+    step: Params,
+    l2: Array,
+    tol: Array,
+    every: int = 1,
+) -> NewtonTotals:
+    """Return what a Newton step needs at a point, in one pass over the samples.
+
+    Or over one block in `every`, evenly spread, for a first idea of where to go.
+    """
+
+    def summand(part: Samples) -> NewtonTotals:
+        seen = look_at(part, point, step, l2, tol)
+        ones = jnp.ones_like(part.y)
+        return NewtonTotals(
+            weight=weighted(ones, part).sum(),
+            loss=seen.loss,
+            gradient=adjoint(part.X, seen.dz),
+            curvature=gram(part, seen.dz2),
+            moved=seen.moved,
+            swung=seen.swung,
+            wrong=seen.wrong,
+        )
+
+    return sum_over_samples(summand, samples, gram_block(samples), every)
+
+
+def in_features(problem: Problem, tol: Array, every: int = 1) -> Objective:
+    """Return the cost with its Hessian: one pass over the samples for each point.
+
+    Or over one block in `every`: the cost of a part of the samples.
+    """
     samples, l2 = problem
-    m, ridge = total_weight(samples), _ridge(problem)
+    penalty = ridge(problem)
 
     def evaluate(point: Array, step: Array) -> Evaluation:
-        sums = newton_totals(samples, split(point), split(step), l2, tol)
-        gradient = join(sums.gradient) / m + ridge * point
+        sums = newton_totals(samples, split(point), split(step), l2, tol, every)
+        m = sums.weight
+        gradient = join(sums.gradient) / m + penalty * point
         return Evaluation(
-            value=sums.loss / m + jnp.sum(ridge * point * point) / 2,
+            value=sums.loss / m + jnp.sum((penalty * point) * point) / 2,
             gradient=gradient,
-            curvature=sums.curvature / m + jnp.diag(ridge[:, 0]),
+            curvature=sums.curvature / m + jnp.diag(penalty[:, 0]),
             slope=jnp.sum(gradient * step),
             moved=sums.moved,
             swung=sums.swung,
-            unbounded=unbounded(samples, sums.wrong),
+            unbounded=(sums.wrong == 0) & (m > 0),
         )
 
     def direction(found: Evaluation) -> Direction:
@@ -94,19 +146,19 @@ def in_features(problem: Problem, tol: Array) -> Objective:
 def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
     """Return the cost with a curvature that is multiplied with, and never formed."""
     samples, l2 = problem
-    m, ridge = total_weight(samples), _ridge(problem)
+    m, penalty = total_weight(samples), ridge(problem)
 
     def evaluate(point: Array, step: Array) -> Evaluation:
         seen = look_at(samples, split(point), split(step), l2, tol)
-        gradient = join(adjoint(samples.X, seen.dz)) / m + ridge * point
+        gradient = join(adjoint(samples.X, seen.dz)) / m + penalty * point
         return Evaluation(
-            value=seen.loss / m + jnp.sum(ridge * point * point) / 2,
+            value=seen.loss / m + jnp.sum((penalty * point) * point) / 2,
             gradient=gradient,
             curvature=seen.dz2,
             slope=jnp.sum(gradient * step),
             moved=seen.moved,
             swung=seen.swung,
-            unbounded=unbounded(samples, seen.wrong),
+            unbounded=seen.wrong == 0,
         )
 
     def size(gradient: Array) -> Array:
@@ -121,7 +173,7 @@ def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
                 change = part.X.forward(vector[:-1]) + vector[-1:]
                 return join(adjoint(part.X, part.y * change))
 
-            return sum_over_samples(summand, curved) / m + ridge * vector
+            return sum_over_samples(summand, curved) / m + penalty * vector
 
         gradient = found.gradient
         tolerance = jnp.minimum(INNER_TOLERANCE, jnp.sqrt(size(gradient)))
@@ -141,11 +193,6 @@ def cost_at_zero(samples: Samples) -> Float[Array, ""]:
     return weighted.sum() / total_weight(samples)
 
 
-def unbounded(samples: Samples, wrong: Array) -> Bool[Array, ""]:
-    """Return whether no sample that counts was on the wrong side."""
-    return (wrong == 0) & (total_weight(samples) > 0)
-
-
 def direction_to(
     vector: Array, gradient: Array, singular: Array, factor: object
 ) -> Direction:
@@ -154,7 +201,8 @@ def direction_to(
     return Direction(vector, jnp.sqrt(jnp.maximum(squared, 0)), singular, factor)
 
 
-def _ridge(problem: Problem) -> Float[Array, "n+1 1"]:
+def ridge(problem: Problem) -> Float[Array, "n+1 1"]:
+    """Return the penalty of every parameter, w above b, which has none."""
     samples, l2 = problem
     w = jnp.broadcast_to(l2, (samples.X.shape[0], 1))
     return jnp.concatenate([w, jnp.zeros((1, 1), w.dtype)])
@@ -183,19 +231,19 @@ def bound_of(problem: Problem) -> Bound:
     Since a (1 - a) is at most a quarter, no Hessian of equally weighted samples exceeds
     the one with a quarter each.
     """
-    samples, ridge = problem.samples, _ridge(problem)
+    samples, penalty = problem.samples, ridge(problem)
     n, m = samples.X.shape
     quarter = jnp.full((1, m), 0.25 / m, samples.X.dtype)
     kept = m if samples.weight is None else jnp.sum(samples.weight > 0)
     # More unknowns without a penalty than samples.
-    many = jnp.sum(ridge == 0) > kept
+    many = jnp.sum(penalty == 0) > kept
     if n + 1 > FACTOR_MOST:
         diagonal = jnp.append(samples.X.squares(quarter), quarter.sum())[:, None]
-        bound = diagonal + ridge
+        bound = diagonal + penalty
         return Bound(1 / jnp.where(bound > 0, bound, 1.0), many)
 
     alone = Samples(samples.X, quarter)
     bound = sum_over_samples(lambda part: gram(part, part.y), alone, gram_block(alone))
-    factor = factorise(bound + jnp.diag(ridge[:, 0]))
-    inverse = factor.solve(jnp.eye(n + 1, dtype=ridge.dtype))
+    factor = factorise(bound + jnp.diag(penalty[:, 0]))
+    inverse = factor.solve(jnp.eye(n + 1, dtype=penalty.dtype))
     return Bound(inverse, many | factor.singular)

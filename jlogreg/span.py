@@ -17,16 +17,16 @@ from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
 from jlogreg.cost import total_weight
-from jlogreg.design import matmul
-from jlogreg.objectives import Problem, cost_at_zero, unbounded
+from jlogreg.design import Dense, Design, matmul
+from jlogreg.look import look
+from jlogreg.objectives import Problem, cost_at_zero
 from jlogreg.solvers.driver import Direction, Evaluation, Objective
 from jlogreg.solvers.factor import Factor, factorise
-from jlogreg.totals import look
 
-__all__ = ["Span", "SpanFactor", "in_span", "span_of"]
+__all__ = ["Span", "SpanFactor", "in_span", "span_factor", "span_of", "spanned"]
 
 # Features whose products are added to the Gram matrix at a time, centred in the cache.
-ROWS = 512
+ROWS = 2048
 
 
 class Span(NamedTuple):
@@ -63,25 +63,32 @@ class SpanFactor(NamedTuple):
     l2: Float[Array, ""]
 
     def solve(self, right: Array, right_b: Array) -> tuple[Array, Array]:
-        """Return gamma (m, 1) and beta (1, 1), equation (22) of docs/derivation.md.
+        """Return gamma (m, c) and beta (1, c), equation (22) of docs/derivation.md.
 
-        They solve (l2 + S C) gamma = -S (right + l2 beta), -sum(gamma) = right_b, with
+        Shapes: right (m, c), right_b (1, c). They solve (l2 + S C) gamma = -S (right + l2 beta), -sum(gamma) = right_b, with
         S = root^2.
         """
         ones = self.root * self.inner.solve(self.root)
         own = self.root * self.inner.solve(self.root * right)
-        beta = (right_b - own.sum()) / (self.l2 * ones.sum())
-        return -own - self.l2 * beta * ones, beta.reshape(1, 1)
+        beta = (right_b - own.sum(axis=0, keepdims=True)) / (self.l2 * ones.sum())
+        return -own - self.l2 * beta * ones, beta
 
-    def inverse(self, X: Float[Array, "n m"], right: Float[Array, "n+1 1"]) -> Array:
+    def inverse(self, X: Float[Array, "n m"], right: Float[Array, "n+1 c"]) -> Array:
         """Return the inverse of the Hessian in the features times right."""
         mean = X.mean(axis=1, keepdims=True)
         w, b = right[:-1], right[-1:]
         w = w - mean * b
         centred = matmul(X.T, w) - matmul(mean.T, w)
         gamma, beta = self.solve(centred, b)
-        w = (w + matmul(X, gamma) - mean * gamma.sum()) / self.l2
+        total = gamma.sum(axis=0, keepdims=True)
+        w = (w + matmul(X, gamma) - mean * total) / self.l2
         return jnp.concatenate([w, beta - matmul(w.T, mean)])
+
+
+def spanned(X: Design, l2: Array) -> bool:
+    """Return whether a problem of these shapes is solved in the span of its samples."""
+    n, m = X.shape
+    return m < n and isinstance(X, Dense) and l2.ndim == 0
 
 
 def span_of(X: Float[Array, "n m"]) -> Span:
@@ -131,12 +138,12 @@ def in_span(problem: Problem, span: Span, tol: Array) -> Objective:
             slope=slope,
             moved=seen.moved,
             swung=seen.swung,
-            unbounded=unbounded(samples, seen.wrong),
+            unbounded=seen.wrong == 0,
         )
 
     def direction(found: Evaluation) -> Direction:
         r, db = found.gradient[:-1], found.gradient[-1:]
-        factor = _factor(found.curvature, C, l2)
+        factor = span_factor(found.curvature, C, l2)
         image = matmul(C, r)
         gamma, beta = factor.solve(-image, -db)
         step = (gamma - r) / factor.l2
@@ -151,7 +158,8 @@ def in_span(problem: Problem, span: Span, tol: Array) -> Objective:
     return Objective(evaluate, direction, cost_at_zero(samples), tol)
 
 
-def _factor(curvature: Array, C: Array, l2: Array) -> SpanFactor:
+def span_factor(curvature: Array, C: Array, l2: Array) -> SpanFactor:
+    """Return the inverse of the Hessian, from its curvature (m, 1) a sample."""
     root = jnp.sqrt(curvature)
     inner = root * C * root.T
     eps = float(np.finfo(C.dtype).eps)

@@ -22,20 +22,16 @@ from jlogreg.predict import adjoint
 from jlogreg.samples import Samples
 
 __all__ = [
-    "Look",
-    "NewtonTotals",
     "Totals",
     "curvature_along_total",
     "curvature_total",
     "gram",
     "gram_block",
-    "look",
-    "look_at",
     "loss_total",
-    "newton_totals",
     "power_of_two",
     "sum_over_samples",
     "totals",
+    "weighted",
 ]
 
 Sums = TypeVar("Sums")
@@ -68,8 +64,8 @@ def totals(params: Params, samples: Samples, block: int | None = None) -> Totals
 
     def summand(part: Samples) -> Totals:
         z = _logits(params, part)
-        loss = _weighted(log_loss(z, part.y), part).sum()
-        dz = _weighted(log_loss_dz(z, part.y), part)
+        loss = weighted(log_loss(z, part.y), part).sum()
+        dz = weighted(log_loss_dz(z, part.y), part)
         return Totals(loss=loss, gradient=adjoint(part.X, dz))
 
     return sum_over_samples(summand, samples, block)
@@ -81,7 +77,7 @@ def loss_total(
     """Return the sum over samples of the weighted log losses."""
 
     def summand(part: Samples) -> Array:
-        return _weighted(log_loss(_logits(params, part), part.y), part).sum()
+        return weighted(log_loss(_logits(params, part), part.y), part).sum()
 
     return sum_over_samples(summand, samples, block)
 
@@ -96,7 +92,7 @@ def curvature_total(
     """
 
     def summand(part: Samples) -> Array:
-        s = _weighted(log_loss_dz2(_logits(params, part)), part)
+        s = weighted(log_loss_dz2(_logits(params, part)), part)
         return gram(part, s)
 
     return sum_over_samples(summand, samples, block or gram_block(samples))
@@ -112,100 +108,10 @@ def curvature_along_total(
     """
 
     def summand(part: Samples) -> Params:
-        s = _weighted(log_loss_dz2(_logits(params, part)), part)
+        s = weighted(log_loss_dz2(_logits(params, part)), part)
         return adjoint(part.X, s * (part.X.forward(vector.w) + vector.b))
 
     return sum_over_samples(summand, samples, block)
-
-
-class Look(NamedTuple):
-    """Hold what a point shows of some samples, before the products with X.
-
-    Shapes: loss (), the weighted sum; dz and dz2 (1, m), weighted; moved (), how many
-    logits the step moved by more than the tolerance; swung (), by more than a half;
-    wrong (), how many samples the point does not separate.
-    """
-
-    loss: Float[Array, ""]
-    dz: Float[Array, "1 m"]
-    dz2: Float[Array, "1 m"]
-    moved: Float[Array, ""]
-    swung: Float[Array, ""]
-    wrong: Float[Array, ""]
-
-
-def look(samples: Samples, z: Array, change: Array, free: Array, tol: Array) -> Look:
-    """Return what logits, offset not included, show of the samples.
-
-    Shapes: z (1, m), change (1, m) what the step added to z, free (1, m) the part of z
-    that no penalty holds back. A sample is separated where its label is hard and free
-    is on the right side of 0: if all are, to go on in that direction lowers the cost
-    for ever, and there is no minimum.
-    """
-    y, kept = samples.y, True if samples.weight is None else samples.weight > 0
-    z = z if samples.offset is None else z + samples.offset
-    right = jnp.where(y == 1, free > 0, (y == 0) & (free < 0))
-
-    def count(rows: Array) -> Array:
-        return jnp.sum(rows & kept, dtype=z.dtype)
-
-    return Look(
-        loss=_weighted(log_loss(z, y), samples).sum(),
-        dz=_weighted(log_loss_dz(z, y), samples),
-        dz2=_weighted(log_loss_dz2(z), samples),
-        moved=count(jnp.abs(change) > tol),
-        swung=count(jnp.abs(change) > 0.5),
-        wrong=count(~right),
-    )
-
-
-def look_at(
-    samples: Samples, point: Params, step: Params, l2: Array, tol: Array
-) -> Look:
-    """Return what a point and the step to it show of the samples.
-
-    Shapes: point and step w (n, 1), b (1, 1); l2 () or (n, 1).
-    """
-    columns = [point.w, step.w]
-    if l2.ndim:  # some features may be free of a penalty, others not
-        columns.append(jnp.where(l2 == 0, point.w, 0.0))
-    z, change, *free = samples.X.forward(jnp.concatenate(columns, axis=1))[:, None]
-    unheld = free[0] if free else jnp.where(l2 == 0, z, 0.0)
-    return look(samples, z + point.b, change + step.b, unheld + point.b, tol)
-
-
-class NewtonTotals(NamedTuple):
-    """Hold the sums over samples that a Newton step needs.
-
-    Shapes: gradient w (n, 1), b (1, 1); curvature (n + 1, n + 1); the others as in
-    Look.
-    """
-
-    loss: Float[Array, ""]
-    gradient: Params
-    curvature: Float[Array, "n+1 n+1"]
-    moved: Float[Array, ""]
-    swung: Float[Array, ""]
-    wrong: Float[Array, ""]
-
-
-def newton_totals(
-    samples: Samples, point: Params, step: Params, l2: Array, tol: Array
-) -> NewtonTotals:
-    """Return what a Newton step needs at a point, in one pass over the samples."""
-
-    def summand(part: Samples) -> NewtonTotals:
-        seen = look_at(part, point, step, l2, tol)
-        return NewtonTotals(
-            loss=seen.loss,
-            gradient=adjoint(part.X, seen.dz),
-            curvature=gram(part, seen.dz2),
-            moved=seen.moved,
-            swung=seen.swung,
-            wrong=seen.wrong,
-        )
-
-    return sum_over_samples(summand, samples, gram_block(samples))
 
 
 def gram(samples: Samples, s: Float[Array, "1 m"]) -> Float[Array, "n+1 n+1"]:
@@ -218,7 +124,10 @@ def gram(samples: Samples, s: Float[Array, "1 m"]) -> Float[Array, "n+1 n+1"]:
 
 
 def sum_over_samples(
-    summand: Callable[[Samples], Sums], samples: Samples, block: int | None = None
+    summand: Callable[[Samples], Sums],
+    samples: Samples,
+    block: int | None = None,
+    every: int = 1,
 ) -> Sums:
     """Return the sum of summand(part) over the samples, taken block by block.
 
@@ -227,6 +136,7 @@ def sum_over_samples(
         samples: X (n, m) and its rows (1, m).
         block: samples in a block; by default what fits the cache on a CPU, all of
             them elsewhere.
+        every: how many blocks there are for one that is summed.
     """
     n, m = samples.X.shape
     length = _block_length(n, m) if block is None else min(block, m)
@@ -246,9 +156,9 @@ def sum_over_samples(
         # Reverse differentiation would keep every block's slice of X, a second X;
         # with checkpoint it cuts the slice again.
         sums, _ = lax.scan(
-            jax.checkpoint(add, prevent_cse=False), zeros, jnp.arange(count)
+            jax.checkpoint(add, prevent_cse=False), zeros, jnp.arange(0, count, every)
         )
-    if rest:
+    if rest and every == 1:
         sums = jax.tree.map(jnp.add, sums, summand(samples.part(count * length, rest)))
     return sums
 
@@ -282,5 +192,6 @@ def _logits(params: Params, part: Samples) -> Float[Array, "1 m"]:
     return z if part.offset is None else z + part.offset
 
 
-def _weighted(row: Float[Array, "1 m"], part: Samples) -> Float[Array, "1 m"]:
+def weighted(row: Float[Array, "1 m"], part: Samples) -> Float[Array, "1 m"]:
+    """Return the row, times the weights where there are any."""
     return row if part.weight is None else part.weight * row

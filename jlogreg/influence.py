@@ -1,0 +1,115 @@
+"""Ask what each sample does to a fit, without fitting again."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jlogreg.arrays import Params
+from jlogreg.bernoulli import log_loss_dz, log_loss_dz2
+from jlogreg.checks import AnyArray
+from jlogreg.cost import check_problem, total_weight
+from jlogreg.design import Design
+from jlogreg.fit import Fit
+from jlogreg.implicit import inverse_hessian
+from jlogreg.objectives import Problem, join, ridge
+from jlogreg.status import Status
+
+__all__ = ["influence", "leave_one_out"]
+
+
+def influence(
+    fit: Fit,
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    *,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> Params:
+    """Return how the parameters change per unit of each sample's weight.
+
+    Shapes: X (n, m), y, weight and offset (1, m), l2 () or (n, 1), the same that were
+    fitted; result w (n, m), b (m, 1): one change of the parameters per sample. Formula:
+    dtheta / dv_i = -H^-1 (x_i dz_i + l2 theta) / sum(v); equation (23) of
+    docs/derivation.md. NaN where the fit has not converged.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: a number is out of range, NaN or infinite.
+    """
+    seen = _look(fit, X, y, weight, offset, l2)
+    total = seen.z.shape[1] if weight is None else jnp.asarray(weight).sum()
+    slopes = seen.inverse * seen.dz + seen.pull
+    change = _if_converged(fit, -slopes / total)
+    return Params(w=change[:-1], b=change[-1:].T)
+
+
+def leave_one_out(
+    fit: Fit,
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    *,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
+    l2: Any = 0.0,
+) -> Float[Array, "1 m"]:
+    """Return each sample's logit by the fit without that sample, approximately.
+
+    Shapes: as for `influence`; result (1, m), the logits z to compare with y, offset
+    included. One Newton step from the fit to the fit without the sample, in closed
+    form: z_i + v_i (h_i dz_i + q_iT l2 theta) / (1 - v_i s_i h_i), with q_i = H^-1 x_i
+    / sum(v), h_i = x_iT q_i and s_i = a (1 - a); equation (24) of docs/derivation.md.
+    It errs by the square of the sample's influence. Errors as in `influence`.
+    """
+    seen = _look(fit, X, y, weight, offset, l2)
+    scale = seen.weight / seen.total
+    leverage = jnp.sum(seen.columns * seen.inverse, axis=0, keepdims=True) * scale
+    pulled = jnp.sum(seen.columns * seen.pull, axis=0, keepdims=True) * scale
+    change = (leverage * seen.dz + pulled) / (1 - leverage * seen.dz2)
+    return _if_converged(fit, seen.z + change)
+
+
+class _Look(NamedTuple):
+    """Hold what both ask of each sample.
+
+    Shapes: columns (n + 1, m), x above 1; inverse (n + 1, m), H^-1 times that; pull
+    (n + 1, 1), H^-1 times the slope of the penalty; z, dz, dz2 and weight (1, m);
+    total (), of the weights.
+    """
+
+    columns: Array
+    inverse: Array
+    pull: Array
+    z: Array
+    dz: Array
+    dz2: Array
+    weight: Array
+    total: Array | int
+
+
+def _look(fit: Fit, X: Any, y: Any, weight: Any, offset: Any, l2: Any) -> _Look:
+    params, samples, penalty = check_problem(fit.params, X, y, weight, offset, l2)
+    problem = Problem(samples, penalty)
+    columns = jnp.concatenate([samples.X.dense(), jnp.ones_like(samples.y)])
+    theta = join(params)
+    z = samples.X.forward(params.w) + params.b
+    z = z if samples.offset is None else z + samples.offset
+    pull = ridge(problem) * theta
+    both = inverse_hessian(problem, params, jnp.concatenate([columns, pull], axis=1))
+    return _Look(
+        columns=columns,
+        inverse=both[:, :-1],
+        pull=both[:, -1:],
+        z=z,
+        dz=log_loss_dz(z, samples.y),
+        dz2=log_loss_dz2(z),
+        weight=jnp.ones_like(z) if samples.weight is None else samples.weight,
+        total=total_weight(samples),
+    )
+
+
+def _if_converged(fit: Fit, value: Array) -> Array:
+    return jnp.where(jnp.asarray(fit.status) == Status.CONVERGED, value, jnp.nan)

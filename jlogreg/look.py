@@ -1,0 +1,71 @@
+"""Look at samples from a point: what a solver wants to know, before any sum with X."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jlogreg.arrays import Params
+from jlogreg.bernoulli import log_loss, log_loss_dz, log_loss_dz2
+from jlogreg.samples import Samples
+from jlogreg.totals import weighted
+
+__all__ = ["Look", "look", "look_at"]
+
+
+class Look(NamedTuple):
+    """Hold what a point shows of some samples, before the products with X.
+
+    Shapes: loss (), the weighted sum; dz and dz2 (1, m), weighted; moved (), how many
+    logits the step moved by more than the tolerance; swung (), by more than a half;
+    wrong (), how many samples the point does not separate.
+    """
+
+    loss: Float[Array, ""]
+    dz: Float[Array, "1 m"]
+    dz2: Float[Array, "1 m"]
+    moved: Float[Array, ""]
+    swung: Float[Array, ""]
+    wrong: Float[Array, ""]
+
+
+def look(samples: Samples, z: Array, change: Array, free: Array, tol: Array) -> Look:
+    """Return what logits, offset not included, show of the samples.
+
+    Shapes: z (1, m), change (1, m) what the step added to z, free (1, m) the part of z
+    that no penalty holds back. A sample is separated where its label is hard and free
+    is on the right side of 0: if all are, to go on in that direction lowers the cost
+    for ever, and there is no minimum.
+    """
+    y, kept = samples.y, True if samples.weight is None else samples.weight > 0
+    z = z if samples.offset is None else z + samples.offset
+    right = jnp.where(y == 1, free > 0, (y == 0) & (free < 0))
+
+    def count(rows: Array) -> Array:
+        return jnp.sum(rows & kept, dtype=z.dtype)
+
+    return Look(
+        loss=weighted(log_loss(z, y), samples).sum(),
+        dz=weighted(log_loss_dz(z, y), samples),
+        dz2=weighted(log_loss_dz2(z), samples),
+        moved=count(jnp.abs(change) > tol),
+        swung=count(jnp.abs(change) > 0.5),
+        wrong=count(~right),
+    )
+
+
+def look_at(
+    samples: Samples, point: Params, step: Params, l2: Array, tol: Array
+) -> Look:
+    """Return what a point and the step to it show of the samples.
+
+    Shapes: point and step w (n, 1), b (1, 1); l2 () or (n, 1).
+    """
+    columns = [point.w, step.w]
+    if l2.ndim:  # some features may be free of a penalty, others not
+        columns.append(jnp.where(l2 == 0, point.w, 0.0))
+    z, change, *free = samples.X.forward(jnp.concatenate(columns, axis=1))[:, None]
+    unheld = free[0] if free else jnp.where(l2 == 0, z, 0.0)
+    return look(samples, z + point.b, change + step.b, unheld + point.b, tol)
