@@ -29,7 +29,7 @@ class Certificate(NamedTuple):
 
     cost is J; gradient_norm the largest |entry| of dw and db; decrement sqrt(gT H^-1
     g), infinite where H is singular; change the most that a Newton step would add to a
-    logit; separated whether the parameters prove that there is no finite minimum.
+    logit, infinite likewise; separated whether the parameters prove that there is no finite minimum.
     """
 
     cost: float
@@ -75,12 +75,16 @@ def certificate(
     H = sum(one.curvature for one in sums) / float(total)
     step = _solve(H + np.diag(ridge[:, 0].astype(float)), slope)
     loss = sum(one.loss for one in sums) / total
-    moves = [np.abs(step.T @ part.x)[part.weight > 0] for part in parts]
+    squared, change = np.longdouble(np.inf), np.longdouble(np.inf)
+    if step is not None:
+        squared = np.maximum((slope * step).sum(), 0)
+        moves = [np.abs(step.T @ part.x)[part.weight > 0] for part in parts]
+        change = np.concatenate(moves).max()
     return Certificate(
         cost=float(loss + (ridge * point**2).sum() / 2),
         gradient_norm=float(np.abs(slope).max()),
-        decrement=float(np.sqrt(np.maximum((slope * step).sum(), 0))),
-        change=float(np.concatenate(moves).max()),
+        decrement=float(np.sqrt(squared)),
+        change=float(change),
         separated=all(one.separated for one in sums),
     )
 
@@ -138,12 +142,12 @@ def _look(part: _Part, point: np.ndarray, unpenalised: np.ndarray) -> _Sums:
     )
 
 
-def _solve(H: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Return H^-1 slope, or infinity where H, scaled to unit diagonal, is singular."""
+def _solve(H: np.ndarray, slope: np.ndarray) -> np.ndarray | None:
+    """Return H^-1 slope, or None where H, scaled to a diagonal of ones, is singular."""
     diagonal = np.diag(H)[:, None]
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
     try:
         step = np.linalg.solve(H * scale * scale.T, (scale * slope).astype(float))
     except np.linalg.LinAlgError:
-        return np.full_like(slope, np.inf)
+        return None
     return _long(scale * step)

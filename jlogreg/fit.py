@@ -264,8 +264,16 @@ def _in_span(
         # Without a step w has not moved, also where it is outside the span.
         params = where(state.steps > 0, params, split(start))
     J, slope = objective(params, samples, l2)
+    # H is at least l2 in w and the curvature in b, which bounds the decrement. Should
+    # roundings have parted the span from X, the precision does not suffice.
+    curvature = state.evaluation.curvature.sum()
+    bound = jnp.sum(slope.w**2) / l2 + jnp.sum(slope.b**2) / curvature
+    parted = (state.status == Status.CONVERGED) & ~(bound <= limits.tol**2)
     evaluation = state.evaluation._replace(value=J, gradient=join(slope))
-    state = state._replace(evaluation=evaluation)
+    state = state._replace(
+        evaluation=evaluation,
+        status=jnp.where(parted, Status.SINGULAR, state.status).astype(jnp.int32),
+    )
     return _solution(state, params, state.direction.factor)
 
 

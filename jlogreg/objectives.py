@@ -97,7 +97,9 @@ def newton_totals(
     Or over one block in `every`, evenly spread, for a first idea of where to go.
     """
 
-    def summand(part: Samples) -> NewtonTotals:
+    def summand(
+        part: Samples, point: Params, step: Params, l2: Array, tol: Array
+    ) -> NewtonTotals:
         seen = look_at(part, point, step, l2, tol)
         ones = jnp.ones_like(part.y)
         return NewtonTotals(
@@ -110,7 +112,8 @@ def newton_totals(
             wrong=seen.wrong,
         )
 
-    return sum_over_samples(summand, samples, gram_block(samples), every)
+    given, block = (point, step, l2, tol), gram_block(samples)
+    return sum_over_samples(summand, samples, *given, block=block, every=every)
 
 
 def in_features(problem: Problem, tol: Array, every: int = 1) -> Objective:
@@ -150,7 +153,8 @@ def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
 
     def evaluate(point: Array, step: Array) -> Evaluation:
         seen = look_at(samples, split(point), split(step), l2, tol)
-        gradient = join(adjoint(samples.X, seen.dz)) / m + penalty * point
+        back = sum_over_samples(_adjoint, Samples(samples.X, seen.dz))
+        gradient = join(back) / m + penalty * point
         return Evaluation(
             value=seen.loss / m + jnp.sum((penalty * point) * point) / 2,
             gradient=gradient,
@@ -169,11 +173,11 @@ def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
         curved = Samples(samples.X, found.curvature)
 
         def multiply(vector: Array) -> Array:
-            def summand(part: Samples) -> Array:
+            def summand(part: Samples, vector: Array) -> Array:
                 change = part.X.forward(vector[:-1]) + vector[-1:]
                 return join(adjoint(part.X, part.y * change))
 
-            return sum_over_samples(summand, curved) / m + penalty * vector
+            return sum_over_samples(summand, curved, vector) / m + penalty * vector
 
         gradient = found.gradient
         tolerance = jnp.minimum(INNER_TOLERANCE, jnp.sqrt(size(gradient)))
@@ -182,6 +186,10 @@ def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
         return direction_to(vector, gradient, bound.singular, None)
 
     return Objective(evaluate, direction, cost_at_zero(samples), tol, size)
+
+
+def _adjoint(part: Samples) -> Params:
+    return adjoint(part.X, part.y)
 
 
 def cost_at_zero(samples: Samples) -> Float[Array, ""]:
@@ -233,17 +241,17 @@ def bound_of(problem: Problem) -> Bound:
     """
     samples, penalty = problem.samples, ridge(problem)
     n, m = samples.X.shape
-    quarter = jnp.full((1, m), 0.25 / m, samples.X.dtype)
+    alone = Samples(samples.X, jnp.full_like(samples.y, 0.25 / m))
     kept = m if samples.weight is None else jnp.sum(samples.weight > 0)
     # More unknowns without a penalty than samples.
     many = jnp.sum(penalty == 0) > kept
     if n + 1 > FACTOR_MOST:
-        diagonal = jnp.append(samples.X.squares(quarter), quarter.sum())[:, None]
-        bound = diagonal + penalty
+        squares = sum_over_samples(lambda part: part.X.squares(part.y), alone)
+        bound = join(Params(squares, jnp.full((1, 1), 0.25, squares.dtype))) + penalty
         return Bound(1 / jnp.where(bound > 0, bound, 1.0), many)
 
-    alone = Samples(samples.X, quarter)
-    bound = sum_over_samples(lambda part: gram(part, part.y), alone, gram_block(alone))
+    block = gram_block(alone)
+    bound = sum_over_samples(lambda part: gram(part, part.y), alone, block=block)
     factor = factorise(bound + jnp.diag(penalty[:, 0]))
     inverse = factor.solve(jnp.eye(n + 1, dtype=penalty.dtype))
     return Bound(inverse, many | factor.singular)

@@ -65,7 +65,8 @@ class SpanFactor(NamedTuple):
     def solve(self, right: Array, right_b: Array) -> tuple[Array, Array]:
         """Return gamma (m, c) and beta (1, c), equation (22) of docs/derivation.md.
 
-        Shapes: right (m, c), right_b (1, c). They solve (l2 + S C) gamma = -S (right + l2 beta), -sum(gamma) = right_b, with
+        Shapes: right (m, c), right_b (1, c). They solve (l2 + S C) gamma =
+        -S (right + l2 beta) and -sum(gamma) = right_b, with
         S = root^2.
         """
         ones = self.root * self.inner.solve(self.root)
@@ -82,7 +83,7 @@ class SpanFactor(NamedTuple):
         gamma, beta = self.solve(centred, b)
         total = gamma.sum(axis=0, keepdims=True)
         w = (w + matmul(X, gamma) - mean * total) / self.l2
-        return jnp.concatenate([w, beta - matmul(w.T, mean)])
+        return jnp.concatenate([w, beta - matmul(mean.T, w)])
 
 
 def spanned(X: Design, l2: Array) -> bool:

@@ -15,7 +15,8 @@ __all__ = ["FitError", "Status", "raise_if_failed"]
 class Status(enum.IntEnum):
     """Say how a fit ended.
 
-    Only CONVERGED is an answer; everything else says why there is none.
+    Only CONVERGED is an answer; everything else says why there is none. SEPARATED is
+    proved, by equation (19) of docs/derivation.md.
     """
 
     CONVERGED = 0

@@ -8,12 +8,13 @@ used for the logits and again for the gradient while it is still in the cache.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
@@ -62,13 +63,13 @@ def totals(params: Params, samples: Samples, block: int | None = None) -> Totals
     before the division by m.
     """
 
-    def summand(part: Samples) -> Totals:
+    def summand(part: Samples, params: Params) -> Totals:
         z = _logits(params, part)
         loss = weighted(log_loss(z, part.y), part).sum()
         dz = weighted(log_loss_dz(z, part.y), part)
         return Totals(loss=loss, gradient=adjoint(part.X, dz))
 
-    return sum_over_samples(summand, samples, block)
+    return sum_over_samples(summand, samples, params, block=block)
 
 
 def loss_total(
@@ -76,10 +77,10 @@ def loss_total(
 ) -> Float[Array, ""]:
     """Return the sum over samples of the weighted log losses."""
 
-    def summand(part: Samples) -> Array:
+    def summand(part: Samples, params: Params) -> Array:
         return weighted(log_loss(_logits(params, part), part.y), part).sum()
 
-    return sum_over_samples(summand, samples, block)
+    return sum_over_samples(summand, samples, params, block=block)
 
 
 def curvature_total(
@@ -91,11 +92,12 @@ def curvature_total(
     (13) of docs/derivation.md before the division by m.
     """
 
-    def summand(part: Samples) -> Array:
+    def summand(part: Samples, params: Params) -> Array:
         s = weighted(log_loss_dz2(_logits(params, part)), part)
         return gram(part, s)
 
-    return sum_over_samples(summand, samples, block or gram_block(samples))
+    block = block or gram_block(samples)
+    return sum_over_samples(summand, samples, params, block=block)
 
 
 def curvature_along_total(
@@ -107,11 +109,11 @@ def curvature_along_total(
     applied from the right: two passes forward, one backward.
     """
 
-    def summand(part: Samples) -> Params:
+    def summand(part: Samples, params: Params, vector: Params) -> Params:
         s = weighted(log_loss_dz2(_logits(params, part)), part)
         return adjoint(part.X, s * (part.X.forward(vector.w) + vector.b))
 
-    return sum_over_samples(summand, samples, block)
+    return sum_over_samples(summand, samples, params, vector, block=block)
 
 
 def gram(samples: Samples, s: Float[Array, "1 m"]) -> Float[Array, "n+1 n+1"]:
@@ -124,20 +126,57 @@ def gram(samples: Samples, s: Float[Array, "1 m"]) -> Float[Array, "n+1 n+1"]:
 
 
 def sum_over_samples(
-    summand: Callable[[Samples], Sums],
+    summand: Callable[..., Sums],
     samples: Samples,
+    *given: Any,
     block: int | None = None,
     every: int = 1,
 ) -> Sums:
-    """Return the sum of summand(part) over the samples, taken block by block.
+    """Return the sum of summand(part, *given) over the samples, taken block by block.
+
+    Where the samples are spread over devices, along one axis of a mesh whose axes are
+    explicit, each device sums its own, and the sums are added up.
 
     Args:
         summand: maps some of the samples to a pytree of sums over them.
         samples: X (n, m) and its rows (1, m).
+        given: what else summand depends on, the same for all samples.
         block: samples in a block; by default what fits the cache on a CPU, all of
             them elsewhere.
         every: how many blocks there are for one that is summed.
     """
+    axis = _axis_of(samples)
+    if axis is None:
+        return _sum_blocks(lambda part: summand(part, *given), samples, block, every)
+
+    def own(part: Samples, *given: Any) -> Sums:
+        def of_part(part: Samples) -> Sums:
+            return summand(part, *given)
+
+        return lax.psum(_sum_blocks(of_part, part, block, every, axis), axis)
+
+    spread = jax.tree.map(lambda leaf: jax.typeof(leaf).sharding.spec, samples)
+    mesh = jax.typeof(samples.y).sharding.mesh
+    whole = PartitionSpec()
+    specs = (spread, *(whole for _ in given))
+    across = jax.shard_map(own, mesh=mesh, in_specs=specs, out_specs=whole)
+    return across(samples, *given)
+
+
+def _axis_of(samples: Samples) -> str | None:
+    """Return the axis of an explicit mesh that the samples are spread along, if any."""
+    axis = jax.typeof(samples.y).sharding.spec[1]
+    return axis if isinstance(axis, str) else None
+
+
+def _sum_blocks(
+    summand: Callable[[Samples], Sums],
+    samples: Samples,
+    block: int | None,
+    every: int,
+    axis: str | None = None,
+) -> Sums:
+    """Return the sums over the samples that one device has."""
     n, m = samples.X.shape
     length = _block_length(n, m) if block is None else min(block, m)
     if not samples.X.divisible:
@@ -152,12 +191,13 @@ def sum_over_samples(
         sums = summand(samples.part(0, length) if rest else samples)
     else:
         shapes = jax.eval_shape(lambda: summand(samples.part(0, length)))
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        if axis is not None:  # each device has sums of its own
+            sums = jax.tree.map(lambda leaf: lax.pcast(leaf, axis, to="varying"), sums)
         # Reverse differentiation would keep every block's slice of X, a second X;
         # with checkpoint it cuts the slice again.
-        sums, _ = lax.scan(
-            jax.checkpoint(add, prevent_cse=False), zeros, jnp.arange(0, count, every)
-        )
+        checkpointed = jax.checkpoint(add, prevent_cse=False)
+        sums, _ = lax.scan(checkpointed, sums, jnp.arange(0, count, every))
     if rest and every == 1:
         sums = jax.tree.map(jnp.add, sums, summand(samples.part(count * length, rest)))
     return sums

@@ -21,10 +21,12 @@ N, M = 3, 5
 
 # Public names that take no arrays of numbers.
 NOT_OF_ARRAYS = {"broadcast_shape", "init_params", "raise_if_failed"}
+# Of a fit, which has its own tests; the first is for the host only.
+OF_FITS = {"certificate", "influence", "leave_one_out"}
 # What is not a function of the library: classes, errors, and the module of loops.
 NOT_FUNCTIONS = {
     *("Dense", "Sparse", "Stacked", "Standardized"),
-    *("Descent", "Fit", "Params", "Status"),
+    *("Certificate", "Descent", "Fit", "Params", "Status"),
     *("DtypeError", "FitError", "RankError", "ShapeError"),
     *("Newton", "NewtonCG", "Optax"),
     "loops",

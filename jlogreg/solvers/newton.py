@@ -38,7 +38,8 @@ class Newton:
     A step is one pass over the data for cost, gradient and Hessian at a trial point,
     and a factorisation of (n + 1, n + 1); where there are more features than samples,
     of (m, m). A trial that does not lower the cost is taken back, and the step cut.
-    Boyd and Vandenberghe, Convex Optimization, 9.5.
+    Equation (18) of docs/derivation.md; Boyd and Vandenberghe, Convex Optimization,
+    9.5.
     """
 
     def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:

@@ -73,9 +73,8 @@ def test_totals_of_two_parts_add_up(problem):
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 7, 8])
 def test_every_sample_is_counted_once(block):
     X = 2.0 ** np.arange(7)[None]  # each subset has another sum
-    seen = sum_over_samples(
-        lambda part: part.X.dense().sum(), Samples(Dense(X), X), block
-    )
+    samples = Samples(Dense(X), X)
+    seen = sum_over_samples(lambda part: part.X.dense().sum(), samples, block=block)
     assert seen == 127
 
 
