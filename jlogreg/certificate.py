@@ -29,7 +29,8 @@ class Certificate(NamedTuple):
 
     cost is J; gradient_norm the largest |entry| of dw and db; decrement sqrt(gT H^-1
     g), infinite where H is singular; change the most that a Newton step would add to a
-    logit, infinite likewise; separated whether the parameters prove that there is no finite minimum.
+    logit, infinite likewise; separated whether the parameters prove that there is no
+    finite minimum.
     """
 
     cost: float

@@ -246,7 +246,7 @@ def check_range(
     if low is not None:
         due = f"{'greater than' if above else 'at least'} {low:g}"
     if low is not None and high is not None:
-        due = f"in [{low:g}, {high:g}]"
+        due = f"in {'(' if above else '['}{low:g}, {high:g}]"
     if not place:
         raise ValueError(f"{name} must be {due}, but is {found:g}")
     raise ValueError(

@@ -21,7 +21,8 @@ from jaxtyping import Array, Float, Int
 from jlogreg.arrays import Params
 from jlogreg.bernoulli import log_loss_dz2
 from jlogreg.cost import objective, total_weight
-from jlogreg.objectives import Bound, Problem, join, ridge, split
+from jlogreg.matrix_free import Bound
+from jlogreg.objectives import Problem, join, ridge, split
 from jlogreg.solvers.factor import Factor, factorise
 from jlogreg.solvers.newton_cg import conjugate_gradients
 from jlogreg.span import SpanFactor, span_factor, span_of, spanned
@@ -110,11 +111,11 @@ def solve_hessian(
         sums = curvature_along_total(solution.params, along, samples)
         return join(Params(w=sums.w / m + l2 * along.w, b=sums.b / m))
 
-    def solve(_: Any, right: Array) -> Array:
+    def solve(_multiply: Any, right: Array) -> Array:
         # To all digits with the factor's own precision, and no further.
         tolerance = jnp.asarray(4 * eps, right.dtype)
         most = min(REFINE_MOST, 2 * right.shape[0])
-        found = conjugate_gradients(
+        found, _ = conjugate_gradients(
             multiply, right, _inverse(problem, solution.factor), tolerance, most
         )
         found = jnp.where(converged, found, jnp.nan)
@@ -133,8 +134,8 @@ def inverse_hessian(
         z = X.forward(params.w) + params.b
         z = z if samples.offset is None else z + samples.offset
         s = weighted(log_loss_dz2(z), samples)
-        span = span_of(X.dense())
-        return span_factor(s.T / m, span.gram, l2).inverse(span.X, right)
+        span = span_of(samples)
+        return span_factor(s.T / m, span.gram, l2).inverse(span, right)
     H = curvature_total(params, samples) / m + jnp.diag(ridge(problem)[:, 0])
     return factorise(H).solve(right)
 
@@ -144,7 +145,9 @@ def _inverse(
 ) -> Callable[[Array], Array]:
     factor = lax.stop_gradient(factor)
     if isinstance(factor, SpanFactor):
-        return lambda right: factor.inverse(problem.samples.X.dense(), right)
+        # The gram, which is not used here, is not computed.
+        span = span_of(problem.samples)
+        return lambda right: factor.inverse(span, right)
     return factor.solve
 
 

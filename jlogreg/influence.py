@@ -62,7 +62,8 @@ def leave_one_out(
     included. One Newton step from the fit to the fit without the sample, in closed
     form: z_i + v_i (h_i dz_i + q_iT l2 theta) / (1 - v_i s_i h_i), with q_i = H^-1 x_i
     / sum(v), h_i = x_iT q_i and s_i = a (1 - a); equation (24) of docs/derivation.md.
-    It errs by the square of the sample's influence. Errors as in `influence`.
+    It is off by the square of the sample's influence. Arguments and errors are those
+    of `influence`.
     """
     seen = _look(fit, X, y, weight, offset, l2)
     scale = seen.weight / seen.total

@@ -20,6 +20,7 @@ from jlogreg.cost import total_weight
 from jlogreg.design import Dense, Design, matmul
 from jlogreg.look import look
 from jlogreg.objectives import Problem, cost_at_zero
+from jlogreg.samples import Samples
 from jlogreg.solvers.driver import Direction, Evaluation, Objective
 from jlogreg.solvers.factor import Factor, factorise
 
@@ -74,9 +75,9 @@ class SpanFactor(NamedTuple):
         beta = (right_b - own.sum(axis=0, keepdims=True)) / (self.l2 * ones.sum())
         return -own - self.l2 * beta * ones, beta
 
-    def inverse(self, X: Float[Array, "n m"], right: Float[Array, "n+1 c"]) -> Array:
+    def inverse(self, span: Span, right: Float[Array, "n+1 c"]) -> Array:
         """Return the inverse of the Hessian in the features times right."""
-        mean = X.mean(axis=1, keepdims=True)
+        X, mean, _ = span
         w, b = right[:-1], right[-1:]
         w = w - mean * b
         centred = matmul(X.T, w) - matmul(mean.T, w)
@@ -92,10 +93,17 @@ def spanned(X: Design, l2: Array) -> bool:
     return m < n and isinstance(X, Dense) and l2.ndim == 0
 
 
-def span_of(X: Float[Array, "n m"]) -> Span:
-    """Return the span of the samples of X."""
+def span_of(samples: Samples) -> Span:
+    """Return the span of the samples that have a weight; the others count for none."""
+    X = samples.X.dense()
     n, m = X.shape
-    mean = X.mean(axis=1, keepdims=True)
+    if samples.weight is None:
+        mean = X.mean(axis=1, keepdims=True)
+    else:
+        kept = samples.weight > 0
+        X = jnp.where(kept, X, 0.0)
+        mean = X.sum(axis=1, keepdims=True) / kept.sum(dtype=X.dtype)
+        X = jnp.where(kept, X, mean)  # at the centre it spans nothing
     count, rest = divmod(n, ROWS)
 
     def product(start: Array | int, size: int) -> Array:

@@ -234,4 +234,8 @@ def _logits(params: Params, part: Samples) -> Float[Array, "1 m"]:
 
 def weighted(row: Float[Array, "1 m"], part: Samples) -> Float[Array, "1 m"]:
     """Return the row, times the weights where there are any."""
-    return row if part.weight is None else part.weight * row
+    if part.weight is None:
+        return row
+    # A sample that is left out may have overflowed.
+    out = (part.weight == 0) & ~jnp.isfinite(row)
+    return part.weight * jnp.where(out, 0.0, row)

@@ -41,7 +41,10 @@ def factorise(matrix: Float[Array, "k k"], roundings: int | None = None) -> Fact
     k = matrix.shape[0]
     small = (4 * k if roundings is None else roundings) * _eps(matrix)
     diagonal = jnp.diagonal(matrix)[:, None]
-    positive = diagonal > 0
+    # Near underflow digits are lost one by one, so that far is as good as nothing.
+    tiny = float(np.finfo(matrix.dtype).tiny) / _eps(matrix)
+    positive = diagonal > tiny
+    matrix = jnp.where(positive & positive.T, matrix, 0.0)
     scale = jnp.where(positive, lax.rsqrt(jnp.where(positive, diagonal, 1.0)), 1.0)
     unit = matrix * scale * scale.T
     L = _cholesky(unit)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.solvers.driver import Objective, State, first_state, loop
@@ -53,12 +54,13 @@ def conjugate_gradients(
     precondition: Callable[[Array], Array],
     tolerance: Array,
     most: int,
-) -> Float[Array, "k 1"]:
+) -> tuple[Float[Array, "k 1"], Bool[Array, ""]]:
     """Return x with multiply(x) = right, for a symmetric positive semidefinite map.
 
+    And whether it got stuck, where the map has no curvature to the precision at hand.
     Stops when sqrt(rT M^-1 r) has fallen to `tolerance` of what it was, after `most`
-    iterations, or where the map has no curvature left; then, if that is at once, with
-    the preconditioned right-hand side. Nocedal and Wright, algorithm 5.3.
+    iterations, or where it is stuck; then, if that is at once, with the preconditioned
+    right-hand side. Nocedal and Wright, algorithm 5.3.
 
     Args:
         multiply: the map.
@@ -67,8 +69,13 @@ def conjugate_gradients(
         tolerance: how far to reduce the residual.
         most: how many iterations at most.
     """
+    # Of size one, so that products of the small do not vanish.
+    largest = jnp.abs(right).max()
+    unit = jnp.where(largest > 0, largest, 1.0)
+    right = right / unit
     search = precondition(right)
     first = jnp.sum(right * search)
+    tiny = float(np.finfo(right.dtype).tiny) / float(np.finfo(right.dtype).eps)
 
     def going(now: _Iterate) -> Array:
         large = now.size > tolerance**2 * first
@@ -77,7 +84,7 @@ def conjugate_gradients(
     def step(now: _Iterate) -> _Iterate:
         image = multiply(now.search)
         curvature = jnp.sum(now.search * image)
-        stuck = ~(curvature > 0)
+        stuck = ~(curvature > tiny * now.size)
         length = jnp.where(stuck, 0.0, now.size / jnp.where(stuck, 1.0, curvature))
         residual = now.residual - length * image
         inverse = precondition(residual)
@@ -100,4 +107,5 @@ def conjugate_gradients(
         iterations=jnp.zeros((), jnp.int32),
         stuck=jnp.zeros((), bool),
     )
-    return loop(going, step, start).x
+    end = loop(going, step, start)
+    return unit * end.x, end.stuck
