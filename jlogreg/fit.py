@@ -91,7 +91,8 @@ def fit(
         tol: a fit has converged when a whole Newton step changed no logit by more than
             this, and the decrement before it was no larger. Newton's method leaves
             about tol^2 / 2 of an error; by default tol = 2 sqrt(eps), 3.0e-8 in
-            float64 and 6.9e-4 in float32, so that is a rounding or two; at most 0.1.
+            float64 and 6.9e-4 in float32, so that is a rounding or two. Below 4 eps it
+            counts as 4 eps; at most 0.1.
         max_steps: steps at most; by default 100, for Optax 10 000.
 
     Raises:
@@ -112,6 +113,7 @@ def fit(
         init = Params(check_range("init.w", init.w), check_range("init.b", init.b))
     tol = 2 * float(np.finfo(dtype).eps) ** 0.5 if tol is None else tol
     tol = check_range("tol", check_number("tol", tol, dtype), 0.0, 0.1, above=True)
+    tol = jnp.maximum(tol, 4 * float(np.finfo(dtype).eps))
     if max_steps is None:
         max_steps = 10_000 if isinstance(solver, Optax) else 100
     max_steps = _check_steps(max_steps)

@@ -23,6 +23,7 @@ from jlogreg.bernoulli import log_loss_dz2
 from jlogreg.cost import objective, total_weight
 from jlogreg.matrix_free import Bound
 from jlogreg.objectives import Problem, join, ridge, split
+from jlogreg.solvers.driver import where
 from jlogreg.solvers.factor import Factor, factorise
 from jlogreg.solvers.newton_cg import conjugate_gradients
 from jlogreg.span import SpanFactor, span_factor, span_of, spanned
@@ -79,6 +80,13 @@ def _tangent(problem: Problem, change: Problem, solution: Solution) -> Solution:
     still = _no_change(solution)
     if not moving:
         return still
+    # Of a fit that failed something finite stands in, so that reverse mode, which
+    # multiplies zeros with it, can leave the fit out; its derivative is NaN below.
+    converged = solution.status == Status.CONVERGED
+    params = where(
+        converged, solution.params, jax.tree.map(jnp.ones_like, solution.params)
+    )
+    solution = solution._replace(params=params)
 
     def at(moved: list[Array]) -> tuple[Array, Array]:
         now = list(leaves)
@@ -90,7 +98,7 @@ def _tangent(problem: Problem, change: Problem, solution: Solution) -> Solution:
     here, along = [leaves[i] for i in moving], [changes[i] for i in moving]
     (_, slope), (dJ, dslope) = jax.jvp(at, (here,), (along,))
     dtheta = solve_hessian(problem, solution, -dslope)
-    dcost = dJ + jnp.sum(slope * dtheta)
+    dcost = dJ + jnp.sum(jnp.where(converged, slope, 1.0) * dtheta)
     return still._replace(params=split(dtheta), cost=dcost)
 
 
@@ -115,10 +123,10 @@ def solve_hessian(
         # To all digits with the factor's own precision, and no further.
         tolerance = jnp.asarray(4 * eps, right.dtype)
         most = min(REFINE_MOST, 2 * right.shape[0])
-        found, _ = conjugate_gradients(
+        solved = conjugate_gradients(
             multiply, right, _inverse(problem, solution.factor), tolerance, most
         )
-        found = jnp.where(converged, found, jnp.nan)
+        found = jnp.where(converged, solved.x, jnp.nan)
         return jnp.where((right == 0).all(), 0.0, found)
 
     return lax.custom_linear_solve(multiply, right, solve, symmetric=True)

@@ -22,7 +22,7 @@ from jlogreg.predict import adjoint
 from jlogreg.samples import Samples
 from jlogreg.solvers.driver import Direction, Evaluation, Objective
 from jlogreg.solvers.factor import factorise
-from jlogreg.solvers.newton_cg import conjugate_gradients
+from jlogreg.solvers.newton_cg import Solved, conjugate_gradients
 from jlogreg.totals import gram, gram_block, sum_over_samples, weighted
 
 __all__ = ["Bound", "bound_of", "escapes", "matrix_free"]
@@ -111,16 +111,18 @@ def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
     def direction(found: Evaluation) -> Direction:
         gradient = found.gradient
         tolerance = jnp.minimum(INNER_TOLERANCE, jnp.sqrt(size(gradient)))
-        vector, stuck = _solve(problem, bound, found.curvature, gradient, tolerance)
-        return direction_to(-vector, gradient, bound.singular | stuck, None)
+        solved = _solve(problem, bound, found.curvature, gradient, tolerance)
+        singular = bound.singular | solved.stuck
+        direction = direction_to(-solved.x, gradient, singular, None)
+        return direction._replace(solved=solved.reached | solved.stuck)
 
     return Objective(evaluate, direction, cost_at_zero(samples), tol, size)
 
 
 def _solve(
     problem: Problem, bound: Bound, curvature: Array, right: Array, tolerance: Array
-) -> tuple[Float[Array, "n+1 1"], Bool[Array, ""]]:
-    """Return H^-1 right for a row of curvature, and whether that got stuck."""
+) -> Solved:
+    """Return H^-1 right for a row of curvature."""
     samples, m = problem.samples, total_weight(problem.samples)
     penalty = ridge(problem)
     # The curvature is a row over the samples, and goes block by block with them.
@@ -133,7 +135,7 @@ def _solve(
     def multiply(vector: Array) -> Array:
         return sum_over_samples(summand, curved, vector) / m + penalty * vector
 
-    most = min(INNER_MOST, 2 * right.shape[0])
+    most = min(INNER_MOST, 10 + 2 * right.shape[0])
     return conjugate_gradients(multiply, right, bound.solve, tolerance, most)
 
 
@@ -162,9 +164,9 @@ def escapes(problem: Problem, bound: Bound, curvature: Array) -> Bool[Array, ""]
         ) / bound.scale
         tolerance = INNER_TOLERANCE / k**0.5  # so that no one direction is neglected
     reduced = jnp.full((), tolerance, right.dtype)
-    found, stuck = _solve(problem, bound, curvature, right, reduced)
-    moderate = eps * k * jnp.sum(found * right) <= jnp.sum(right * bound.solve(right))
-    return stuck | ~moderate
+    solved = _solve(problem, bound, curvature, right, reduced)
+    size = jnp.sum(right * bound.solve(right))
+    return solved.stuck | ~(eps * k * jnp.sum(solved.x * right) <= size)
 
 
 def _adjoint(part: Samples) -> Params:

@@ -146,7 +146,8 @@ def direction_to(
 ) -> Direction:
     """Return the direction, with its decrement sqrt(-gT d)."""
     squared = -jnp.sum(vector * gradient)
-    return Direction(vector, jnp.sqrt(jnp.maximum(squared, 0)), singular, factor)
+    decrement = jnp.sqrt(jnp.maximum(squared, 0))
+    return Direction(vector, decrement, singular, jnp.ones((), bool), factor)
 
 
 def ridge(problem: Problem) -> Float[Array, "n+1 1"]:

@@ -25,7 +25,7 @@ from jlogreg.totals import gram_block
 __all__ = ["search"]
 
 # Newton's steps that certify what a descent has found.
-CERTIFY_STEPS = 8
+CERTIFY_STEPS = 20
 # Of many samples a 64th is fitted first, then an eighth, where that leaves so many for
 # each feature; roughly, in few steps.
 IDEA_PARTS, IDEA_SAMPLES = (64, 8), 32
@@ -47,6 +47,7 @@ def search(
     X, zero = problem.samples.X, jnp.zeros((), tol.dtype)
     start = None if init is None else join(init)
     bad = _bad(problem, zero if start is None else start) | ~jnp.isfinite(tol)
+    bad |= max_steps < 0
     status = jnp.where(bad, Status.BAD_INPUT, Status.MAX_STEPS).astype(jnp.int32)
     if isinstance(solver, Newton):
         way = _in_span if spanned(X, problem.l2) else _in_features

@@ -161,6 +161,7 @@ def in_span(problem: Problem, span: Span, tol: Array) -> Objective:
             vector=jnp.concatenate([step, beta]),
             decrement=jnp.sqrt(jnp.maximum(squared, 0)),
             singular=l2 == 0,
+            solved=jnp.ones((), bool),
             factor=factor,
         )
 

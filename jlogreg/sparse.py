@@ -68,7 +68,7 @@ class Sparse:
         size = min(n, ROWS)
 
         def rows(start: Array) -> Array:
-            unit = (jnp.arange(n)[:, None] == start + jnp.arange(size)[None]) * 1
+            unit = jnp.arange(n)[:, None] == start + jnp.arange(size)[None]
             return self.adjoint(s * self.forward(unit.astype(s.dtype))).T
 
         starts = jnp.arange(-(-n // size)) * size

@@ -84,7 +84,8 @@ class Standardized:
 
     def finite(self) -> Bool[Array, "1 m"]:
         """Return which samples have finite features only."""
-        return self.X.finite()
+        usable = jnp.isfinite(self.mean) & jnp.isfinite(self.scale) & (self.scale > 0)
+        return self.X.finite() & usable.all()
 
     def cleaned(self) -> Standardized:
         """Return the same with 0 in X for every number that is not finite."""
@@ -129,6 +130,8 @@ def standardize(X: Float[AnyArray, "n m"] | Design) -> Standardized:
     unit = jnp.ones_like(mean)
     variance = Standardized(design, mean, unit).squares(ones) / m
     eps = np.finfo(design.dtype).eps
-    # Of a constant feature only the rounding of its mean is left.
-    constant = variance <= (4 * eps * jnp.abs(mean)) ** 2
+    # Of a constant feature only the rounding of its mean is left; where the variance is
+    # a difference of squares, the rounding of those.
+    rest = (4 * eps * jnp.abs(mean)) ** 2 if design.divisible else 8 * eps * mean**2
+    constant = variance <= rest
     return Standardized(design, mean, jnp.where(constant, unit, jnp.sqrt(variance)))

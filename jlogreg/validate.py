@@ -7,6 +7,7 @@ Never does it become a plausible result.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -38,7 +39,7 @@ def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
 def check_sample_values(samples: Samples) -> Samples:
     """Return the samples, every number in its range, or NaN where it is traced.
 
-    A sample of weight 0 is left out, whatever it contains: its numbers become 0. A
+    A sample of weight 0 is left out, whatever it contains: what is no use becomes 0. A
     feature that is not finite in any other is an error, or makes the weight NaN.
     Without weights a traced X stays as it is, since to look at it would be a pass over
     all the data: a NaN in it goes through every sum by itself.
@@ -55,20 +56,31 @@ def check_sample_values(samples: Samples) -> Samples:
             with jax.ensure_compile_time_eval():
                 if not weight.any():
                     raise ValueError("weight is 0 for every sample: none is left")
-        y = _where_kept(weight, y)
-        offset = None if offset is None else _where_kept(weight, offset)
+        y = _usable(weight, y, 0.0, 1.0)
+        offset = None if offset is None else _usable(weight, offset)
         X, weight = _clean(X, weight)
     if offset is not None:
         offset = check_range("offset", offset)
     return Samples(X, check_range("y", y, 0.0, 1.0), weight, offset)
 
 
-def _where_kept(weight: Array, row: Array) -> Array:
-    """Return the row with 0 for every sample that is left out."""
+def _usable(
+    weight: Array, row: Array, low: float = -math.inf, high: float = math.inf
+) -> Array:
+    """Return the row with 0 for what is out of range in a sample that is left out.
+
+    What is in range stays, so that the derivative in a weight of 0 is that of putting
+    the sample in.
+    """
+
+    def replaced() -> Array:
+        inside = jnp.isfinite(row) & (row >= low) & (row <= high)
+        return jnp.where((weight == 0) & ~inside, 0, row)
+
     if is_traced(weight) or is_traced(row):
-        return jnp.where(weight == 0, 0, row)
+        return replaced()
     with jax.ensure_compile_time_eval():
-        return jnp.where(weight == 0, 0, row)
+        return replaced()
 
 
 def _clean(X: Design, weight: Array) -> tuple[Design, Array]:

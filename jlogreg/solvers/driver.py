@@ -54,12 +54,14 @@ class Evaluation(NamedTuple):
 class Direction(NamedTuple):
     """Hold a Newton direction d = -H^-1 g, its decrement sqrt(gT H^-1 g), the factor.
 
-    singular says that the curvature has no inverse to the precision at hand.
+    singular says that the curvature has no inverse to the precision at hand; solved,
+    that the system was solved and not given up.
     """
 
     vector: Float[Array, "k 1"]
     decrement: Float[Array, ""]
     singular: Bool[Array, ""]
+    solved: Bool[Array, ""]
     factor: Any
 
 

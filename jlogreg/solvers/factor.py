@@ -36,10 +36,10 @@ def factorise(matrix: Float[Array, "k k"], roundings: int | None = None) -> Fact
     Its rows and columns are scaled to a diagonal of ones first, so that units of
     measurement matter neither to accuracy nor to what counts as singular: that the part
     of a column that those before it do not explain is below some roundings, by default
-    4 k.
+    10 k.
     """
     k = matrix.shape[0]
-    small = (4 * k if roundings is None else roundings) * _eps(matrix)
+    small = (10 * k if roundings is None else roundings) * _eps(matrix)
     diagonal = jnp.diagonal(matrix)[:, None]
     # Near underflow digits are lost one by one, so that far is as good as nothing.
     tiny = float(np.finfo(matrix.dtype).tiny) / _eps(matrix)
@@ -49,7 +49,7 @@ def factorise(matrix: Float[Array, "k k"], roundings: int | None = None) -> Fact
     unit = matrix * scale * scale.T
     L = _cholesky(unit)
     singular = ~(jnp.diagonal(L).min() ** 2 > small)
-    more = 4 * k * _eps(matrix) * jnp.eye(k, dtype=matrix.dtype)
+    more = 10 * k * _eps(matrix) * jnp.eye(k, dtype=matrix.dtype)
     L = lax.cond(singular, lambda: _cholesky(unit + more), lambda: L)
     return Factor(L=L, scale=scale, singular=singular)
 

@@ -126,6 +126,7 @@ def _status(
     before = state.direction.decrement
     full = accept & (state.size == 1) & (state.steps >= 0)
     small = full & (evaluation.moved == 0) & (before <= objective.tol)
+    small &= state.direction.solved
     # Only roundings are left: the value does not fall, and the next step is as large.
     promised = state.fall <= rounding(state.evaluation.value)
     same = ~(direction.decrement < 0.5 * before)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jlogreg.solvers.driver import Objective, State, first_state, loop
 from jlogreg.solvers.newton import newton_step
 
-__all__ = ["NewtonCG", "conjugate_gradients"]
+__all__ = ["NewtonCG", "Solved", "conjugate_gradients"]
 
 
 @jax.tree_util.register_static
@@ -37,6 +37,17 @@ class NewtonCG:
         return newton_step(objective, state)
 
 
+class Solved(NamedTuple):
+    """Hold a solution; whether it has the tolerance; whether the search got stuck.
+
+    It is stuck where the map has no curvature to the precision at hand.
+    """
+
+    x: Float[Array, "k 1"]
+    reached: Bool[Array, ""]
+    stuck: Bool[Array, ""]
+
+
 class _Iterate(NamedTuple):
     """Hold x, the residual, the search direction, and their products."""
 
@@ -54,10 +65,9 @@ def conjugate_gradients(
     precondition: Callable[[Array], Array],
     tolerance: Array,
     most: int,
-) -> tuple[Float[Array, "k 1"], Bool[Array, ""]]:
+) -> Solved:
     """Return x with multiply(x) = right, for a symmetric positive semidefinite map.
 
-    And whether it got stuck, where the map has no curvature to the precision at hand.
     Stops when sqrt(rT M^-1 r) has fallen to `tolerance` of what it was, after `most`
     iterations, or where it is stuck; then, if that is at once, with the preconditioned
     right-hand side. Nocedal and Wright, algorithm 5.3.
@@ -69,17 +79,14 @@ def conjugate_gradients(
         tolerance: how far to reduce the residual.
         most: how many iterations at most.
     """
-    # Of size one, so that products of the small do not vanish.
-    largest = jnp.abs(right).max()
-    unit = jnp.where(largest > 0, largest, 1.0)
-    right = right / unit
-    search = precondition(right)
-    first = jnp.sum(right * search)
+    unit, start = _first_iterate(right, precondition)
     tiny = float(np.finfo(right.dtype).tiny) / float(np.finfo(right.dtype).eps)
 
+    def large(now: _Iterate) -> Array:
+        return now.size > tolerance**2 * start.size
+
     def going(now: _Iterate) -> Array:
-        large = now.size > tolerance**2 * first
-        return large & (now.iterations < most) & ~now.stuck
+        return large(now) & (now.iterations < most) & ~now.stuck
 
     def step(now: _Iterate) -> _Iterate:
         image = multiply(now.search)
@@ -99,13 +106,27 @@ def conjugate_gradients(
             stuck=stuck,
         )
 
-    start = _Iterate(
+    end = loop(going, step, start)
+    return Solved(x=unit * end.x, reached=~large(end), stuck=end.stuck)
+
+
+def _first_iterate(
+    right: Array, precondition: Callable[[Array], Array]
+) -> tuple[Array, _Iterate]:
+    """Return a unit, and the first iterate in that unit.
+
+    In it rT M^-1 r is of size one, so that no product underflows or overflows that
+    need not.
+    """
+    sizes = jnp.sqrt(jnp.abs(right)) * jnp.sqrt(jnp.abs(precondition(right)))
+    unit = jnp.where(sizes.max() > 0, sizes.max(), 1.0)
+    right = right / unit
+    search = precondition(right)
+    return unit, _Iterate(
         x=jnp.zeros_like(right),
         residual=right,
         search=search,
-        size=first,
+        size=jnp.sum(right * search),
         iterations=jnp.zeros((), jnp.int32),
         stuck=jnp.zeros((), bool),
     )
-    end = loop(going, step, start)
-    return unit * end.x, end.stuck

@@ -26,8 +26,9 @@ def data():
 def test_cost_gradient_and_hessian(data):
     one, many, _ = data
     for function in (value_and_gradient, hessian):
-        found = function(*many.arguments, **many.options)
-        due = function(*one.arguments, **one.options)
+        compiled = jax.jit(function)
+        found = compiled(*many.arguments, **many.options)
+        due = compiled(*one.arguments, **one.options)
         for leaf, other in zip(
             jax.tree.leaves(found), jax.tree.leaves(due), strict=True
         ):
