@@ -28,7 +28,12 @@ from jlogreg.solvers.factor import Factor, factorise
 from jlogreg.solvers.newton_cg import conjugate_gradients
 from jlogreg.span import SpanFactor, span_factor, span_of, spanned
 from jlogreg.status import Status
-from jlogreg.totals import curvature_along_total, curvature_total, weighted
+from jlogreg.totals import (
+    curvature_along_total,
+    curvature_total,
+    sample_logits,
+    weighted,
+)
 
 __all__ = ["Solution", "differentiable", "inverse_hessian", "solve_hessian"]
 
@@ -139,9 +144,7 @@ def inverse_hessian(
     samples, l2 = problem
     X, m = samples.X, total_weight(samples)
     if spanned(X, l2):
-        z = X.forward(params.w) + params.b
-        z = z if samples.offset is None else z + samples.offset
-        s = weighted(log_loss_dz2(z), samples)
+        s = weighted(log_loss_dz2(sample_logits(params, samples)), samples)
         span = span_of(samples)
         return span_factor(s.T / m, span.gram, l2).inverse(span, right)
     H = curvature_total(params, samples) / m + jnp.diag(ridge(problem)[:, 0])

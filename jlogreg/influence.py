@@ -16,6 +16,7 @@ from jlogreg.fit import Fit
 from jlogreg.implicit import inverse_hessian
 from jlogreg.objectives import Problem, join, ridge
 from jlogreg.status import Status
+from jlogreg.totals import sample_logits
 
 __all__ = ["influence", "leave_one_out"]
 
@@ -96,8 +97,7 @@ def _look(fit: Fit, X: Any, y: Any, weight: Any, offset: Any, l2: Any) -> _Look:
     problem = Problem(samples, penalty)
     columns = jnp.concatenate([samples.X.dense(), jnp.ones_like(samples.y)])
     theta = join(params)
-    z = samples.X.forward(params.w) + params.b
-    z = z if samples.offset is None else z + samples.offset
+    z = sample_logits(params, samples)
     pull = ridge(problem) * theta
     both = inverse_hessian(problem, params, jnp.concatenate([columns, pull], axis=1))
     return _Look(

@@ -30,6 +30,7 @@ __all__ = [
     "gram_block",
     "loss_total",
     "power_of_two",
+    "sample_logits",
     "sum_over_samples",
     "totals",
     "weighted",
@@ -64,7 +65,7 @@ def totals(params: Params, samples: Samples, block: int | None = None) -> Totals
     """
 
     def summand(part: Samples, params: Params) -> Totals:
-        z = _logits(params, part)
+        z = sample_logits(params, part)
         loss = weighted(log_loss(z, part.y), part).sum()
         dz = weighted(log_loss_dz(z, part.y), part)
         return Totals(loss=loss, gradient=adjoint(part.X, dz))
@@ -78,7 +79,7 @@ def loss_total(
     """Return the sum over samples of the weighted log losses."""
 
     def summand(part: Samples, params: Params) -> Array:
-        return weighted(log_loss(_logits(params, part), part.y), part).sum()
+        return weighted(log_loss(sample_logits(params, part), part.y), part).sum()
 
     return sum_over_samples(summand, samples, params, block=block)
 
@@ -93,7 +94,7 @@ def curvature_total(
     """
 
     def summand(part: Samples, params: Params) -> Array:
-        s = weighted(log_loss_dz2(_logits(params, part)), part)
+        s = weighted(log_loss_dz2(sample_logits(params, part)), part)
         return gram(part, s)
 
     block = block or gram_block(samples)
@@ -110,7 +111,7 @@ def curvature_along_total(
     """
 
     def summand(part: Samples, params: Params, vector: Params) -> Params:
-        s = weighted(log_loss_dz2(_logits(params, part)), part)
+        s = weighted(log_loss_dz2(sample_logits(params, part)), part)
         return adjoint(part.X, s * (part.X.forward(vector.w) + vector.b))
 
     return sum_over_samples(summand, samples, params, vector, block=block)
@@ -227,7 +228,8 @@ def _block_length(n: int, m: int) -> int:
     return min(m, max(1024, BLOCK_ENTRIES // n // 128 * 128))
 
 
-def _logits(params: Params, part: Samples) -> Float[Array, "1 m"]:
+def sample_logits(params: Params, part: Samples) -> Float[Array, "1 m"]:
+    """Return the logits of some samples, with their offset."""
     z = part.X.forward(params.w) + params.b
     return z if part.offset is None else z + part.offset
 
