@@ -67,7 +67,6 @@ def bound_of(problem: Problem) -> Bound:
     X, y, weight, _ = samples
     n, m = X.shape
     alone = Samples(X, jnp.full_like(y, 0.25 / m))
-    own = Samples(X, weighted(jnp.full_like(y, 0.25), samples) / total_weight(samples))
     kept = m if weight is None else jnp.sum(weight > 0)
     # More unknowns without a penalty than samples.
     singular = jnp.sum(penalty == 0) > kept
@@ -80,6 +79,8 @@ def bound_of(problem: Problem) -> Bound:
         inverse = unit.solve(jnp.eye(n + 1, dtype=penalty.dtype))
         scale, singular = factor.scale, singular | factor.singular
     if scale is None or weight is not None:
+        quarters = weighted(jnp.full_like(y, 0.25), samples) / total_weight(samples)
+        own = Samples(X, quarters)
         squares = sum_over_samples(lambda part: part.X.squares(part.y), own)
         bound = join(Params(squares, jnp.full((1, 1), 0.25, squares.dtype))) + penalty
         scale = lax.rsqrt(jnp.where(bound > 0, bound, 1.0))
@@ -149,7 +150,7 @@ def escapes(problem: Problem, bound: Bound, curvature: Array) -> Bool[Array, ""]
     solution of moderate size. Without such samples and without weights the right is
     zero, and nothing is solved.
     """
-    samples, k = problem.samples, curvature.shape[0]
+    samples = problem.samples
     eps = float(np.finfo(curvature.dtype).eps)
     weight = jnp.ones_like(samples.y) if samples.weight is None else samples.weight
     pull = jnp.where(curvature <= eps * weight, weight * (2 * samples.y - 1), 0.0)

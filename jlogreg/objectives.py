@@ -136,9 +136,8 @@ def cost_at_zero(samples: Samples) -> Float[Array, ""]:
     """Return the cost at w = 0, b = 0, where X plays no part."""
     offset = samples.offset
     z = jnp.zeros_like(samples.y) if offset is None else offset
-    losses = log_loss(z, samples.y)
-    weighted = losses if samples.weight is None else samples.weight * losses
-    return weighted.sum() / total_weight(samples)
+    losses = weighted(log_loss(z, samples.y), samples)
+    return losses.sum() / total_weight(samples)
 
 
 def direction_to(

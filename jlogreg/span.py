@@ -67,8 +67,7 @@ class SpanFactor(NamedTuple):
         """Return gamma (m, c) and beta (1, c), equation (22) of docs/derivation.md.
 
         Shapes: right (m, c), right_b (1, c). They solve (l2 + S C) gamma =
-        -S (right + l2 beta) and -sum(gamma) = right_b, with
-        S = root^2.
+        -S (right + l2 beta) and -sum(gamma) = right_b, with S = root^2.
         """
         ones = self.root * self.inner.solve(self.root)
         own = self.root * self.inner.solve(self.root * right)
