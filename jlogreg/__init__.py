@@ -29,6 +29,7 @@ from jlogreg.design import Dense, Stacked
 from jlogreg.fit import Fit, fit
 from jlogreg.gradient_descent import Descent, gradient_descent
 from jlogreg.influence import influence, leave_one_out
+from jlogreg.many import Progress, fit_many
 from jlogreg.predict import logits, predict, predict_proba
 from jlogreg.solvers.descent import Optax
 from jlogreg.solvers.newton import Newton
@@ -51,6 +52,7 @@ __all__ = [
     "NewtonCG",
     "Optax",
     "Params",
+    "Progress",
     "RankError",
     "ShapeError",
     "Sparse",
@@ -61,6 +63,7 @@ __all__ = [
     "certificate",
     "cost",
     "fit",
+    "fit_many",
     "flatten_images",
     "gradient",
     "gradient_descent",

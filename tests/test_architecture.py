@@ -43,6 +43,7 @@ ORDER = [
     "implicit",
     "search",
     "fit",
+    "many",
     "certificate",
     "influence",
     "gradient_descent",
