@@ -5,7 +5,7 @@ textbook's: z = wT X + b, a = sigmoid(z), J the mean of the losses, dw = dJ/dw.
 """
 
 from jlogreg import loops
-from jlogreg.arrays import Params, broadcast_shape, flatten_images, init_params
+from jlogreg.arrays import Params, broadcast_shape, flatten_images, init_params, stack
 from jlogreg.bernoulli import (
     likelihood,
     log_likelihood,
@@ -16,6 +16,7 @@ from jlogreg.bernoulli import (
     sigmoid,
     squared_loss,
 )
+from jlogreg.beside import Scan
 from jlogreg.certificate import Certificate, certificate
 from jlogreg.checks import DtypeError, RankError, ShapeError
 from jlogreg.cost import (
@@ -25,12 +26,15 @@ from jlogreg.cost import (
     hessian_vector,
     value_and_gradient,
 )
+from jlogreg.cross_validation import CrossValidation, cross_validate
 from jlogreg.design import Dense, Stacked
 from jlogreg.fit import Fit, fit
 from jlogreg.gradient_descent import Descent, gradient_descent
 from jlogreg.influence import influence, leave_one_out
 from jlogreg.many import Progress, fit_many
+from jlogreg.path import regularization_path
 from jlogreg.predict import logits, predict, predict_proba
+from jlogreg.scan import scan_blocks, scan_features
 from jlogreg.solvers.descent import Optax
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
@@ -38,11 +42,13 @@ from jlogreg.sparse import Sparse
 from jlogreg.standardized import Standardized, standardize
 from jlogreg.status import FitError, Status, raise_if_failed
 from jlogreg.validate import validate
+from jlogreg.weights import bootstrap_weights, fold_weights
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Certificate",
+    "CrossValidation",
     "Dense",
     "Descent",
     "DtypeError",
@@ -54,17 +60,21 @@ __all__ = [
     "Params",
     "Progress",
     "RankError",
+    "Scan",
     "ShapeError",
     "Sparse",
     "Stacked",
     "Standardized",
     "Status",
+    "bootstrap_weights",
     "broadcast_shape",
     "certificate",
     "cost",
+    "cross_validate",
     "fit",
     "fit_many",
     "flatten_images",
+    "fold_weights",
     "gradient",
     "gradient_descent",
     "hessian",
@@ -83,8 +93,12 @@ __all__ = [
     "predict",
     "predict_proba",
     "raise_if_failed",
+    "regularization_path",
+    "scan_blocks",
+    "scan_features",
     "sigmoid",
     "squared_loss",
+    "stack",
     "standardize",
     "validate",
     "value_and_gradient",

@@ -26,6 +26,7 @@ __all__ = [
     "check_params",
     "flatten_images",
     "init_params",
+    "stack",
 ]
 
 
@@ -56,6 +57,35 @@ def init_params(n: int, dtype: Any = None) -> Params:
     dtype = canonical_dtype(float if dtype is None else dtype)
     check_dtype("dtype", dtype, "pass dtype=jnp.float32")
     return Params(w=jnp.zeros((n, 1), dtype), b=jnp.zeros((1, 1), dtype))
+
+
+def stack(params: Params) -> Params:
+    """Return K models side by side, so that they predict with one matrix product.
+
+    Shapes: params as `fit_many` returns them, w (K, n, 1), b (K, 1, 1); result w
+    (n, K), b (K, 1). `logits`, `predict_proba` and `predict` then return (K, m).
+
+    Raises:
+        DtypeError: params is no Params, or w or b is no array of floats.
+        RankError, ShapeError: w or b has another shape.
+    """
+    if not isinstance(params, Params):
+        raise DtypeError(
+            f"params must be Params(w, b), but is of type {type(params).__name__}"
+        )
+    w, b = check_array("params.w", params.w), check_array("params.b", params.b)
+    if w.ndim != 3 or b.ndim != 3:
+        raise RankError(
+            f"params has w of shape {w.shape} and b of shape {b.shape}, but must have "
+            "a leading axis of the models, (K, n, 1) and (K, 1, 1): map over several "
+            "fits, or use fit_many"
+        )
+    if w.shape[2] != 1 or b.shape != (w.shape[0], 1, 1):
+        raise ShapeError(
+            f"params has w of shape {w.shape} and b of shape {b.shape}, but must have "
+            "(K, n, 1) and (K, 1, 1)"
+        )
+    return Params(w=w[:, :, 0].T, b=b[:, :, 0])
 
 
 def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:

@@ -38,6 +38,7 @@ __all__ = [
     "hessian",
     "hessian_vector",
     "objective",
+    "scaled",
     "total_weight",
     "value_and_gradient",
 ]
@@ -180,11 +181,14 @@ def check_data(
     """Return the arguments of a cost but its parameters, as in `check_problem`."""
     samples = check_samples(X, y, weight, offset)
     l2 = _check_penalty(l2, samples.X.shape[0], samples.X.dtype)
-    samples = check_sample_values(samples)
-    if samples.weight is not None:
-        weight = samples.weight / power_of_two(samples.weight)
-        samples = samples._replace(weight=weight)
-    return samples, check_range("l2", l2, 0.0)
+    return scaled(check_sample_values(samples)), check_range("l2", l2, 0.0)
+
+
+def scaled(samples: Samples) -> Samples:
+    """Return the samples with weights of moderate size; the cost stays the same."""
+    if samples.weight is None:
+        return samples
+    return samples._replace(weight=samples.weight / power_of_two(samples.weight))
 
 
 def _check_penalty(l2: Any, n: int, dtype: Any) -> Array:

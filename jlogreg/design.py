@@ -109,15 +109,25 @@ class Dense:
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
         """Return wT X."""
-        return matmul(w.T, self.X)
+        return w.T * self.X if self._one else matmul(w.T, self.X)
 
     def adjoint(self, dz: Float[Array, "K m"]) -> Float[Array, "n K"]:
         """Return X dzT."""
-        return matmul(self.X, dz.T)
+        if self._one and len(dz) == 1:
+            return (self.X * dz).sum()[None, None]
+        # In this order a batch of dz is the left factor as it lies in memory.
+        return matmul(dz, self.X.T).T
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
         """Return X diag(s) XT: forward, weighted, adjoint."""
+        if self._one:
+            return ((s * self.X) * self.X).sum()[None, None]
         return matmul(self.X * s, self.X.T)
+
+    @property
+    def _one(self) -> bool:
+        # Of a single feature products are sums; a batch of them is no matrix product.
+        return self.X.shape[0] == 1
 
     def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
         """Return the diagonal of X diag(s) XT."""

@@ -19,12 +19,11 @@ from jlogreg.checks import (
     check_range,
     is_traced,
 )
+from jlogreg.coordinates import Limits
 from jlogreg.cost import check_data
 from jlogreg.design import Design
-from jlogreg.implicit import differentiable
-from jlogreg.objectives import (
-    Problem,
-)
+from jlogreg.implicit import Solution, differentiable
+from jlogreg.objectives import Problem
 from jlogreg.search import search
 from jlogreg.solvers.descent import Optax
 from jlogreg.solvers.driver import Solver
@@ -32,7 +31,7 @@ from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.span import spanned
 
-__all__ = ["Fit", "choose_solver", "fit"]
+__all__ = ["Fit", "check_limits", "check_solver", "choose_solver", "fit"]
 
 # Up to so many unknowns a Hessian is formed: features, or samples where they are fewer.
 NEWTON_MOST = 512
@@ -54,6 +53,11 @@ class Fit(NamedTuple):
     cost: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     decrement: Float[Array, ""]
+
+    @classmethod
+    def of(cls, solution: Solution) -> Fit:
+        """Return what a solution says, without the factor that it has kept."""
+        return cls(*solution[:-1])
 
 
 def fit(
@@ -102,23 +106,40 @@ def fit(
     """
     samples, l2 = check_data(X, y, weight, offset, l2)
     n, dtype = samples.X.shape[0], samples.X.dtype
-    if solver is None:
-        solver = choose_solver(samples.X, l2)
-    elif not isinstance(solver, Newton | NewtonCG | Optax):
-        raise DtypeError(
-            f"solver must be Newton(), NewtonCG() or Optax(...), but is {solver!r}"
-        )
+    solver = check_solver(solver) or choose_solver(samples.X, l2)
     if init is not None:
         init = check_params(init, n, dtype, name="init")
         init = Params(check_range("init.w", init.w), check_range("init.b", init.b))
-    tol = 2 * float(np.finfo(dtype).eps) ** 0.5 if tol is None else tol
+    limits = check_limits(solver, tol, max_steps, dtype)
+    return Fit.of(_solve(solver, Problem(samples, l2), init, *limits))
+
+
+def check_solver(solver: Solver | None) -> Solver | None:
+    """Return the solver, checked.
+
+    Raises:
+        DtypeError: it is none of this library's.
+    """
+    if solver is None or isinstance(solver, Newton | NewtonCG | Optax):
+        return solver
+    raise DtypeError(
+        f"solver must be Newton(), NewtonCG() or Optax(...), but is {solver!r}"
+    )
+
+
+def check_limits(solver: Solver, tol: Any, max_steps: Any, dtype: Any) -> Limits:
+    """Return tolerance and steps as arrays, with their defaults.
+
+    Raises:
+        DtypeError, RankError: one is no number.
+        ValueError: a number is out of range.
+    """
+    eps = float(np.finfo(dtype).eps)
+    tol = 2 * eps**0.5 if tol is None else tol
     tol = check_range("tol", check_number("tol", tol, dtype), 0.0, 0.1, above=True)
-    tol = jnp.maximum(tol, 4 * float(np.finfo(dtype).eps))
     if max_steps is None:
         max_steps = 10_000 if isinstance(solver, Optax) else 100
-    max_steps = _check_steps(max_steps)
-    solution = _solve(solver, Problem(samples, l2), init, tol, max_steps)
-    return Fit(*solution[: len(Fit._fields)])
+    return Limits(jnp.maximum(tol, 4 * eps), _check_steps(max_steps))
 
 
 def _check_steps(value: Any) -> Int[Array, ""]:

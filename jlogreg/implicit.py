@@ -20,8 +20,8 @@ from jaxtyping import Array, Float, Int
 
 from jlogreg.arrays import Params
 from jlogreg.bernoulli import log_loss_dz2
+from jlogreg.bound import Bound
 from jlogreg.cost import objective, total_weight
-from jlogreg.matrix_free import Bound
 from jlogreg.objectives import Problem, join, ridge, split
 from jlogreg.solvers.driver import where
 from jlogreg.solvers.factor import Factor, factorise

@@ -6,118 +6,75 @@ by conjugate gradients, with a bound of the Hessian for a preconditioner.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from jlogreg.arrays import Params
+from jlogreg.bound import Bound
 from jlogreg.cost import total_weight
-from jlogreg.design import matmul
-from jlogreg.look import look_at
-from jlogreg.objectives import Problem, cost_at_zero, direction_to, join, ridge, split
+from jlogreg.look import look
+from jlogreg.objectives import Problem, cost_at_zero, join, ridge
 from jlogreg.predict import adjoint
 from jlogreg.samples import Samples
-from jlogreg.solvers.driver import Direction, Evaluation, Objective
-from jlogreg.solvers.factor import factorise
-from jlogreg.solvers.newton_cg import Solved, conjugate_gradients
-from jlogreg.totals import gram, gram_block, sum_over_samples, weighted
+from jlogreg.solvers.driver import Evaluation, Objective, System
+from jlogreg.solvers.newton_cg import (
+    INNER_TOLERANCE,
+    Solved,
+    conjugate_gradients,
+    inner_most,
+)
+from jlogreg.totals import sum_over_samples
 
-__all__ = ["Bound", "bound_of", "escapes", "matrix_free"]
-
-# With more unknowns than these the preconditioner is a diagonal: its factor would take
-# longer than the fit.
-FACTOR_MOST = 4096
-# Iterations of conjugate gradients in one Newton step.
-INNER_MOST = 250
-# The residual that the first Newton steps leave; later ones leave less.
-INNER_TOLERANCE = 0.3
-
-
-class Bound(NamedTuple):
-    """Hold the inverse of a bound of the Hessian, which depends on X and l2.
-
-    Shapes: inverse (n + 1, n + 1) of the bound scaled to a diagonal of ones, or None
-    where that is all that is known of it; scale (n + 1, 1). singular says that there is
-    none to the precision at hand.
-    """
-
-    inverse: Array | None
-    scale: Float[Array, "n+1 1"]
-    singular: Bool[Array, ""]
-
-    def solve(self, right: Float[Array, "n+1 1"]) -> Float[Array, "n+1 1"]:
-        """Return the inverse of the bound times right."""
-        unit = self.scale * right
-        return self.scale * (
-            unit if self.inverse is None else matmul(self.inverse, unit)
-        )
-
-
-def bound_of(problem: Problem) -> Bound:
-    """Return the inverse of a bound of the Hessian at any point.
-
-    Since a (1 - a) is at most a quarter, no Hessian exceeds the one with a quarter in
-    every sample. Its factor is that of equally weighted samples, so problems that
-    differ in their weights share it; only its scale, a number a feature, knows them.
-    """
-    samples, penalty = problem.samples, ridge(problem)
-    X, y, weight, _ = samples
-    n, m = X.shape
-    alone = Samples(X, jnp.full_like(y, 0.25 / m))
-    kept = m if weight is None else jnp.sum(weight > 0)
-    # More unknowns without a penalty than samples.
-    singular = jnp.sum(penalty == 0) > kept
-    inverse = scale = None
-    if n + 1 <= FACTOR_MOST:
-        block = gram_block(alone)
-        bound = sum_over_samples(lambda part: gram(part, part.y), alone, block=block)
-        factor = factorise(bound + jnp.diag(penalty[:, 0]))
-        unit = factor._replace(scale=jnp.ones_like(factor.scale))
-        inverse = unit.solve(jnp.eye(n + 1, dtype=penalty.dtype))
-        scale, singular = factor.scale, singular | factor.singular
-    if scale is None or weight is not None:
-        quarters = weighted(jnp.full_like(y, 0.25), samples) / total_weight(samples)
-        own = Samples(X, quarters)
-        squares = sum_over_samples(lambda part: part.X.squares(part.y), own)
-        bound = join(Params(squares, jnp.full((1, 1), 0.25, squares.dtype))) + penalty
-        scale = lax.rsqrt(jnp.where(bound > 0, bound, 1.0))
-    return Bound(inverse, scale, singular)
+__all__ = ["escapes", "matrix_free"]
 
 
 def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
     """Return the cost with a curvature that is multiplied with, and never formed."""
-    samples, l2 = problem
-    m, penalty = total_weight(samples), ridge(problem)
+    samples, penalty = problem.samples, ridge(problem)
+    m = total_weight(samples)
 
-    def evaluate(point: Array, step: Array) -> Evaluation:
-        seen = look_at(samples, split(point), split(step), l2, tol)
-        back = sum_over_samples(_adjoint, Samples(samples.X, seen.dz))
-        gradient = join(back) / m + penalty * point
-        return Evaluation(
-            value=seen.loss / m + jnp.sum((penalty * point) * point) / 2,
-            gradient=gradient,
+    def look_along(
+        vector: Array, change: Array, curvature: Array, trying: Array
+    ) -> tuple[Evaluation, Array]:
+        rows, free = _rows(problem, vector)
+        seen = look(samples, rows, change, free, tol)
+        back = jnp.where(trying, seen.dz, curvature * rows)
+        sums = sum_over_samples(_adjoint, Samples(samples.X, back))
+        found = Evaluation(
+            value=seen.loss / m + jnp.sum((penalty * vector) * vector) / 2,
+            gradient=join(sums) / m + penalty * vector,
             curvature=seen.dz2,
-            slope=jnp.sum(gradient * step),
+            slope=jnp.zeros_like(seen.loss),
             moved=seen.moved,
             swung=seen.swung,
             unbounded=seen.wrong == 0,
         )
+        return found, rows
 
-    def size(gradient: Array) -> Array:
-        return jnp.sqrt(jnp.maximum(jnp.sum(gradient * bound.solve(gradient)), 0))
+    def evaluate(point: Array, step: Array) -> Evaluation:
+        change, _ = _rows(problem, step)
+        trying = jnp.ones((), bool)
+        found, _ = look_along(point, change, jnp.zeros_like(change), trying)
+        return found._replace(slope=jnp.sum(found.gradient * step))
 
-    def direction(found: Evaluation) -> Direction:
-        gradient = found.gradient
-        tolerance = jnp.minimum(INNER_TOLERANCE, jnp.sqrt(size(gradient)))
-        solved = _solve(problem, bound, found.curvature, gradient, tolerance)
-        singular = bound.singular | solved.stuck
-        direction = direction_to(-solved.x, gradient, singular, None)
-        return direction._replace(solved=solved.reached | solved.stuck)
+    rows = jnp.zeros_like(samples.y)
+    system = System(look_along, bound.solve, rows, bound.singular)
+    return Objective(evaluate, cost_at_zero(samples), tol, system=system)
 
-    return Objective(evaluate, direction, cost_at_zero(samples), tol, size)
+
+def _rows(problem: Problem, vector: Array) -> tuple[Array, Array]:
+    """Return the logits of w above b, offset not included, and their unpenalised part.
+
+    Shapes: vector (n + 1, 1), result (1, m) and (1, m).
+    """
+    w, b, l2 = vector[:-1], vector[-1:], problem.l2
+    columns = [w]
+    if l2.ndim:  # some features may be free of a penalty, others not
+        columns.append(jnp.where(l2 == 0, w, 0.0))
+    z, *free = problem.samples.X.forward(jnp.concatenate(columns, axis=1))[:, None]
+    unheld = free[0] if free else jnp.where(l2 == 0, z, 0.0)
+    return z + b, unheld + b
 
 
 def _solve(
@@ -136,7 +93,7 @@ def _solve(
     def multiply(vector: Array) -> Array:
         return sum_over_samples(summand, curved, vector) / m + penalty * vector
 
-    most = min(INNER_MOST, 10 + 2 * right.shape[0])
+    most = inner_most(right.shape[0])
     return conjugate_gradients(multiply, right, bound.solve, tolerance, most)
 
 

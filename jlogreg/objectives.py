@@ -129,7 +129,7 @@ def in_features(problem: Problem, tol: Array, every: int = 1) -> Objective:
         vector = -factor.solve(found.gradient)
         return direction_to(vector, found.gradient, factor.singular, factor)
 
-    return Objective(evaluate, direction, cost_at_zero(samples), tol)
+    return Objective(evaluate, cost_at_zero(samples), tol, direction)
 
 
 def cost_at_zero(samples: Samples) -> Float[Array, ""]:

@@ -164,7 +164,7 @@ def in_span(problem: Problem, span: Span, tol: Array) -> Objective:
             factor=factor,
         )
 
-    return Objective(evaluate, direction, cost_at_zero(samples), tol)
+    return Objective(evaluate, cost_at_zero(samples), tol, direction)
 
 
 def span_factor(curvature: Array, C: Array, l2: Array) -> SpanFactor:

@@ -18,7 +18,7 @@ from jlogreg.checks import check_range, is_traced
 from jlogreg.design import Design
 from jlogreg.samples import Samples, check_samples
 
-__all__ = ["check_sample_values", "validate"]
+__all__ = ["check_rows", "check_sample_values", "validate"]
 
 
 def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
@@ -50,7 +50,20 @@ def check_sample_values(samples: Samples) -> Samples:
     X, y, weight, offset = samples
     if weight is None:
         X.check_values("X")
-    else:
+        return check_rows(samples)
+    weight = check_range("weight", weight, 0.0)
+    X, weight = _clean(X, weight)
+    return check_rows(Samples(X, y, weight, offset))
+
+
+def check_rows(samples: Samples) -> Samples:
+    """Return the samples, every number but the features in its range, or NaN.
+
+    Raises:
+        ValueError: a number that is known is out of its range, NaN or infinite.
+    """
+    X, y, weight, offset = samples
+    if weight is not None:
         weight = check_range("weight", weight, 0.0)
         if not is_traced(weight):
             with jax.ensure_compile_time_eval():
@@ -58,7 +71,6 @@ def check_sample_values(samples: Samples) -> Samples:
                     raise ValueError("weight is 0 for every sample: none is left")
         y = _usable(weight, y, 0.0, 1.0)
         offset = None if offset is None else _usable(weight, offset)
-        X, weight = _clean(X, weight)
     if offset is not None:
         offset = check_range("offset", offset)
     return Samples(X, check_range("y", y, 0.0, 1.0), weight, offset)

@@ -85,8 +85,10 @@ class Optax:
         accept = first | (found.value <= old.value + rounding(old.value))
         evaluation = where(accept, found, old)
         size = jnp.where(accept, jnp.minimum(2 * state.size, 1.0), state.size / 2)
-        assert objective.size is not None
-        near = objective.size(evaluation.gradient) <= jnp.sqrt(objective.tol)
+        assert objective.system is not None
+        slope = evaluation.gradient
+        squared = jnp.sum(slope * objective.system.precondition(slope))
+        near = squared <= objective.tol
 
         status = jnp.where(near, Status.CONVERGED, Status.MAX_STEPS)
         status = jnp.where(size < SMALLEST, Status.DIVERGED, status)

@@ -24,9 +24,12 @@ __all__ = [
     "Objective",
     "Solver",
     "State",
+    "System",
     "first_state",
     "loop",
     "minimise",
+    "proceed_to",
+    "unfinished",
     "where",
 ]
 
@@ -65,14 +68,34 @@ class Direction(NamedTuple):
     factor: Any
 
 
+class System(NamedTuple):
+    """Hold what solves with a curvature that is multiplied with, and never formed.
+
+    look is given a vector, by how much a step to it changes the logits, the curvature,
+    and whether the vector is a trial: then it evaluates there, but for the slope; else
+    the gradient it returns is the curvature times the vector. Both are one pass over
+    the samples. It returns the vector's own logits as well. singular says that the
+    curvature has no inverse.
+    """
+
+    look: Callable[[Array, Array, Array, Array], tuple[Evaluation, Array]]
+    precondition: Callable[[Array], Array]
+    rows: Float[Array, "1 m"]  # zeros
+    singular: Bool[Array, ""]
+
+
 class Objective(NamedTuple):
-    """Hold a convex function to minimise, in coordinates (k, 1)."""
+    """Hold a convex function to minimise, in coordinates (k, 1).
+
+    Its curvature is formed, and then there is a direction, or it is multiplied with,
+    and then there is a system.
+    """
 
     evaluate: Callable[[Array, Array], Evaluation]  # a point and the step to it
-    direction: Callable[[Evaluation], Direction]
     at_zero: Array  # the value at the point 0, which any start may fall back to
     tol: Array
-    size: Callable[[Array], Array] | None = None  # of a gradient, in the value's units
+    direction: Callable[[Evaluation], Direction] | None = None
+    system: System | None = None
 
 
 class State(NamedTuple):
@@ -102,11 +125,7 @@ class Solver(Protocol):
 
 
 def minimise(
-    solver: Solver,
-    objective: Objective,
-    start: Array,
-    max_steps: Array | int,
-    status: Array,
+    solver: Solver, objective: Objective, start: Array, max_steps: Array | int
 ) -> State:
     """Return the state where the solver ended.
 
@@ -115,14 +134,36 @@ def minimise(
         objective: what is minimised.
         start: the first point (k, 1).
         max_steps: how many steps at most, after the look at the start.
-        status: MAX_STEPS; anything else says that there is nothing to do.
+    """
+    return proceed_to(solver, objective, solver.init(objective, start), max_steps)
+
+
+def proceed_to(
+    solver: Solver,
+    objective: Objective,
+    state: State,
+    max_steps: Array | int,
+    passes: int | None = None,
+) -> State:
+    """Return the state where the solver ended, or is after so many passes.
+
+    A state whose status is not MAX_STEPS has nothing to do.
     """
 
-    def going(state: State) -> Array:
-        return (state.status == Status.MAX_STEPS) & (state.steps < max_steps)
+    def going(now: tuple[State, Array]) -> Array:
+        state, count = now
+        left = True if passes is None else count < passes
+        return unfinished(state, max_steps) & left
 
-    state = solver.init(objective, start)._replace(status=status)
-    return loop(going, lambda state: solver.step(objective, state), state)
+    def step(now: tuple[State, Array]) -> tuple[State, Array]:
+        return solver.step(objective, now[0]), now[1] + 1
+
+    return loop(going, step, (state, jnp.zeros((), jnp.int32)))[0]
+
+
+def unfinished(state: State, max_steps: Array | int) -> Bool[Array, ""]:
+    """Return whether there is something left to do."""
+    return (state.status == Status.MAX_STEPS) & (state.steps < max_steps)
 
 
 def loop(
@@ -138,7 +179,9 @@ def first_state(objective: Objective, start: Array, memory: Any = None) -> State
     It has taken -1 steps: the look at the start is not one.
     """
     evaluation = jax.eval_shape(objective.evaluate, start, start)
-    direction = jax.eval_shape(objective.direction, evaluation)
+    factor = None
+    if objective.direction is not None:
+        factor = jax.eval_shape(objective.direction, evaluation).factor
 
     def zeros(tree: Any) -> Any:
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tree)
@@ -147,7 +190,13 @@ def first_state(objective: Objective, start: Array, memory: Any = None) -> State
     return State(
         point=start,
         evaluation=zeros(evaluation)._replace(value=infinite),
-        direction=zeros(direction)._replace(decrement=infinite),
+        direction=Direction(
+            vector=jnp.zeros_like(start),
+            decrement=infinite,
+            singular=jnp.zeros((), bool),
+            solved=jnp.zeros((), bool),
+            factor=zeros(factor),
+        ),
         size=jnp.ones((), start.dtype),
         fall=jnp.zeros((), start.dtype),
         steps=jnp.full((), -1, jnp.int32),

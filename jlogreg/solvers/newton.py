@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from jlogreg.solvers.driver import (
 )
 from jlogreg.status import Status
 
-__all__ = ["Newton", "newton_step", "rounding"]
+__all__ = ["Newton", "Trial", "directed", "newton_step", "rounding", "tried"]
 
 # A step keeps at least this part of the fall that the linear model promises (Armijo's
 # rule; Nocedal and Wright, Numerical Optimization, 3.1).
@@ -51,36 +52,72 @@ class Newton:
         return newton_step(objective, state)
 
 
+class Trial(NamedTuple):
+    """Hold what came of a trial, until a direction from there is known.
+
+    accept says that the point was taken; jump, that it costs more than zero does;
+    small, that all but the new direction says that this is the minimum; level, that
+    only roundings are left; before is the decrement before the trial.
+    """
+
+    accept: Bool[Array, ""]
+    jump: Bool[Array, ""]
+    small: Bool[Array, ""]
+    level: Bool[Array, ""]
+    before: Float[Array, ""]
+
+
 def newton_step(objective: Objective, state: State) -> State:
     """Return the state after a trial of the whole step, or of what was left of it."""
     step = state.size * state.direction.vector
-    trial = state.point + step
-    found = objective.evaluate(trial, step)
+    found = objective.evaluate(state.point + step, step)
+    state, trial = tried(objective, state, found)
+    assert objective.direction is not None
+    return directed(state, objective.direction(state.evaluation), trial)
+
+
+def tried(objective: Objective, state: State, found: Evaluation) -> tuple[State, Trial]:
+    """Return the state after a trial, its direction still the one that led there.
+
+    It has converged when a full step moved no logit by more than the tolerance, and the
+    decrement before it was no larger. Newton's method squares the error, so the point
+    after that step is right to about the square of the tolerance. Where the minimum is
+    at infinity the logits go on moving, however small value and gradient have become.
+    """
     first = state.steps < 0
     value, promised = state.evaluation.value, state.size * state.fall
     accept = first | _falls(found, value, promised)
-
-    point = where(accept, trial, state.point)
     evaluation = where(accept, found, state.evaluation)
-    direction = objective.direction(evaluation)
-    fall = direction.decrement**2
     size = jnp.where(accept, 1.0, state.size * _cut(found.value - value, promised))
-    status = _status(objective, state, evaluation, direction, accept, size)
 
-    # A start that costs more than zero does is worth no step: jump to zero. Nothing
-    # is promised there but that the value falls.
+    before, full = state.direction.decrement, accept & (state.size == 1) & ~first
+    small = full & (evaluation.moved == 0) & (before <= objective.tol)
+    level = full & (state.fall <= rounding(value)) & ~(evaluation.value < value)
+    # A start that costs more than zero does is worth no step.
     zero = objective.at_zero
     jump = first & ~(found.value <= zero + rounding(zero))
-    flight = direction._replace(vector=-point, decrement=jnp.full_like(fall, jnp.inf))
-    return State(
-        point=point,
+    trial = Trial(accept, jump, small & state.direction.solved, level, before)
+    step = state.size * state.direction.vector
+    state = state._replace(
+        point=jnp.where(accept, state.point + step, state.point),
         evaluation=evaluation,
-        direction=where(jump, flight, direction),
-        size=size.astype(point.dtype),
-        fall=jnp.where(jump, 0.0, fall),
+        size=size.astype(state.point.dtype),
         steps=state.steps + 1,
-        status=jnp.where(jump, state.status, status),
-        memory=state.memory,
+    )
+    return state, trial
+
+
+def directed(state: State, direction: Direction, trial: Trial) -> State:
+    """Return the state with a new direction, and with how it ends, if it does."""
+    status = _status(state, direction, trial)
+    fall = direction.decrement**2
+    # Jump to zero. Nothing is promised there but that the value falls.
+    infinite = jnp.full_like(fall, jnp.inf)
+    flight = direction._replace(vector=-state.point, decrement=infinite)
+    return state._replace(
+        direction=where(trial.jump, flight, direction),
+        fall=jnp.where(trial.jump, 0.0, fall),
+        status=jnp.where(trial.jump, state.status, status),
     )
 
 
@@ -108,35 +145,17 @@ def _cut(rise: Array, promised: Array) -> Float[Array, ""]:
     return jnp.clip(jnp.where(jnp.isfinite(part), part, 0.1), 0.1, 0.5)
 
 
-def _status(
-    objective: Objective,
-    state: State,
-    evaluation: Evaluation,
-    direction: Direction,
-    accept: Bool[Array, ""],
-    size: Array,
-) -> Array:
-    """Return how it ends here, or MAX_STEPS where it goes on.
-
-    It has converged when a full step moved no logit by more than the tolerance, and the
-    decrement before it was no larger. Newton's method squares the error, so the point
-    after that step is right to about the square of the tolerance. Where the minimum is
-    at infinity the logits go on moving, however small value and gradient have become.
-    """
-    before = state.direction.decrement
-    full = accept & (state.size == 1) & (state.steps >= 0)
-    small = full & (evaluation.moved == 0) & (before <= objective.tol)
-    small &= state.direction.solved
+def _status(state: State, direction: Direction, trial: Trial) -> Array:
+    """Return how it ends here, or MAX_STEPS where it goes on."""
+    evaluation = state.evaluation
     # Only roundings are left: the value does not fall, and the next step is as large.
-    promised = state.fall <= rounding(state.evaluation.value)
-    same = ~(direction.decrement < 0.5 * before)
-    level = full & promised & same & ~(evaluation.value < state.evaluation.value)
+    level = trial.level & ~(direction.decrement < 0.5 * trial.before)
     finite = jnp.isfinite(evaluation.value) & jnp.isfinite(direction.decrement)
 
-    status = jnp.where(size < SMALLEST, Status.DIVERGED, Status.MAX_STEPS)
+    status = jnp.where(state.size < SMALLEST, Status.DIVERGED, Status.MAX_STEPS)
     flat = jnp.where(evaluation.swung > 0, Status.DIVERGED, Status.SINGULAR)
     status = jnp.where(level, flat, status)
     found = jnp.where(direction.singular, Status.SINGULAR, Status.CONVERGED)
-    status = jnp.where(small, found, status)
+    status = jnp.where(trial.small, found, status)
     status = jnp.where(evaluation.unbounded, Status.SEPARATED, status)
     return jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)

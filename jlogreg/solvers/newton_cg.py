@@ -4,37 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jlogreg.solvers.driver import Objective, State, first_state, loop
-from jlogreg.solvers.newton import newton_step
+from jlogreg.solvers.driver import (
+    Direction,
+    Objective,
+    State,
+    first_state,
+    loop,
+    where,
+)
+from jlogreg.solvers.newton import Trial, directed, tried
 
-__all__ = ["NewtonCG", "Solved", "conjugate_gradients"]
+__all__ = ["INNER_TOLERANCE", "NewtonCG", "Solved", "conjugate_gradients", "inner_most"]
 
-
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class NewtonCG:
-    """Minimise by Newton's method with conjugate gradients, without a Hessian.
-
-    Each inner iteration multiplies once with X and once with XT. The preconditioner is
-    a factor that depends on X and the penalty alone, so problems that share them share
-    it. The inner tolerance falls with the gradient, so that convergence is faster than
-    linear. Nocedal and Wright, Numerical Optimization, 7.1.
-    """
-
-    def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:
-        """Return the state before the first look at the objective."""
-        return first_state(objective, start)
-
-    def step(self, objective: Objective, state: State) -> State:
-        """Return the state after one trial."""
-        return newton_step(objective, state)
+# Iterations of conjugate gradients in one Newton step.
+INNER_MOST = 250
+# The residual that the first Newton steps leave; later ones leave less.
+INNER_TOLERANCE = 0.3
 
 
 class Solved(NamedTuple):
@@ -49,14 +41,98 @@ class Solved(NamedTuple):
 
 
 class _Iterate(NamedTuple):
-    """Hold x, the residual, the search direction, and their products."""
+    """Hold where conjugate gradients are, in a unit of the right-hand side's own.
 
-    x: Array
+    In it rT M^-1 r is of size one at first, so that no product underflows or overflows
+    that need not. x is the solution and whatever else is linear in it.
+    """
+
+    x: Any
     residual: Array
     search: Array
     size: Float[Array, ""]  # residualT M^-1 residual
+    first: Float[Array, ""]  # what it was at first
     iterations: Int[Array, ""]
     stuck: Bool[Array, ""]
+    unit: Float[Array, ""]
+
+
+class _Memory(NamedTuple):
+    """Hold what the solver does: whether it tries a step, or solves for the next.
+
+    Shapes: change (1, m), what the whole step adds to the rows; trial, what came of the
+    last one; system, how far the solution for the next has come, to which tolerance.
+    """
+
+    trying: Bool[Array, ""]
+    change: Float[Array, "1 m"]
+    trial: Trial
+    system: _Iterate
+    tolerance: Float[Array, ""]
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class NewtonCG:
+    """Minimise by Newton's method with conjugate gradients, without a Hessian.
+
+    Each inner iteration multiplies once with X and once with XT, and so does each
+    trial: a step of this solver is either, so that under vmap no problem waits for
+    another's. The preconditioner is a factor that depends on X and the penalty alone,
+    so problems that share them share it. The inner tolerance falls with the gradient,
+    so that convergence is faster than linear. Nocedal and Wright, Numerical
+    Optimization, 7.1.
+    """
+
+    def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:
+        """Return the state before the first look at the objective."""
+        assert objective.system is not None
+        rows, zero = objective.system.rows, jnp.zeros((), start.dtype)
+        no = jnp.zeros((), bool)
+        nothing = jnp.zeros_like(start)
+        memory = _Memory(
+            trying=~no,
+            change=rows,
+            trial=Trial(no, no, no, no, zero),
+            system=_begin((start, rows), nothing, nothing),
+            tolerance=zero,
+        )
+        return first_state(objective, start, memory)
+
+    def step(self, objective: Objective, state: State) -> State:
+        """Return the state after one trial, or one iteration that solves for it."""
+        system, memory = objective.system, state.memory
+        assert system is not None
+        trying, state = memory.trying, state._replace(memory=None)
+        whole = state.size * state.direction.vector
+        vector = jnp.where(trying, state.point + whole, memory.system.search)
+        change = state.size * memory.change
+        curvature = state.evaluation.curvature
+        found, rows = system.look(vector, change, curvature, trying)
+        found = found._replace(slope=jnp.sum(found.gradient * whole))
+
+        after, trial = where(
+            trying, tried(objective, state, found), (state, memory.trial)
+        )
+        begin, again = trying & trial.accept, trying & ~trial.accept
+        right = after.evaluation.gradient
+        moved = _move(memory.system, found.gradient, (memory.system.search, rows))
+        inverse = system.precondition(jnp.where(begin, right, moved.residual))
+        now = where(begin, _begin(moved.x, right, inverse), _turn(moved, inverse))
+        now = where(again, memory.system, now)
+        tolerance = jnp.where(begin, _tolerance(now, trial), memory.tolerance)
+
+        jump = begin & trial.jump
+        going = _going(now, tolerance, inner_most(right.shape[0])) & ~jump
+        solved = _solved(now, tolerance)
+        new = _direction(solved, right, system.singular)
+        new = where(again, after.direction, new)
+        change = jnp.where(jump, -rows, -solved.x[1])
+        change = jnp.where(again | going, memory.change, change)
+        turned = directed(after, new, trial)
+        state = where(going & ~again, after, turned)
+        memory = _Memory(again | ~going, change, trial, now, tolerance)
+        return state._replace(memory=memory)
 
 
 def conjugate_gradients(
@@ -79,54 +155,92 @@ def conjugate_gradients(
         tolerance: how far to reduce the residual.
         most: how many iterations at most.
     """
-    unit, start = _first_iterate(right, precondition)
-    tiny = float(np.finfo(right.dtype).tiny) / float(np.finfo(right.dtype).eps)
-
-    def large(now: _Iterate) -> Array:
-        return now.size > tolerance**2 * start.size
-
-    def going(now: _Iterate) -> Array:
-        return large(now) & (now.iterations < most) & ~now.stuck
+    zero = jnp.zeros_like(right)
+    start = _begin(zero, right, precondition(right))
 
     def step(now: _Iterate) -> _Iterate:
-        image = multiply(now.search)
-        curvature = jnp.sum(now.search * image)
-        stuck = ~(curvature > tiny * now.size)
-        length = jnp.where(stuck, 0.0, now.size / jnp.where(stuck, 1.0, curvature))
-        residual = now.residual - length * image
-        inverse = precondition(residual)
-        size = jnp.sum(residual * inverse)
-        at_once = stuck & (now.iterations == 0)
-        return _Iterate(
-            x=jnp.where(at_once, now.search, now.x + length * now.search),
-            residual=residual,
-            search=inverse + size / now.size * now.search,
-            size=size,
-            iterations=now.iterations + 1,
-            stuck=stuck,
-        )
+        moved = _move(now, multiply(now.search), now.search)
+        return _turn(moved, precondition(moved.residual))
 
-    end = loop(going, step, start)
-    return Solved(x=unit * end.x, reached=~large(end), stuck=end.stuck)
+    end = loop(lambda now: _going(now, tolerance, most), step, start)
+    return _solved(end, tolerance)
 
 
-def _first_iterate(
-    right: Array, precondition: Callable[[Array], Array]
-) -> tuple[Array, _Iterate]:
-    """Return a unit, and the first iterate in that unit.
+def inner_most(k: int) -> int:
+    """Return how many iterations solve for k unknowns, at most."""
+    return min(INNER_MOST, 10 + 2 * k)
 
-    In it rT M^-1 r is of size one, so that no product underflows or overflows that
-    need not.
-    """
-    sizes = jnp.sqrt(jnp.abs(right)) * jnp.sqrt(jnp.abs(precondition(right)))
-    unit = jnp.where(sizes.max() > 0, sizes.max(), 1.0)
-    right = right / unit
-    search = precondition(right)
-    return unit, _Iterate(
-        x=jnp.zeros_like(right),
-        residual=right,
+
+def _begin(x: Any, right: Array, inverse: Array) -> _Iterate:
+    """Return the first iterate: zeros like x, and where to search."""
+    largest = jnp.sqrt(jnp.abs(right).max()) * jnp.sqrt(jnp.abs(inverse).max())
+    unit = jnp.where(largest > 0, largest, 1.0)
+    residual, search = right / unit, inverse / unit
+    size = jnp.sum(residual * search)
+    return _Iterate(
+        x=jax.tree.map(jnp.zeros_like, x),
+        residual=residual,
         search=search,
-        size=jnp.sum(right * search),
+        size=size,
+        first=size,
         iterations=jnp.zeros((), jnp.int32),
         stuck=jnp.zeros((), bool),
+        unit=unit,
+    )
+
+
+def _move(now: _Iterate, image: Array, along: Any) -> _Iterate:
+    """Return the iterate at the minimum along the search direction.
+
+    image is the map times that direction, along whatever x gains by a step of it.
+    """
+    tiny = float(np.finfo(image.dtype).tiny) / float(np.finfo(image.dtype).eps)
+    curvature = jnp.sum(now.search * image)
+    stuck = ~(curvature > tiny * now.size)
+    length = jnp.where(stuck, 0.0, now.size / jnp.where(stuck, 1.0, curvature))
+    whole = jnp.where(stuck & (now.iterations == 0), 1.0, length)
+    return now._replace(
+        x=jax.tree.map(lambda x, more: x + whole * more, now.x, along),
+        residual=now.residual - length * image,
+        iterations=now.iterations + 1,
+        stuck=stuck,
+    )
+
+
+def _turn(now: _Iterate, inverse: Array) -> _Iterate:
+    """Return the iterate with the next search direction, conjugate to those before."""
+    size = jnp.sum(now.residual * inverse)
+    return now._replace(search=inverse + size / now.size * now.search, size=size)
+
+
+def _going(now: _Iterate, tolerance: Array, most: int) -> Bool[Array, ""]:
+    large = now.size > tolerance**2 * now.first
+    return large & (now.iterations < most) & ~now.stuck
+
+
+def _solved(now: _Iterate, tolerance: Array) -> Solved:
+    reached = ~(now.size > tolerance**2 * now.first)
+    x = jax.tree.map(lambda x: now.unit * x, now.x)
+    return Solved(x=x, reached=reached, stuck=now.stuck)
+
+
+def _tolerance(now: _Iterate, trial: Trial) -> Float[Array, ""]:
+    """Return how far to reduce the residual of a Newton step.
+
+    Where the minimum has been found, only the size of the next step is asked for.
+    """
+    size = now.unit * jnp.sqrt(now.first)
+    least = jnp.minimum(INNER_TOLERANCE, jnp.sqrt(size))
+    return jnp.where(trial.small, INNER_TOLERANCE, least)
+
+
+def _direction(solved: Solved, gradient: Array, singular: Array) -> Direction:
+    vector = -solved.x[0]
+    squared = -jnp.sum(vector * gradient)
+    return Direction(
+        vector=vector,
+        decrement=jnp.sqrt(jnp.maximum(squared, 0)),
+        singular=singular | solved.stuck,
+        solved=solved.reached | solved.stuck,
+        factor=None,
     )

@@ -1,0 +1,198 @@
+"""Fit one feature beside covariates, starting from the covariates alone.
+
+What all features share - the covariates, their products, the fit without any feature -
+is held once. A few of Newton's steps from there are enough for most features; what they
+end in is certified as `fit` would, and what is not certified `fit` can do.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.special import log_ndtr
+from jaxtyping import Array, Bool, Float, Int
+
+from jlogreg.bernoulli import log_loss_dz, log_loss_dz2
+from jlogreg.checks import check_matrix, check_range, is_traced
+from jlogreg.design import Dense, Design, Stacked, matmul
+from jlogreg.fit import check_limits, fit
+from jlogreg.implicit import inverse_hessian
+from jlogreg.objectives import Problem
+from jlogreg.paired import Paired
+from jlogreg.samples import Samples, check_samples
+from jlogreg.solvers.factor import factorise
+from jlogreg.solvers.newton import Newton
+from jlogreg.standardized import standardize
+from jlogreg.status import Status
+from jlogreg.totals import weighted
+from jlogreg.validate import check_sample_values
+
+__all__ = ["Null", "Scan", "by_fit", "by_newton", "null_of"]
+
+
+class Scan(NamedTuple):
+    """Hold what a scan found of each feature, for V of them.
+
+    Shapes: all (V, 1). estimate is the feature's weight beside the covariates;
+    standard_error that of the Fisher information; z their ratio; log10_p the logarithm
+    to the base 10 of Wald's two-sided p-value, which does not underflow; status a
+    Status, and where it is not CONVERGED the others are NaN.
+    """
+
+    estimate: Float[Array, "V 1"]
+    standard_error: Float[Array, "V 1"]
+    z: Float[Array, "V 1"]
+    log10_p: Float[Array, "V 1"]
+    status: Int[Array, "V 1"]
+
+
+class Null(NamedTuple):
+    """Hold what all features share: the samples, and the fit of the covariates alone.
+
+    Shapes: rows stands for (q, m), the covariates, standardised, above a row of ones;
+    theta (q, 1) their parameters and z (1, m) their logits; samples have the covariates
+    as they are, or None for X; tol ().
+    """
+
+    rows: Paired
+    theta: Float[Array, "q 1"]
+    z: Float[Array, "1 m"]
+    reach: Float[Array, " q"]
+    samples: Samples
+    tol: Array
+
+
+def null_of(covariates: Any, y: Any, weight: Any, offset: Any, tol: Any) -> Null:
+    """Return what all features of a scan share, its arguments checked.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        TypeError: an argument is traced.
+        ValueError: a number is out of range, NaN or infinite.
+    """
+    if any(map(is_traced, (covariates, y, weight, offset, tol))):
+        raise TypeError(
+            "a scan runs on the host and takes no traced arguments: map fit over "
+            "Stacked designs with jax.vmap instead"
+        )
+    dtype = getattr(y, "dtype", None)
+    if covariates is None:
+        # A feature of zeros, whose weight a penalty keeps at 0, stands for none.
+        y = check_matrix("y", y, (1, "m"))
+        X, l2 = jnp.zeros_like(y), 1.0
+    else:
+        X, l2 = check_matrix("covariates", covariates, ("p", "m"), dtype), 0.0
+        check_range("covariates", X)
+    samples = check_sample_values(check_samples(X, y, weight, offset))
+    unit = standardize(samples.X).dense()
+    _, y, weight, offset = samples
+    found = fit(unit, y, weight=weight, offset=offset, l2=l2)
+    kept = slice(0, 0 if covariates is None else None)
+    rows = jnp.concatenate([unit[kept], jnp.ones_like(samples.y)])
+    theta = jnp.concatenate([found.params.w[kept], found.params.b])
+    z = matmul(theta.T, rows)
+    z = z if samples.offset is None else z + samples.offset
+    tol, _ = check_limits(Newton(), tol, None, rows.dtype)
+    return Null(Paired(rows), theta, z, jnp.abs(rows).max(axis=1), samples, tol)
+
+
+def _numbers(g: Array, dtype: Any) -> tuple[Array, Array]:
+    """Return a feature as floats, 0 where it is missing, and where it is."""
+    if jnp.issubdtype(g.dtype, jnp.floating):
+        return jnp.where(jnp.isnan(g), 0.0, g), jnp.isnan(g)
+    out = g == -1
+    number = jnp.where(out, 0, g).astype(dtype)
+    return jnp.where(number < 0, jnp.inf, number), out
+
+
+def _result(estimate: Array, variance: Array, status: Array) -> Scan:
+    """Return what is reported of one feature."""
+    good = status == Status.CONVERGED
+    estimate = jnp.where(good, estimate, jnp.nan)
+    error = jnp.where(good, jnp.sqrt(variance), jnp.nan)
+    z = estimate / error
+    log10_p = (log_ndtr(-jnp.abs(z)) + np.log(2)) / np.log(10)
+    rows = (estimate, error, z, log10_p, status.astype(jnp.int32))
+    return Scan(*(row.reshape(1) for row in rows))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def by_newton(steps: int, missing: bool, width: int, null: Null, G: Array) -> Scan:
+    """Return what a few steps from the null fit find: CONVERGED, or MAX_STEPS."""
+
+    def one(g: Array) -> Scan:
+        number, out = _numbers(g[None], null.z.dtype)
+        samples = null.samples
+        if missing:
+            weight = 1.0 if samples.weight is None else samples.weight
+            samples = samples._replace(weight=jnp.where(out, 0.0, weight))
+        X = Stacked(null.rows, Dense(number))
+        theta = jnp.append(null.theta, jnp.zeros_like(null.theta[:1]), axis=0)
+
+        def advance(now: tuple[Array, _Step], _: None) -> tuple[Any, None]:
+            theta = now[0] - now[1].vector
+            z = X.forward(theta)
+            z = z if samples.offset is None else z + samples.offset
+            return (theta, _step(X, samples, z)), None
+
+        # The first step is taken from what all features share.
+        start = (theta, _step(X, samples, null.z))
+        (theta, step), _ = lax.scan(advance, start, length=steps)
+        # No logit moves by more than this: the same test as in `fit`.
+        reach = jnp.append(null.reach, jnp.abs(number).max())[:, None]
+        moved = jnp.sum(jnp.abs(step.vector) * reach)
+        total = samples.y.shape[1] if samples.weight is None else samples.weight.sum()
+        decrement = jnp.sqrt(step.fall / total)
+        small = (moved <= null.tol) & (decrement <= null.tol) & ~step.singular
+        status = jnp.where(small, Status.CONVERGED, Status.MAX_STEPS)
+        return _result((theta - step.vector)[-1], step.variance, status)
+
+    # In one call for many batches: what a call allocates, each of them would touch anew.
+    return lax.map(one, G, batch_size=width)
+
+
+class _Step(NamedTuple):
+    """Hold Newton's step (k, 1), and what the Hessian says.
+
+    Shapes: fall (), the step times the slope; variance (), the last entry of the
+    inverse's diagonal; singular () whether there is none.
+    """
+
+    vector: Float[Array, "k 1"]
+    fall: Float[Array, ""]
+    variance: Float[Array, ""]
+    singular: Bool[Array, ""]
+
+
+def _step(X: Stacked, samples: Samples, z: Array) -> _Step:
+    dz = weighted(log_loss_dz(z, samples.y), samples)
+    dz, s = lax.optimization_barrier((dz, weighted(log_loss_dz2(z), samples)))
+    slope, factor = X.adjoint(dz), factorise(X.gram(s))
+    vector = factor.solve(slope)
+    variance = jnp.square(factor.scale[-1, 0] / factor.L[-1, -1])
+    return _Step(vector, jnp.sum(vector * slope), variance, factor.singular)
+
+
+@jax.jit
+def by_fit(null: Null, G: Array) -> Scan:
+    """Return what `fit` finds, whatever it takes."""
+
+    def one(g: Array) -> Scan:
+        number, out = _numbers(g[None], null.z.dtype)
+        _, y, weight, offset = null.samples
+        weight = jnp.where(out, 0.0, 1.0 if weight is None else weight)
+        X: Design = Dense(number)
+        if null.rows.shape[0] > 1:  # more than the row of ones
+            X = Stacked(null.samples.X, X)
+        found = fit(X, y, weight=weight, offset=offset, tol=null.tol)
+        problem = Problem(Samples(X, y, weight, offset), jnp.zeros((), y.dtype))
+        own = jnp.zeros((X.shape[0] + 1, 1), y.dtype).at[-2].set(1.0)
+        solved = inverse_hessian(problem, found.params, own)
+        return _result(found.params.w[-1], solved[-2] / weight.sum(), found.status)
+
+    return jax.vmap(one)(G)

@@ -1,0 +1,180 @@
+"""Search for the minima of many problems side by side, in lanes of compiled width.
+
+What problems share - the features, and what depends on them alone - is held once; what
+a problem has of its own is a row of a table. A chunk is some of the problems under way.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool
+
+from jlogreg.arrays import Params
+from jlogreg.checks import check_range
+from jlogreg.coordinates import Begun, Limits
+from jlogreg.cost import scaled
+from jlogreg.design import Design
+from jlogreg.fit import Fit
+from jlogreg.objectives import Problem
+from jlogreg.rows import Rows
+from jlogreg.samples import Samples
+from jlogreg.search import begin, finish, proceed
+from jlogreg.solvers.driver import Solver, unfinished
+from jlogreg.solvers.newton import Newton
+from jlogreg.validate import check_rows
+
+__all__ = ["Chunk", "Lanes", "join", "take"]
+
+
+class Chunk(NamedTuple):
+    """Hold some problems under way, one a lane.
+
+    picked (width,) are their numbers, -1 where a lane is empty; rows and begun have a
+    leading axis of the lanes.
+    """
+
+    picked: np.ndarray
+    rows: Rows
+    begun: Begun
+
+
+class Lanes(NamedTuple):
+    """Hold many problems on the same features, and how they are solved.
+
+    finite (1, m) says which samples have finite features only, None that all have;
+    total is the number of problems, shared what the search shares between them.
+    """
+
+    X: Design
+    finite: Bool[Array, "1 m"] | None
+    rows: Rows
+    total: int
+    solver: Solver
+    limits: Limits
+    shared: Any
+
+    def begin(self, picked: np.ndarray) -> Chunk:
+        """Return a chunk of some of the problems, before the first step."""
+        rows = self.rows.pick(np.maximum(picked, 0))
+        return Chunk(picked, rows, _begin(self.solver, len(picked), self._same(), rows))
+
+    def proceed(self, chunk: Chunk, passes: int) -> Chunk:
+        """Return the chunk after some more passes over the samples."""
+        picked, rows, begun = chunk
+        given = (self.solver, len(picked), self._same(), rows)
+        return chunk._replace(begun=_proceed(*given, begun, passes))
+
+    def finish(self, chunk: Chunk) -> Fit:
+        """Return what was found in each of the lanes."""
+        picked, rows, begun = chunk
+        return _finish(self.solver, len(picked), self._same(), rows, begun)
+
+    def unfinished(self, chunk: Chunk) -> np.ndarray:
+        """Return which of the lanes (width,) have something left to do."""
+        going = unfinished(chunk.begun.state, self.limits.max_steps)
+        return np.asarray(going) & (chunk.picked >= 0)
+
+    def empty(self) -> Fit:
+        """Return a Fit of all the problems to be filled in, in NumPy's arrays."""
+        n, dtype = self.X.shape[0], self.X.dtype
+
+        def table(*shape: int, dtype: Any = dtype) -> Any:
+            return np.zeros((self.total, *shape), dtype)
+
+        return Fit(
+            params=Params(w=table(n, 1), b=table(1, 1)),
+            status=table(dtype=np.int32),
+            steps=table(dtype=np.int32),
+            cost=table(),
+            gradient_norm=table(),
+            decrement=table(),
+        )
+
+    def bytes_each(self) -> int:
+        """Return roughly how many bytes a lane takes while it is under way.
+
+        Some rows and vectors of the state, three times: the old one, the new one and
+        one in between; with Newton's method a Hessian and its factor, too.
+        """
+        n, m = self.X.shape
+        entries = 3 * (8 * m + 12 * n)
+        if isinstance(self.solver, Newton):
+            entries += 4 * (min(n, m) + 1) ** 2
+        return entries * np.dtype(self.X.dtype).itemsize
+
+    def _same(self) -> _Same:
+        return _Same(self.X, self.finite, self.shared, self.limits, self.rows.common())
+
+
+def take(chunk: Chunk, lanes: np.ndarray) -> Chunk:
+    """Return a chunk of some of the lanes; -1 makes an empty one."""
+    picked = np.where(lanes >= 0, chunk.picked[lanes], -1)
+    return Chunk(picked, *_take(chunk[1:], np.maximum(lanes, 0)))
+
+
+def join(one: Chunk, other: Chunk) -> Chunk:
+    """Return the lanes of two chunks side by side."""
+    picked = np.concatenate([one.picked, other.picked])
+    return Chunk(picked, *_join(one[1:], other[1:]))
+
+
+class _Same(NamedTuple):
+    """Hold what is the same in all lanes."""
+
+    X: Design
+    finite: Bool[Array, "1 m"] | None
+    shared: Any
+    limits: Limits
+    rows: Rows
+
+    def problem(self, own: Rows) -> tuple[Problem, Any]:
+        """Return one of the problems, its numbers in range or NaN, and its start."""
+        y, weight, offset, l2, init = own.beside(self.rows)
+        if weight is not None and self.finite is not None:
+            weight = jnp.where(self.finite | (weight == 0), weight, jnp.nan)
+        samples = check_rows(Samples(self.X, y, weight, offset))
+        return Problem(scaled(samples), check_range("l2", l2, 0.0)), init
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _begin(solver: Solver, width: int, same: _Same, rows: Rows) -> Begun:
+    def one(rows: Rows) -> Begun:
+        problem, init = same.problem(rows)
+        return begin(solver, problem, same.shared, init, same.limits)
+
+    return jax.vmap(one, axis_size=width)(rows)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 5), donate_argnums=4)
+def _proceed(
+    solver: Solver, width: int, same: _Same, rows: Rows, begun: Begun, passes: int
+) -> Begun:
+    def one(rows: Rows, begun: Begun) -> Begun:
+        problem, _ = same.problem(rows)
+        return proceed(solver, problem, same.shared, begun, same.limits, passes)
+
+    return jax.vmap(one, axis_size=width)(rows, begun)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _finish(solver: Solver, width: int, same: _Same, rows: Rows, begun: Begun) -> Fit:
+    def one(rows: Rows, begun: Begun) -> Fit:
+        problem, init = same.problem(rows)
+        return Fit.of(finish(solver, problem, same.shared, begun, init, same.limits))
+
+    return jax.vmap(one, axis_size=width)(rows, begun)
+
+
+@jax.jit
+def _take(tree: Any, lanes: Array) -> Any:
+    return jax.tree.map(lambda leaf: leaf[lanes], tree)
+
+
+@jax.jit
+def _join(one: Any, other: Any) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), one, other)

@@ -1,0 +1,133 @@
+"""Draw a scan of the genome: where its small p-values are, and whether all are sane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from jlogreg.checks import AnyArray, ShapeError, check_matrix
+
+__all__ = ["manhattan", "qq"]
+
+# Points that fall into the same cell of such a grid are drawn once.
+CELLS = (2000, 1000)
+# Between two chromosomes, and at both ends, as a part of the axis.
+GAP = 0.01
+SHADES = ("#2166ac", "#8c96a3")
+
+
+def manhattan(
+    position: Float[AnyArray, "V 1"],
+    log10_p: Float[AnyArray, "V 1"],
+    chromosome: Sequence[str],
+    names: Sequence[str] | None = None,
+    line: float = 5e-8,
+    most: int = 10,
+) -> Figure:
+    """Draw -log10 p along the genome, its chromosomes in two colours in turn.
+
+    Shapes: position (V, 1), in base pairs; log10_p (V, 1), NaN where a variant has
+    none; chromosome and names have length V, chromosomes in the order of the axis.
+
+    Args:
+        position: where a variant is on its chromosome.
+        log10_p: what `scan_features` returned.
+        chromosome: the chromosome of each variant.
+        names: of variants; the peaks that reach the line are labelled.
+        line: the p-value to draw a line at.
+        most: the number of labels at most.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+    """
+    V = len(chromosome)
+    place = np.asarray(check_matrix("position", position, (V, 1)), np.float64)[:, 0]
+    height = -np.asarray(check_matrix("log10_p", log10_p, (V, 1)), np.float64)[:, 0]
+    if names is not None and len(names) != V:
+        raise ShapeError(f"names has length {len(names)}, but there are {V} variants")
+    order = {name: k for k, name in enumerate(dict.fromkeys(chromosome))}
+    number = np.array([order[name] for name in chromosome])
+    spans = [
+        (at.min(), np.ptp(at)) for k in order.values() for at in [place[number == k]]
+    ]
+    first, lengths = np.array(spans).T
+    ends = np.cumsum(lengths + GAP * max(1, lengths.sum()))
+    x = place + (ends - lengths - first)[number]
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for shade in (0, 1):
+        shown = (number % 2 == shade) & np.isfinite(height)
+        _points(axes, x[shown], height[shown], SHADES[shade])
+    axes.axhline(-np.log10(line), color="#b2182b", linewidth=0.9, linestyle="--")
+    if names is not None:
+        for j in _peaks(x, height, -np.log10(line), most):
+            axes.annotate(
+                names[j].replace("$", r"\$"), (x[j], height[j]),
+                xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9,
+            )  # fmt: skip
+    axes.set_xticks(ends - lengths / 2, list(order))
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(ends[0] - lengths[0] - GAP * ends[-1], (1 + GAP) * ends[-1])
+    axes.set_ylim(0, 1.12 * max(np.nanmax(height, initial=0), -np.log10(line)))
+    axes.set_xlabel("chromosome")
+    axes.set_ylabel("−log10 p")
+    return figure
+
+
+def qq(log10_p: Float[AnyArray, "V 1"], inflation: float | None = None) -> Figure:
+    """Draw the sorted -log10 p against those expected were no variant a cause.
+
+    Shapes: log10_p (V, 1), NaN where a variant has none.
+
+    Args:
+        log10_p: what `scan_features` returned.
+        inflation: the genomic inflation factor, for the title.
+
+    Raises:
+        DtypeError, RankError, ShapeError: log10_p is no such array.
+    """
+    column = np.asarray(check_matrix("log10_p", log10_p, ("V", 1)), np.float64)
+    found = np.sort(-column[np.isfinite(column)])[::-1]
+    expected = -np.log10((np.arange(found.size) + 0.5) / max(1, found.size))
+    figure = Figure(figsize=(4.8, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    _points(axes, expected, found, SHADES[0])
+    top = 1.05 * expected.max(initial=1)
+    axes.plot([0, top], [0, top], color="#b2182b", linewidth=0.9)
+    axes.set_xlim(0, top)
+    axes.set_ylim(0, 1.05 * max(top, found.max(initial=0)))
+    axes.set_xlabel("expected −log10 p")
+    axes.set_ylabel("observed −log10 p")
+    title = "" if inflation is None else f", inflation λ = {inflation:.3f}"
+    axes.set_title(f"{found.size} variants{title}", fontsize=11)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _points(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], c: str) -> None:
+    """Draw points, one of those that would hide each other."""
+    if not x.size:
+        return
+    cells = [
+        ((v - v.min()) / (np.ptp(v) or 1) * count).astype(np.int64)
+        for v, count in zip((x, y), CELLS, strict=True)
+    ]
+    _, kept = np.unique(cells[0] * (CELLS[1] + 1) + cells[1], return_index=True)
+    axes.plot(x[kept], y[kept], ".", color=c, markersize=3, clip_on=False)
+
+
+def _peaks(
+    x: NDArray[np.float64], height: NDArray[np.float64], least: float, most: int
+) -> list[int]:
+    """Return the highest points that are far enough from any that is higher."""
+    peaks: list[int] = []
+    high = np.flatnonzero(height >= least)
+    for j in high[np.argsort(-height[high], kind="stable")]:
+        if all(abs(x[j] - x[k]) > 0.04 * np.ptp(x) for k in peaks):
+            peaks.append(int(j))
+    return peaks[:most]

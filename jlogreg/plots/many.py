@@ -1,0 +1,209 @@
+"""Draw what many fits found: penalties, probabilities and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+
+from jlogreg.checks import AnyArray, check_count, check_matrix
+
+__all__ = [
+    "Calibration",
+    "calibration",
+    "interval_forest",
+    "penalty_path",
+    "reliability_diagram",
+]
+
+
+def penalty_path(
+    l2: Float[AnyArray, "L 1"],
+    values: Float[AnyArray, "K L"],
+    standard_error: Float[AnyArray, "K L"] | None = None,
+    best: Float[AnyArray, "K 1"] | None = None,
+    one_standard_error: Float[AnyArray, "K 1"] | None = None,
+    labels: Sequence[str] | None = None,
+    title: str = "held-out log loss (nats per sample)",
+    scale: Literal["linear", "log"] = "linear",
+) -> Figure:
+    """Draw losses or coefficients against the penalty, a curve for each row of values.
+
+    Shapes: l2 (L, 1), positive; values and standard_error (K, L); best and
+    one_standard_error (K, 1), penalties out of l2.
+
+    Args:
+        l2: the penalties.
+        values: held-out losses, or the coefficients of a path.
+        standard_error: half the height of the band around each curve.
+        best: a penalty for each row, marked with a disc.
+        one_standard_error: another, marked with a ring.
+        labels: names of the rows.
+        title: what the values are.
+        scale: of the axis of the values.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+    """
+    l2 = np.asarray(check_matrix("l2", l2, ("L", 1)))
+    values = np.asarray(check_matrix("values", values, ("K", len(l2))))
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_yscale(scale)
+    shades = _shades(len(values))
+    names = [None] * len(values) if labels is None else labels
+    for row, shade, name in zip(values, shades, names, strict=True):
+        axes.plot(l2[:, 0], row, color=shade, label=name, linewidth=1.5)
+    if standard_error is not None:
+        error = check_matrix("standard_error", standard_error, values.shape)
+        for row, half, shade in zip(values, np.asarray(error), shades, strict=True):
+            low, high = row - half, row + half
+            axes.fill_between(l2[:, 0], low, high, color=shade, alpha=0.18, linewidth=0)
+    marks = {
+        "best": (best, 22, "black"),
+        "one_standard_error": (one_standard_error, 70, "white"),
+    }
+    for name, (chosen, size, colour) in marks.items():
+        if chosen is not None:
+            at = np.asarray(check_matrix(name, chosen, (len(values), 1)))
+            nearest = np.abs(l2 - at.T).argmin(axis=0)
+            axes.scatter(
+                at[:, 0],
+                values[np.arange(len(values)), nearest],
+                size,
+                colour,
+                edgecolors="black",
+                zorder=3 if colour == "black" else 2.5,
+                label=name.replace("_", " "),
+            )
+    axes.set_xlabel("penalty l2")
+    axes.set_ylabel(title)
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+class Calibration(NamedTuple):
+    """Hold how often what was said to have a probability came true.
+
+    Shapes: predicted, observed and count (1, bins): mean probability, share of label 1
+    and number of predictions, NaN and 0 where there are none; error (), the expected
+    calibration error, the mean of |observed - predicted| over all predictions.
+    """
+
+    predicted: Float[Any, "1 bins"]
+    observed: Float[Any, "1 bins"]
+    count: Int[Any, "1 bins"]
+    error: float
+
+
+def calibration(
+    probability: Float[AnyArray, "K m"], y: Float[AnyArray, "K m"], bins: int = 10
+) -> Calibration:
+    """Return how often what was said to have a probability came true.
+
+    Shapes: probability and y (K, m), all rows together; the bins divide [0, 1] evenly.
+    What has a probability of NaN is left out. The error is that of Naeini, Cooper and
+    Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, 2015.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: bins is less than 1.
+    """
+    bins = check_count("bins", bins, least=1)
+    a = np.asarray(check_matrix("probability", probability, ("K", "m")), np.float64)
+    y = np.asarray(check_matrix("y", y, a.shape), np.float64)
+    known = ~np.isnan(a)
+    a, y = a[known], y[known]
+    place = np.minimum((a * bins).astype(int), bins - 1)
+    count, *sums = (np.bincount(place, of, bins)[None] for of in (None, a, y))
+    predicted, observed = (
+        np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+        for total in sums
+    )
+    error = np.abs(sums[1] - sums[0]).sum() / max(1, a.size)
+    return Calibration(predicted, observed, count, float(error))
+
+
+def reliability_diagram(
+    probability: Float[AnyArray, "K m"], y: Float[AnyArray, "K m"], bins: int = 10
+) -> Figure:
+    """Draw the observed frequency of label 1 against its probability, with counts.
+
+    Shapes: probability and y (K, m), all rows together, in `bins` of equal width.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: bins is less than 1.
+    """
+    found = calibration(probability, y, bins)
+    predicted, observed, count = (row[0] for row in found[:3])
+    edges = np.linspace(0, 1, bins + 1)
+    figure = Figure(figsize=(5.4, 6.4), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color="#7f7f7f", linestyle="--", label="calibrated")
+    axes.plot(predicted, observed, color="#2166ac", marker="o", label="observed")
+    axes.set_ylabel("observed frequency")
+    axes.set_title(f"expected calibration error {found.error:.4f}")
+    axes.legend(loc="upper left")
+    below.stairs(count, edges, color="#4393c3", fill=True)
+    below.set_yscale("log")
+    below.set_ylim(0.5)
+    below.set_ylabel("predictions")
+    below.set_xlabel("predicted probability a")
+    for each in (axes, below):
+        each.set_xlim(-0.02, 1.02)
+        each.grid(alpha=0.3)
+    return figure
+
+
+def interval_forest(
+    estimate: Float[AnyArray, "n 1"],
+    wald: Float[AnyArray, "n 2"],
+    bootstrap: Float[AnyArray, "n 2"],
+    names: Sequence[str] | None = None,
+    most: int = 40,
+) -> Figure:
+    """Draw the largest estimates, each with two intervals, one above the other.
+
+    Shapes: estimate (n, 1); wald and bootstrap (n, 2), low and high; names has length
+    n.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+    """
+    column = np.asarray(check_matrix("estimate", estimate, ("n", 1)))[:, 0]
+    n = column.size
+    intervals = {
+        "Wald": (check_matrix("wald", wald, (n, 2)), "#2166ac", 0.15),
+        "bootstrap": (check_matrix("bootstrap", bootstrap, (n, 2)), "#d6604d", -0.15),
+    }
+    picked = np.argsort(-np.abs(column))[:most]
+    picked = picked[np.argsort(column[picked])]
+    labels = [f"feature {j}" if names is None else names[j] for j in picked]
+    figure = Figure(figsize=(7.5, 1.2 + 0.27 * len(picked)), layout="constrained")
+    axes = figure.add_subplot()
+    place = np.arange(len(picked))
+    for label, (ends, colour, shift) in intervals.items():
+        low, high = np.asarray(ends)[picked].T
+        axes.hlines(place + shift, low, high, color=colour, label=label, linewidth=2)
+    axes.plot(column[picked], place, "k.", markersize=5, label="estimate")
+    axes.set_yticks(place, [label.replace("$", r"\$") for label in labels])
+    axes.set_ylim(-0.7, len(picked) - 0.3)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.grid(alpha=0.3, axis="x")
+    axes.set_xlabel("weight w (log-odds per unit)")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _shades(count: int) -> list[Any]:
+    if count <= 10:
+        return list(mpl.colormaps["tab10"](np.arange(count)))
+    return list(mpl.colormaps["viridis"](np.linspace(0, 0.92, count)))

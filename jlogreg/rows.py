@@ -1,0 +1,151 @@
+"""Hold what differs between many problems on the same features: a row a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jlogreg.arrays import Params, check_params
+from jlogreg.checks import (
+    RankError,
+    ShapeError,
+    check_matrix,
+    check_number,
+    check_range,
+)
+
+__all__ = ["Repeated", "Rows", "check_rows_of_many"]
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Hold a table of rows (R, ...), and which of them each problem (K,) has."""
+
+    table: Any
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of problems."""
+        return len(self.index)
+
+    def __getitem__(self, picked: Any) -> Any:
+        """Return the rows of some problems."""
+        return self.table[self.index[picked]]
+
+
+class Rows(NamedTuple):
+    """Hold what may differ between problems; None where there is none.
+
+    Shapes: y, weight and offset (1, m), l2 (), init w (n, 1), b (1, 1); in a table
+    each with a leading axis: of the problems, or of one row that all of them have.
+    """
+
+    y: Any
+    weight: Any
+    offset: Any
+    l2: Any
+    init: Params | None
+
+    def common(self) -> Rows:
+        """Return of a table the rows that all problems have, None for the others."""
+        return self._each(lambda leaf: jnp.asarray(leaf[0]), lambda size: size == 1)
+
+    def pick(self, picked: np.ndarray) -> Rows:
+        """Return of a table the rows of some problems, None for what all have."""
+        return self._each(lambda leaf: jnp.asarray(leaf[picked]), lambda size: size > 1)
+
+    def beside(self, common: Rows) -> Rows:
+        """Return one problem's rows, made of its own and of what all have."""
+        return Rows(*(b if a is None else a for a, b in zip(self, common, strict=True)))
+
+    def used(self, dtype: Any) -> Float[Array, "1 m"] | None:
+        """Return of a table 1 for each sample that some problem has, else 0."""
+        if self.weight is None:
+            return None
+        repeated = isinstance(self.weight, Repeated)
+        weight = np.asarray(self.weight.table if repeated else self.weight)
+        return jnp.asarray((weight > 0).any(axis=0), dtype)
+
+    def _each(self, change: Callable[[Any], Array], of: Callable[[int], bool]) -> Rows:
+        """Return the rows changed whose tables are of such a size, else None."""
+
+        def changed(table: Any) -> Any:
+            leaves = jax.tree.leaves(table)
+            usable = bool(leaves) and of(len(leaves[0]))
+            return jax.tree.map(change, table) if usable else None
+
+        return Rows(*map(changed, self))
+
+
+def check_rows_of_many(rows: Rows, n: int, m: int, dtype: Any) -> tuple[Rows, int]:
+    """Return the rows as tables with a leading axis, and the number of problems.
+
+    Shapes: as users give them: Y, weight and offset (K, m) or (1, m), l2 a number or
+    (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1).
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: a penalty that all problems have is out of range.
+    """
+    given = {"Y": rows.y, "weight": rows.weight, "offset": rows.offset}
+    tables = {
+        name: _check_table(name, value, m, dtype)
+        for name, value in given.items()
+        if value is not None
+    }
+    tables["l2"] = _check_penalties(rows.l2, dtype)
+    init = None if rows.init is None else _check_init(rows.init, n, dtype)
+    sizes = {name: len(table) for name, table in tables.items()}
+    if init is not None:
+        sizes["init"] = len(init.w)
+    count = max(sizes.values())
+    for name, size in sizes.items():
+        if size not in (1, count):
+            largest = next(other for other in sizes if sizes[other] == count)
+            raise ShapeError(
+                f"{name} is for {size} problems, but {largest} for {count}: give one "
+                "row a problem, or one for all"
+            )
+    weight, offset = tables.get("weight"), tables.get("offset")
+    return Rows(tables["Y"], weight, offset, tables["l2"], init), count
+
+
+def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
+    """Return rows (K, m) as (K, 1, m); NumPy's stay on the host, where they may fit."""
+    if isinstance(value, Repeated):
+        return Repeated(_check_table(name, value.table, m, dtype), value.index)
+    whole = isinstance(value, np.ndarray) and value.ndim == 2 and len(value) > 1
+    # Of all the rows rank, size and dtype are those of the first.
+    first = check_matrix(name, value[:1] if whole else value, ("K", m), dtype)
+    return (value if whole else first)[:, None]
+
+
+def _check_penalties(l2: Any, dtype: Any) -> Any:
+    if isinstance(l2, Repeated):
+        return Repeated(_check_penalties(l2.table, dtype), l2.index)
+    if getattr(l2, "ndim", 0) == 0:
+        return check_range("l2", check_number("l2", l2, dtype), 0.0)[None]
+    return check_matrix("l2", l2, ("K", 1), dtype)[:, 0]
+
+
+def _check_init(init: Params, n: int, dtype: Any) -> Params:
+    ranks = {getattr(leaf, "ndim", 0) for leaf in init}
+    if ranks == {3}:
+        w, b = (jnp.asarray(leaf) for leaf in init)
+        if len(w) != len(b):
+            raise ShapeError(f"init.w is for {len(w)} problems, init.b for {len(b)}")
+        check_params(Params(w[0], b[0]), n, dtype, name="init")
+        return Params(w, b)
+    if ranks != {2}:
+        raise RankError(
+            "init must be Params(w (n, 1), b (1, 1)), or have a leading axis of "
+            "the problems"
+        )
+    init = check_params(init, n, dtype, name="init")
+    return jax.tree.map(lambda leaf: leaf[None], init)
