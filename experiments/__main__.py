@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,16 @@ from experiments.config import CONFIGS, convert, describe, read_table
 from experiments.errors import UserError, one_line
 
 BENCHMARKS = {
+    "bootstrap": "2000 bootstrap replicates of breast cancer, against scikit-learn",
     "descent": "2000 steps of gradient descent on 12288 x 209, against NumPy",
     "first_call": "import and the first fit of 100 x 2000 in a fresh process",
+    "grid": "20 penalties x 5 folds x 10 labels of digits, against scikit-learn",
+    "heads": "256 label rows over 512 x 2000, against scikit-learn and NeMoS",
+    "heads_large": "128 label rows over 768 x 10 000, against scikit-learn and NeMoS",
     "pass": "one cost and gradient over 100 x 2 000 000, against NumPy",
+    "scaling": "1 to 100 000 label rows over one matrix: time and memory",
+    "scan": "200 000 features beside 5 covariates, in memory, against PLINK 2",
+    "scan_files": "the same from .bed to table, whole processes, against PLINK 2",
     "tall": "one fit of 20 x 1 000 000 and of 100 x 200 000, against scikit-learn",
     "wide": "one fit of 12288 x 209 with a penalty, against scikit-learn",
 }
@@ -37,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.command == "list":
             console.print(_listing())
         else:
+            _choose_platform(options.platform)
             _bench(options.name, console)
     except UserError as error:
         errors = Console(stderr=True, **plain)
@@ -62,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="list the configurations that come along")
     bench = commands.add_parser("bench", help="measure against other ways, as ratios")
     bench.add_argument("name", choices=sorted(BENCHMARKS))
+    bench.add_argument(
+        "--platform", choices=("cpu", "gpu"), help="by default the fastest that JAX has"
+    )
     return parser
 
 
@@ -86,13 +98,50 @@ def _listing() -> Table:
     return table
 
 
+def _choose_platform(name: str | None) -> None:
+    """Let JAX start on this platform.
+
+    Raises:
+        UserError: JAX does not see it.
+    """
+    # For the processes that a benchmark starts, too: none takes all of a GPU.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if name is None:
+        return
+    if name == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    try:
+        jax.devices(name)
+    except RuntimeError as error:
+        raise UserError(f"--platform {name}: JAX sees no {name} here") from error
+
+
 def _bench(name: str, console: Console) -> None:
-    from experiments.benchmarks import descent, first_call, fits, one_pass
+    from experiments.benchmarks import (
+        bootstrap,
+        descent,
+        first_call,
+        fits,
+        grid,
+        heads,
+        one_pass,
+        scaling,
+        scan,
+    )
 
     {
+        "bootstrap": bootstrap.main,
         "descent": descent.main,
         "first_call": first_call.main,
+        "grid": grid.main,
+        "heads": heads.heads,
+        "heads_large": heads.heads_large,
         "pass": one_pass.main,
+        "scaling": scaling.main,
+        "scan": scan.scan,
+        "scan_files": scan.scan_files,
         "tall": fits.tall,
         "wide": fits.wide,
     }[name](console)

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from experiments.config import LARGEST, Fraction, Section, Text
@@ -20,8 +18,18 @@ from jlogreg import flatten_images
 
 Floats = NDArray[np.float32]
 
+LARGE_FILE = 2**26
 
-class DataConfig(Section):
+
+class Files(Section):
+    """Name files of the user's, whose contents tell runs apart."""
+
+    def paths(self) -> list[Path]:
+        """Return the files."""
+        return []
+
+
+class DataConfig(Files):
     """Say which data to load.
 
     `files` are the user's own: HDF5 or NPZ with images (m, h, w, c) uint8, or features
@@ -38,6 +46,18 @@ class DataConfig(Section):
     label: Text = "label"
     test_fraction: Fraction = 0.25
     standardize: bool = False
+
+    def paths(self) -> list[Path]:
+        """Return the user's files."""
+        names = (self.train, self.test) if self.source == "files" else ()
+        return [Path(name) for name in names if name]
+
+
+class DigitsConfig(Section):
+    """Say how many of the handwritten digits to hold out."""
+
+    source: Literal["digits"] = "digits"
+    test_fraction: Fraction = 0.25
 
 
 class Data(NamedTuple):
@@ -56,8 +76,23 @@ class Data(NamedTuple):
     image_shape: tuple[int, ...] | None = None
 
 
-def load(config: DataConfig, seed: int) -> Data:
+class Digits(NamedTuple):
+    """Hold two sets of images and, for each digit, a row of labels: 1 where it is that.
+
+    Shapes: X_train (64, m), Y_train (10, m), X_test (64, p), Y_test (10, p), float32;
+    a column is an image (8, 8), in [0, 1].
+    """
+
+    X_train: Floats
+    Y_train: Floats
+    X_test: Floats
+    Y_test: Floats
+
+
+def load(config: DataConfig, seed: int, whole: bool = False) -> Data:
     """Return the data that the configuration names, split by the seed where it is one.
+
+    Where the whole is asked for, the samples held out are samples to learn from, too.
 
     Raises:
         UserError: a file is missing, broken, or holds other things than it should.
@@ -68,15 +103,45 @@ def load(config: DataConfig, seed: int) -> Data:
         data = _load_faces(config, seed)
     else:
         data = _load_breast_cancer(config, seed)
+    if whole:
+        data = data._replace(
+            X_train=np.hstack([data.X_train, data.X_test]),
+            y_train=np.hstack([data.y_train, data.y_test]),
+        )
     return _standardized(data) if config.standardize else data
 
 
-def fingerprint(config: DataConfig) -> str:
-    """Return a digest of the contents of the user's files, "" where there are none."""
+def load_digits(config: DigitsConfig, seed: int) -> Digits:
+    """Return the handwritten digits, split by the seed.
+
+    Raises:
+        UserError: a part of the split is too small to hold every digit.
+    """
+    from sklearn import datasets
+
+    bunch = datasets.load_digits()  # images of (8, 8) as rows, grey levels 0, ..., 16
+    X, digit = _columns(bunch.data / 16), bunch.target[None]
+    X_train, train, X_test, test = _split(
+        "digits", X, digit, config.test_fraction, seed
+    )
+    every = np.arange(10)[:, None]  # (10, 1), against a row (1, m)
+    Y_train, Y_test = ((row == every).astype(np.float32) for row in (train, test))
+    return Digits(X_train, Y_train, X_test, Y_test)
+
+
+def fingerprint(config: Files) -> str:
+    """Return a digest of the user's files, "" where there are none.
+
+    It is that of their contents, or of size and time where reading would take long.
+    """
     digest = hashlib.sha256()
-    paths = [Path(name) for name in (config.train, config.test) if name]
-    for path in paths if config.source == "files" else []:
-        digest.update(path.read_bytes())
+    paths = config.paths()
+    for path in paths:
+        status = path.stat()
+        if status.st_size > LARGE_FILE:
+            digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+        else:
+            digest.update(path.read_bytes())
     return digest.hexdigest() if paths else ""
 
 
@@ -161,6 +226,8 @@ def _read(path: Path, images: str, labels: str, label: str) -> _Read:
 
 
 def _read_hdf5(path: Path, images: str, labels: str, label: str) -> _Read:
+    import h5py
+
     with h5py.File(path, "r") as file:
         for key in (images, labels):
             if not isinstance(file.get(key), h5py.Dataset):
@@ -183,7 +250,9 @@ def _read_csv(path: Path, images: str, labels: str, label: str) -> _Read:
 
 
 def _read_parquet(path: Path, images: str, labels: str, label: str) -> _Read:
-    return _from_table(path, pa.parquet.read_table(path), label)
+    import pyarrow.parquet
+
+    return _from_table(path, pyarrow.parquet.read_table(path), label)
 
 
 def _from_table(path: Path, table: pa.Table, label: str) -> _Read:

@@ -18,22 +18,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import jax
 import msgspec
 import numpy as np
 import tomli_w
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.table import Table
 
-from experiments.data import DataConfig, fingerprint
+from experiments.data import Files, fingerprint
 from experiments.errors import UserError
 from jlogreg.checks import AnyArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Row = Mapping[str, str | int | float]
 
@@ -66,9 +68,15 @@ class Run:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole, or not at all."""
+        with self.open_whole(name) as file:
+            file.write(content)
+
+    @contextmanager
+    def open_whole(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file that gets its name when all of it is written, or never."""
         temporary = self.folder / f"{TEMPORARY}{name}"
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.folder / name)
@@ -208,7 +216,7 @@ def _identity(config: msgspec.Struct) -> str:
     """Return what tells runs apart: settings, the user's data, and the code."""
     settings = json.dumps(msgspec.to_builtins(config), sort_keys=True)
     source = getattr(config, "data", None)  # some programs make their own data
-    files = fingerprint(source) if isinstance(source, DataConfig) else ""
+    files = fingerprint(source) if isinstance(source, Files) else ""
     text = "\n".join([settings, files, code_digest()])
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

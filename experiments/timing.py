@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 PAUSE = 0.25  # seconds
 
 Ways = Mapping[str, Callable[[], object]]
 
 
-def interleaved(ways: Ways, rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    ways: Ways, rounds: int, once: Collection[str] = ()
+) -> dict[str, list[float]]:
     """Return the seconds of each way in each round: A B C, A B C.
 
     A way waits for its own result (jax.block_until_ready). The threads of a BLAS
@@ -19,12 +21,19 @@ def interleaved(ways: Ways, rounds: int) -> dict[str, list[float]]:
     comes next; so before each timed call there is a pause until they sleep, and an
     untimed call of the same way that wakes its own. Machines are noisy, so compare the
     ways round by round with `ratio`.
+
+    Args:
+        ways: what to call, by name.
+        rounds: how often each way takes its turn.
+        once: the ways that take seconds, where waking is nothing: they have had their
+            untimed call before, and are called once a round.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             time.sleep(PAUSE)
-            way()
+            if name not in once:
+                way()
             start = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - start)

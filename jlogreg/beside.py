@@ -7,12 +7,12 @@ end in is certified as `fit` would, and what is not certified `fit` can do.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Bool, Float, Int
@@ -23,7 +23,7 @@ from jlogreg.design import Dense, Design, Stacked, matmul
 from jlogreg.fit import check_limits, fit
 from jlogreg.implicit import inverse_hessian
 from jlogreg.objectives import Problem
-from jlogreg.paired import Paired
+from jlogreg.paired import Paired, paired
 from jlogreg.samples import Samples, check_samples
 from jlogreg.solvers.factor import factorise
 from jlogreg.solvers.newton import Newton
@@ -55,8 +55,8 @@ class Null(NamedTuple):
     """Hold what all features share: the samples, and the fit of the covariates alone.
 
     Shapes: rows stands for (q, m), the covariates, standardised, above a row of ones;
-    theta (q, 1) their parameters and z (1, m) their logits; samples have the covariates
-    as they are, or None for X; tol ().
+    theta (q, 1) their parameters and z (1, m) their logits; reach (q,) their largest
+    |entries|; samples have what else is known; tol ().
     """
 
     rows: Paired
@@ -98,7 +98,7 @@ def null_of(covariates: Any, y: Any, weight: Any, offset: Any, tol: Any) -> Null
     z = matmul(theta.T, rows)
     z = z if samples.offset is None else z + samples.offset
     tol, _ = check_limits(Newton(), tol, None, rows.dtype)
-    return Null(Paired(rows), theta, z, jnp.abs(rows).max(axis=1), samples, tol)
+    return Null(paired(rows), theta, z, jnp.abs(rows).max(axis=1), samples, tol)
 
 
 def _numbers(g: Array, dtype: Any) -> tuple[Array, Array]:
@@ -110,13 +110,19 @@ def _numbers(g: Array, dtype: Any) -> tuple[Array, Array]:
     return jnp.where(number < 0, jnp.inf, number), out
 
 
+def _weight(samples: Samples, out: Array) -> Array:
+    """Return the weights, 0 where a feature is missing."""
+    weight = jnp.ones_like(samples.y) if samples.weight is None else samples.weight
+    return jnp.where(out, 0.0, weight)
+
+
 def _result(estimate: Array, variance: Array, status: Array) -> Scan:
     """Return what is reported of one feature."""
     good = status == Status.CONVERGED
     estimate = jnp.where(good, estimate, jnp.nan)
     error = jnp.where(good, jnp.sqrt(variance), jnp.nan)
     z = estimate / error
-    log10_p = (log_ndtr(-jnp.abs(z)) + np.log(2)) / np.log(10)
+    log10_p = (log_ndtr(-jnp.abs(z)) + math.log(2)) / math.log(10)
     rows = (estimate, error, z, log10_p, status.astype(jnp.int32))
     return Scan(*(row.reshape(1) for row in rows))
 
@@ -129,8 +135,7 @@ def by_newton(steps: int, missing: bool, width: int, null: Null, G: Array) -> Sc
         number, out = _numbers(g[None], null.z.dtype)
         samples = null.samples
         if missing:
-            weight = 1.0 if samples.weight is None else samples.weight
-            samples = samples._replace(weight=jnp.where(out, 0.0, weight))
+            samples = samples._replace(weight=_weight(samples, out))
         X = Stacked(null.rows, Dense(number))
         theta = jnp.append(null.theta, jnp.zeros_like(null.theta[:1]), axis=0)
 
@@ -152,7 +157,7 @@ def by_newton(steps: int, missing: bool, width: int, null: Null, G: Array) -> Sc
         status = jnp.where(small, Status.CONVERGED, Status.MAX_STEPS)
         return _result((theta - step.vector)[-1], step.variance, status)
 
-    # In one call for many batches: what a call allocates, each of them would touch anew.
+    # Many batches in one call, which gives them all the memory that one has touched.
     return lax.map(one, G, batch_size=width)
 
 
@@ -184,11 +189,11 @@ def by_fit(null: Null, G: Array) -> Scan:
 
     def one(g: Array) -> Scan:
         number, out = _numbers(g[None], null.z.dtype)
-        _, y, weight, offset = null.samples
-        weight = jnp.where(out, 0.0, 1.0 if weight is None else weight)
+        _, y, _, offset = null.samples
+        weight = _weight(null.samples, out)
         X: Design = Dense(number)
         if null.rows.shape[0] > 1:  # more than the row of ones
-            X = Stacked(null.samples.X, X)
+            X = Stacked(Dense(null.rows.X[:-1]), X)
         found = fit(X, y, weight=weight, offset=offset, tol=null.tol)
         problem = Problem(Samples(X, y, weight, offset), jnp.zeros((), y.dtype))
         own = jnp.zeros((X.shape[0] + 1, 1), y.dtype).at[-2].set(1.0)

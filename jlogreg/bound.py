@@ -57,22 +57,28 @@ class Bound(NamedTuple):
 
     Shapes: inverse (n + 1, n + 1) of the bound scaled to a diagonal of ones, or a
     spectrum, or None where that diagonal is all that is known of it; scale (n + 1, 1);
-    l2 () with a spectrum. singular says that there is none to the precision at hand.
+    l2 () with a spectrum. singular says that there is none to the precision at hand;
+    apart, that the inverse is that of other samples, and the diagonal does better.
     """
 
     inverse: Array | Spectrum | None
     scale: Float[Array, "n+1 1"]
     singular: Bool[Array, ""]
     l2: Float[Array, ""] | None = None
+    apart: Bool[Array, ""] | None = None
 
     def solve(self, right: Float[Array, "n+1 1"]) -> Float[Array, "n+1 1"]:
         """Return the inverse of the bound times right."""
+        diagonal = self.scale * self.scale * right
+        if self.inverse is None:
+            return diagonal
         if isinstance(self.inverse, Spectrum):
             assert self.l2 is not None
-            return self.inverse.solve(right, self.l2)
-        unit = self.scale * right
-        inverse = self.inverse
-        return self.scale * (unit if inverse is None else matmul(unit.T, inverse).T)
+            found = self.inverse.solve(right, self.l2)
+        else:
+            unit = self.scale * right
+            found = self.scale * matmul(unit.T, self.inverse).T
+        return found if self.apart is None else jnp.where(self.apart, diagonal, found)
 
 
 def bound_of(problem: Problem) -> Bound:
@@ -115,19 +121,20 @@ def own_bound(problem: Problem, shared: Bound) -> Bound:
     """
     samples, penalty = problem.samples, ridge(problem)
     X, y, weight, _ = samples
-    kept = X.shape[1] if weight is None else jnp.sum(weight > 0)
-    singular = shared.singular
+    free = jnp.sum(penalty == 0)  # unknowns without a penalty, more than samples
     if isinstance(shared.inverse, Spectrum):
         k, eps = penalty.shape[0], float(np.finfo(penalty.dtype).eps)
         lost = problem.l2 * jnp.square(shared.scale[:-1]).max() <= (100 + 10 * k) * eps
-        singular, shared = singular & lost, shared._replace(l2=problem.l2)
-    # More unknowns without a penalty than samples.
-    singular |= jnp.sum(penalty == 0) > kept
+        shared = shared._replace(l2=problem.l2, singular=shared.singular & lost)
     if weight is None and shared.inverse is not None:
-        return shared._replace(singular=singular)
+        return shared._replace(singular=shared.singular | (free > X.shape[1]))
     quarters = weighted(jnp.full_like(y, 0.25), samples) / total_weight(samples)
     scale = _scale(Samples(X, quarters), penalty)
-    return shared._replace(scale=scale, singular=singular)
+    kept = X.shape[1] if weight is None else jnp.sum(weight > 0)
+    # What is left out may be most of what the features are, and make them collinear.
+    apart = ~(scale <= 10 * shared.scale).all()
+    singular = (shared.singular & ~apart) | (free > kept)
+    return shared._replace(scale=scale, singular=singular, apart=apart)
 
 
 def _quarters(samples: Samples) -> Float[Array, "n+1 n+1"]:

@@ -17,7 +17,7 @@ from jlogreg.bound import Bound, bound_of, own_bound, spectral_bound_of
 from jlogreg.cost import objective
 from jlogreg.implicit import Solution
 from jlogreg.matrix_free import escapes, matrix_free
-from jlogreg.objectives import Problem, in_features, join, split
+from jlogreg.objectives import Problem, Whole, in_features, join, split, whole
 from jlogreg.solvers.descent import Optax
 from jlogreg.solvers.driver import (
     Objective,
@@ -53,6 +53,7 @@ class Limits(NamedTuple):
 class Begun(NamedTuple):
     """Hold a search under way: what it has prepared of its own, and its state."""
 
+    known: Whole
     own: Any
     state: State
 
@@ -61,14 +62,13 @@ class Coordinates(NamedTuple):
     """Hold how a search is made in some coordinates.
 
     share and prepare are given the problem, share also whether penalties differ,
-    prepare what is shared; objective all
-    of it and the tolerance. start returns the coordinates of params, or a first idea;
-    end makes a solution of a state.
+    prepare what is shared; objective all of it and the tolerance. start returns the
+    coordinates of params, or a first idea; end makes a solution of a state.
     """
 
     share: Callable[[Problem, bool], Any]
     prepare: Callable[[Problem, Any], Any]
-    objective: Callable[[Problem, Any, Any, Array], Objective]
+    objective: Callable[[Problem, Whole, Any, Any, Array], Objective]
     start: Callable[[Solver, Problem, Any, Params | None, Limits], Array]
     end: Callable[[Solver, Problem, Any, Begun, Params | None, Limits], Solution]
 
@@ -100,14 +100,14 @@ def _first_idea(
     """
     if init is not None:
         return join(init)
-    start, X = _zero(problem), problem.samples.X
+    start, X, known = _zero(problem), problem.samples.X, whole(problem.samples)
     n, m = X.shape
     blocks = m // gram_block(problem.samples) if X.divisible else 1
     tol = jnp.full((), IDEA_TOLERANCE, X.dtype)
     for every in IDEA_PARTS:
         if blocks >= 2 * every and m >= IDEA_SAMPLES * n * every:
             most = jnp.minimum(limits.max_steps, IDEA_STEPS)
-            part = in_features(problem, tol, every)
+            part = in_features(problem, known, tol, every)
             point = minimise(solver, part, start, most).point
             start = jnp.where(jnp.isfinite(point).all(), point, start)
     return start
@@ -123,10 +123,14 @@ def _end_in_features(
 _IN_FEATURES = Coordinates(
     share=_nothing,
     prepare=_nothing,
-    objective=lambda problem, shared, own, tol: in_features(problem, tol),
+    objective=lambda problem, known, shared, own, tol: in_features(problem, known, tol),
     start=_first_idea,
     end=_end_in_features,
 )
+
+
+def _share_bound(problem: Problem, differ: bool) -> Bound:
+    return spectral_bound_of(problem) if differ else bound_of(problem)
 
 
 def _own_bound(problem: Problem, shared: Bound) -> Bound:
@@ -140,8 +144,10 @@ def _start_matrix_free(
     return _zero(problem) if init is None else join(init)
 
 
-def _matrix_free(problem: Problem, shared: Bound, own: Bound, tol: Array) -> Objective:
-    return matrix_free(problem, own._replace(inverse=shared.inverse), tol)
+def _matrix_free(
+    problem: Problem, known: Whole, shared: Bound, own: Bound, tol: Array
+) -> Objective:
+    return matrix_free(problem, known, own._replace(inverse=shared.inverse), tol)
 
 
 def _end_matrix_free(
@@ -152,12 +158,12 @@ def _end_matrix_free(
     init: Params | None,
     limits: Limits,
 ) -> Solution:
-    own, state = begun
+    known, own, state = begun
     bound = own._replace(inverse=shared.inverse)
     if isinstance(solver, Optax):
         # What a descent takes for the minimum has to stand Newton's test as well.
         ended = state.status != Status.CONVERGED
-        cost = matrix_free(problem, bound, limits.tol)
+        cost = matrix_free(problem, known, bound, limits.tol)
         first = NewtonCG().init(cost, state.point)
         status = jnp.where(ended, state.status, Status.MAX_STEPS)
         most = jnp.minimum(limits.max_steps - state.steps, CERTIFY_STEPS)
@@ -167,13 +173,14 @@ def _end_matrix_free(
         state = where(ended, state._replace(memory=None), certified)
         state = state._replace(steps=steps)
     lost = escapes(problem, bound, state.evaluation.curvature)
-    diverged = (state.status == Status.CONVERGED) & lost
-    status = jnp.where(diverged, Status.DIVERGED, state.status).astype(jnp.int32)
+    lost &= state.status == Status.CONVERGED
+    how = jnp.where(shared.singular, Status.SINGULAR, Status.DIVERGED)
+    status = jnp.where(lost, how, state.status).astype(jnp.int32)
     return _solution(state._replace(status=status), split(state.point), bound)
 
 
 _MATRIX_FREE = Coordinates(
-    share=lambda problem, differ: (spectral_bound_of if differ else bound_of)(problem),
+    share=_share_bound,
     prepare=_own_bound,
     objective=_matrix_free,
     start=_start_matrix_free,
@@ -219,7 +226,7 @@ def _end_in_span(
 _IN_SPAN = Coordinates(
     share=lambda problem, differ: span_of(problem.samples),
     prepare=_nothing,
-    objective=lambda problem, span, own, tol: in_span(problem, span, tol),
+    objective=lambda problem, known, span, own, tol: in_span(problem, known, span, tol),
     start=_start_in_span,
     end=_end_in_span,
 )

@@ -7,7 +7,6 @@ A fold is a row of weights and a penalty a number of the problem's own, so all o
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -18,10 +17,16 @@ from jaxtyping import Array, Float, Int
 
 from jlogreg.arrays import Params, stack
 from jlogreg.bernoulli import log_loss, sigmoid
-from jlogreg.checks import AnyArray, check_matrix, check_range
+from jlogreg.checks import (
+    AnyArray,
+    check_matrix,
+    check_range,
+    is_traced,
+)
 from jlogreg.design import Design, check_design
 from jlogreg.fit import Fit
-from jlogreg.many import Progress, fit_rows
+from jlogreg.many import Progress, along
+from jlogreg.plan import plan
 from jlogreg.predict import logits
 from jlogreg.rows import Repeated, Rows
 from jlogreg.solvers.driver import Solver
@@ -29,9 +34,6 @@ from jlogreg.status import Status
 from jlogreg.weights import fold_weights
 
 __all__ = ["CrossValidation", "cross_validate"]
-
-# Problems whose held-out losses are taken side by side.
-TOGETHER = 256
 
 Rule = Literal["best", "one_standard_error"]
 
@@ -46,8 +48,9 @@ class CrossValidation(NamedTuple):
     largest whose loss is at most one standard error of the best above that; status
     (K, L, F) of the fits; probability (K, m), that of label 1 for each sample by the
     fit at the chosen penalty that did not see it, NaN for a sample that no fold holds
-    out; fit, with a leading axis K, of all samples at the penalty that was chosen. A
-    penalty with a fit that did not converge has a loss of NaN and is not chosen.
+    out; path, the fits of all samples, with leading axes K and L, and fit those of the
+    chosen penalties, with a leading axis K. A penalty with a fit that did not converge
+    has a loss of NaN and is not chosen.
     """
 
     l2: Float[Array, "L 1"]
@@ -58,6 +61,7 @@ class CrossValidation(NamedTuple):
     one_standard_error: Int[Array, "K 1"]
     status: Int[Array, "K L F"]
     probability: Float[Array, "K m"]
+    path: Fit
     fit: Fit
 
 
@@ -80,8 +84,9 @@ def cross_validate(
     """Return how well each penalty predicts held-out samples, and the refit; host only.
 
     Shapes: X (n, m), Y (K, m), one row of labels or many, l2 (L, 1), weight (1, m) or
-    (K, m), offset (1, m). The K L F fits are one call of `fit_many` on one copy of X,
-    the refit another. Losses are those of equation (6) of docs/derivation.md, in nats.
+    (K, m), offset (1, m). All labels and folds, and all samples beside the folds, are
+    fitted side by side as by `fit_many`, on one copy of X, each penalty from the next
+    larger one. Losses are those of equation (6) of docs/derivation.md, in nats.
 
     Args:
         X: features, a column per sample: an array, a BCOO or a design.
@@ -109,30 +114,23 @@ def cross_validate(
         raise ValueError(
             f'rule must be "best" or "one_standard_error", but is {rule!r}'
         )
+    leaves = jax.tree.leaves((X, Y, l2, weight, offset, folds, key, tol, max_steps))
+    if any(map(is_traced, leaves)):
+        raise TypeError(
+            "cross_validate runs on the host and takes no traced arguments: map "
+            "regularization_path over rows of weights with jax.vmap instead"
+        )
     X = check_design("X", X)
     given = _check(X, Y, l2, weight, offset, folds, key)
-    many = partial(
-        fit_rows,
-        X,
-        solver=solver,
-        tol=tol,
-        max_steps=max_steps,
-        memory_limit=memory_limit,
-    )
-    grid = _Grid.of(given)
-    problems = Rows(
-        Repeated(given.Y, grid.label),
-        Repeated(grid.trained, grid.row),
-        given.offset,
-        Repeated(given.l2, grid.penalty),
-        None,
-    )
-    found = many(problems, progress=progress)
-    fold_loss = _losses(X, given, grid, found)
-    loss, standard_error = _summary(fold_loss, grid.held)
+    found = _fits(X, given, solver, tol, max_steps, memory_limit, progress)
+    of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], found)
+    path = jax.tree.map(lambda leaf: leaf[:, :, -1], found)
+    fold_loss = _losses(X, given, of_folds)
+    loss, standard_error = _summary(fold_loss, _held(given))
     best, within = _choose(loss, standard_error, given.l2)
     chosen = np.asarray(best if rule == "best" else within)[:, 0]
-    shape = fold_loss.shape
+    label = np.arange(len(chosen))
+    at_chosen = jax.tree.map(lambda leaf: leaf[label, chosen], of_folds.params)
     return CrossValidation(
         l2=given.l2,
         fold_loss=fold_loss,
@@ -140,9 +138,10 @@ def cross_validate(
         standard_error=standard_error,
         best=best,
         one_standard_error=within,
-        status=found.status.reshape(shape),
-        probability=_probability(X, given, found.params, grid.at(chosen)),
-        fit=many(Rows(given.Y, given.weight, given.offset, given.l2[chosen], None)),
+        status=of_folds.status,
+        probability=_probability(X, given, at_chosen),
+        path=path,
+        fit=jax.tree.map(lambda leaf: leaf[label, chosen], path),
     )
 
 
@@ -164,81 +163,84 @@ def _check(
     Y = check_matrix("Y", Y, ("K", m), dtype)
     l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
     if weight is not None:
+        weight = check_range("weight", check_matrix("weight", weight, ("K", m)), 0.0)
         rows = 1 if len(weight) == 1 else len(Y)
         weight = check_matrix("weight", weight, (rows, m), dtype)
     if offset is not None:
         offset = check_matrix("offset", offset, (1, m), dtype)
     if getattr(folds, "ndim", 0) == 0:
         key = jax.random.key(0) if key is None else key
-        folds = fold_weights(key, m, folds, dtype)
+        folds = fold_weights(key, m, folds, dtype=dtype)
     folds = check_range("folds", check_matrix("folds", folds, ("F", m), dtype), 0.0)
     if not (np.asarray(folds) == 0).any(axis=1).all():
         raise ValueError("folds has a row without a 0: it holds out no sample")
     return _Given(Y, l2, weight, offset, folds)
 
 
-class _Grid(NamedTuple):
-    """Hold the problems: which label, penalty and row of weights each has.
+def _fits(
+    X: Design,
+    given: _Given,
+    solver: Solver | None,
+    tol: Any,
+    max_steps: Any,
+    memory_limit: int | None,
+    progress: Callable[[Progress], None] | None,
+) -> Fit:
+    """Return the fits (K, L, F + 1): of each fold, and of all samples."""
+    K, L, F = len(given.Y), len(given.l2), len(given.folds)
+    seen = jnp.concatenate([given.folds, jnp.ones_like(given.folds[:1])])
+    if given.weight is not None:
+        seen = (given.weight[:, None] * seen).reshape(-1, seen.shape[1])
+    label, fold = np.indices((K, F + 1)).reshape(2, -1)
+    row = label * (F + 1) + fold if len(seen) > F + 1 else fold
+    labels, weights = Repeated(given.Y, label), Repeated(seen, row)
+    rows = Rows(labels, weights, given.offset, given.l2[:1], None)
+    lanes = plan(X, rows, solver, tol, max_steps, differ=L > 1)
+    path = along(lanes, given.l2, memory_limit, progress)
 
-    Shapes: label, penalty and row (K L F,) count from 0; trained and held (R, m), the
-    weights of the samples that a fit sees, and of those that it does not, are a row a
-    fold, or a row a label and fold where weights differ between labels.
-    """
+    def axes(leaf: Array) -> Array:
+        return jnp.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)
 
-    shape: tuple[int, int, int]
-    label: np.ndarray
-    penalty: np.ndarray
-    row: np.ndarray
-    trained: Array
-    held: Array
-
-    @classmethod
-    def of(cls, given: _Given) -> _Grid:
-        """Return all the problems."""
-        shape = (len(given.Y), len(given.l2), len(given.folds))
-        label, penalty, fold = np.indices(shape).reshape(3, -1)
-        trained, held = given.folds, (given.folds == 0).astype(given.folds.dtype)
-        if given.weight is None:
-            return cls(shape, label, penalty, fold, trained, held)
-        both = (rows[None] * given.weight[:, None] for rows in (trained, held))
-        trained, held = (rows.reshape(-1, rows.shape[2]) for rows in both)
-        row = fold if len(given.weight) == 1 else label * shape[2] + fold
-        return cls(shape, label, penalty, row, trained, held)
-
-    def at(self, chosen: np.ndarray) -> np.ndarray:
-        """Return the numbers (K, F) of the problems at one penalty a label (K,)."""
-        K, L, F = self.shape
-        return (np.arange(K) * L + chosen)[:, None] * F + np.arange(F)
+    return jax.tree.map(axes, path)
 
 
-def _losses(X: Design, given: _Given, grid: _Grid, found: Fit) -> Float[Array, "K L F"]:
-    """Return the mean log losses of the held-out samples; NaN where a fit failed."""
-    loss = _held_out(X, given, grid.held, found.params, grid.label, grid.row)
-    loss = jnp.where(found.status == Status.CONVERGED, loss, jnp.nan)
-    return loss.reshape(grid.shape)
+def _held(given: _Given) -> Float[Array, "R F m"]:
+    """Return the weights of the samples that each fold holds out, R = 1 or K."""
+    held = (given.folds == 0).astype(given.folds.dtype)[None]
+    return held if given.weight is None else held * given.weight[:, None]
 
 
 @jax.jit
-def _held_out(
-    X: Design, given: _Given, held: Array, params: Params, label: Array, row: Array
-) -> Array:
-    def one(problem: tuple[Params, Array, Array]) -> Array:
-        params, label, row = problem
-        z = logits(params, X) + (0.0 if given.offset is None else given.offset)
-        weight = held[row][None]
-        losses = jnp.where(weight > 0, log_loss(z, given.Y[label][None]), 0.0)
-        return jnp.sum(weight * losses) / weight.sum()
+def _losses(X: Design, given: _Given, found: Fit) -> Float[Array, "K L F"]:
+    """Return the mean log losses of the held-out samples; NaN where a fit failed."""
+    held = jnp.broadcast_to(_held(given), (len(given.Y), *given.folds.shape))
 
-    return lax.map(one, (params, label, row), batch_size=TOGETHER)
+    def one(label: tuple[Params, Array, Array, Array]) -> Array:
+        params, status, y, held = label
+        L, F = status.shape
+        z = _logits(X, given, params)
+        weight, y = jnp.tile(held, (L, 1)), jnp.broadcast_to(y, z.shape)
+        losses = jnp.where(weight > 0, log_loss(z, y), 0.0)
+        loss = jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
+        return jnp.where(status == Status.CONVERGED, loss.reshape(L, F), jnp.nan)
+
+    return lax.map(one, (found.params, found.status, given.Y, held))
+
+
+def _logits(X: Design, given: _Given, params: Params) -> Float[Array, "M m"]:
+    """Return the logits of M models, whatever their leading axes."""
+    models = stack(Params(*(leaf.reshape(-1, *leaf.shape[-2:]) for leaf in params)))
+    z = logits(models, X)
+    return z if given.offset is None else z + given.offset
 
 
 @jax.jit
 def _summary(fold_loss: Array, held: Array) -> tuple[Array, Array]:
     """Return the mean over all held-out samples (K, L), and its standard error."""
-    K, _, F = fold_loss.shape
-    size = jnp.broadcast_to(held.sum(axis=1).reshape(-1, F), (K, F))[:, None]
-    loss = jnp.sum(size * fold_loss, axis=2) / size.sum(axis=2)
-    return loss, fold_loss.std(axis=2, ddof=1) / F**0.5
+    size = held.sum(axis=2)[:, None]
+    terms = jnp.where(size > 0, size * fold_loss, 0.0)
+    loss = terms.sum(axis=2) / size.sum(axis=2)
+    return loss, fold_loss.std(axis=2, ddof=1) / fold_loss.shape[2] ** 0.5
 
 
 @jax.jit
@@ -256,19 +258,15 @@ def _choose(loss: Array, error: Array, l2: Array) -> tuple[Array, Array]:
 
 
 @jax.jit
-def _probability(
-    X: Design, given: _Given, params: Params, problems: Array
-) -> Float[Array, "K m"]:
-    """Return the probability of label 1 by the fit that did not see the sample.
+def _probability(X: Design, given: _Given, params: Params) -> Float[Array, "K m"]:
+    """Return the probability of label 1 by the fits (K, F) that did not see the sample.
 
-    Shapes: problems (K, F), the numbers of the fits at the chosen penalty.
+    Where several did not, it is their mean.
     """
     out = (given.folds == 0).astype(given.Y.dtype)
 
-    def one(folds: Array) -> Array:
-        models = stack(jax.tree.map(lambda leaf: leaf[folds], params))
-        z = logits(models, X)
-        a = sigmoid(z if given.offset is None else z + given.offset)
+    def one(folds: Params) -> Array:
+        a = sigmoid(_logits(X, given, folds))
         return jnp.sum(out * a, axis=0) / out.sum(axis=0)
 
-    return lax.map(one, problems, batch_size=TOGETHER)
+    return lax.map(one, params)

@@ -17,7 +17,6 @@ from jaxtyping import Array, Bool
 from jlogreg.arrays import Params
 from jlogreg.checks import check_range
 from jlogreg.coordinates import Begun, Limits
-from jlogreg.cost import scaled
 from jlogreg.design import Design
 from jlogreg.fit import Fit
 from jlogreg.objectives import Problem
@@ -26,6 +25,7 @@ from jlogreg.samples import Samples
 from jlogreg.search import begin, finish, proceed
 from jlogreg.solvers.driver import Solver, unfinished
 from jlogreg.solvers.newton import Newton
+from jlogreg.totals import power_of_two
 from jlogreg.validate import check_rows
 
 __all__ = ["Chunk", "Lanes", "join", "take"]
@@ -34,8 +34,8 @@ __all__ = ["Chunk", "Lanes", "join", "take"]
 class Chunk(NamedTuple):
     """Hold some problems under way, one a lane.
 
-    picked (width,) are their numbers, -1 where a lane is empty; rows and begun have a
-    leading axis of the lanes.
+    picked (width,) are their numbers, -1 where a lane is empty; rows, in range or NaN,
+    and begun have a leading axis of the lanes.
     """
 
     picked: np.ndarray
@@ -46,13 +46,15 @@ class Chunk(NamedTuple):
 class Lanes(NamedTuple):
     """Hold many problems on the same features, and how they are solved.
 
-    finite (1, m) says which samples have finite features only, None that all have;
-    total is the number of problems, shared what the search shares between them.
+    finite (1, m) says which samples have finite features only, None that all have; good
+    that all numbers in the rows are in range; total is the number of problems, shared
+    what the search shares between them.
     """
 
     X: Design
     finite: Bool[Array, "1 m"] | None
     rows: Rows
+    good: bool
     total: int
     solver: Solver
     limits: Limits
@@ -61,7 +63,8 @@ class Lanes(NamedTuple):
     def begin(self, picked: np.ndarray) -> Chunk:
         """Return a chunk of some of the problems, before the first step."""
         rows = self.rows.pick(np.maximum(picked, 0))
-        return Chunk(picked, rows, _begin(self.solver, len(picked), self._same(), rows))
+        given = (self.solver, len(picked), self.good, self._same(), rows)
+        return Chunk(picked, *_begin(*given))
 
     def proceed(self, chunk: Chunk, passes: int) -> Chunk:
         """Return the chunk after some more passes over the samples."""
@@ -108,7 +111,8 @@ class Lanes(NamedTuple):
         return entries * np.dtype(self.X.dtype).itemsize
 
     def _same(self) -> _Same:
-        return _Same(self.X, self.finite, self.shared, self.limits, self.rows.common())
+        rows = self.rows.common()
+        return _Same(self.X, self.finite, self.shared, self.limits, rows)
 
 
 def take(chunk: Chunk, lanes: np.ndarray) -> Chunk:
@@ -132,20 +136,37 @@ class _Same(NamedTuple):
     limits: Limits
     rows: Rows
 
-    def problem(self, own: Rows) -> tuple[Problem, Any]:
-        """Return one of the problems, its numbers in range or NaN, and its start."""
+    def settled(self, own: Rows, good: bool) -> Rows:
+        """Return one problem's rows with all numbers in range or NaN.
+
+        Where all are known to be good, what all problems have need not become rows of
+        each.
+        """
+        y, weight, offset, l2, init = own if good else own.beside(self.rows)
+        if not good:
+            if weight is not None and self.finite is not None:
+                weight = jnp.where(self.finite | (weight == 0), weight, jnp.nan)
+            samples = check_rows(Samples(self.X, y, weight, offset))
+            _, y, weight, offset = samples
+            l2 = check_range("l2", l2, 0.0)
+        if weight is not None:
+            weight = weight / power_of_two(weight)
+        return Rows(y, weight, offset, l2, init)
+
+    def problem(self, own: Rows) -> tuple[Problem, Params | None]:
+        """Return one of the problems, of settled rows, and its start."""
         y, weight, offset, l2, init = own.beside(self.rows)
-        if weight is not None and self.finite is not None:
-            weight = jnp.where(self.finite | (weight == 0), weight, jnp.nan)
-        samples = check_rows(Samples(self.X, y, weight, offset))
-        return Problem(scaled(samples), check_range("l2", l2, 0.0)), init
+        return Problem(Samples(self.X, y, weight, offset), l2), init
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _begin(solver: Solver, width: int, same: _Same, rows: Rows) -> Begun:
-    def one(rows: Rows) -> Begun:
-        problem, init = same.problem(rows)
-        return begin(solver, problem, same.shared, init, same.limits)
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _begin(
+    solver: Solver, width: int, good: bool, same: _Same, rows: Rows
+) -> tuple[Rows, Begun]:
+    def one(rows: Rows) -> tuple[Rows, Begun]:
+        settled = same.settled(rows, good)
+        problem, init = same.problem(settled)
+        return settled, begin(solver, problem, same.shared, init, same.limits)
 
     return jax.vmap(one, axis_size=width)(rows)
 

@@ -8,11 +8,8 @@ is compiled.
 
 from __future__ import annotations
 
-import operator
-import os
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,33 +18,23 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.arrays import Params
-from jlogreg.checks import AnyArray, is_traced
-from jlogreg.design import Dense, Design, check_design
-from jlogreg.fit import Fit, check_limits, check_solver
+from jlogreg.checks import AnyArray
+from jlogreg.design import Design
+from jlogreg.fit import Fit
 from jlogreg.lanes import Lanes, join, take
-from jlogreg.objectives import Problem
-from jlogreg.paired import Paired
-from jlogreg.rows import Rows, check_rows_of_many
-from jlogreg.samples import Samples
-from jlogreg.search import share
+from jlogreg.plan import plan, width_of
+from jlogreg.rows import Rows
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
-from jlogreg.span import spanned
+from jlogreg.status import Status
 
-__all__ = ["Progress", "fit_many", "fit_rows"]
+__all__ = ["Progress", "along", "fit_many", "run"]
 
-# Up to so many features, or samples where they are fewer, each problem has a Hessian.
-NEWTON_MOST, SPAN_MOST = 64, 512
-# Up to so many features are held for Gram matrices of many problems.
-PAIRED_MOST = 128
 # Passes over the samples between two looks at what has ended.
 PASSES = {Newton: 2, NewtonCG: 8}
 MANY_PASSES = 32
-# Entries of the rows of a chunk: they stay in the cache. No chunk is wider than WIDEST,
-# nor, where memory allows, narrower than its products need to be fast. At the end a
-# chunk is closed up to a PART of its width, and again.
-ROW_ENTRIES, WIDEST, NARROWEST = 2**19, 4096, 64
+# At the end a chunk is closed up to a part of its width, and again.
 PART, CLOSED = 4, 8
 
 
@@ -111,51 +98,23 @@ def fit_many(
         ValueError: a feature or a setting is out of range, NaN or infinite, or the
             memory limit is too small for one problem.
     """
-    return fit_rows(
-        X,
-        Rows(Y, weight, offset, l2, init),
-        solver=solver,
-        tol=tol,
-        max_steps=max_steps,
-        memory_limit=memory_limit,
-        progress=progress,
-        resume=resume,
-    )
+    rows = Rows(Y, weight, offset, l2, init)
+    lanes = plan(X, rows, solver, tol, max_steps)
+    return run(lanes, memory_limit, progress, resume)
 
 
-def fit_rows(
-    X: Any,
-    rows: Rows,
-    *,
-    solver: Solver | None = None,
-    tol: Any = None,
-    max_steps: Any = None,
+def run(
+    lanes: Lanes,
     memory_limit: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     resume: Progress | None = None,
 ) -> Fit:
-    """Return what `fit_many` does, of rows that may be Repeated; arguments as there.
+    """Return the fits of all the problems; arguments as for `fit_many`.
 
     Raises:
-        DtypeError, RankError, ShapeError, TypeError, ValueError: as `fit_many`.
+        ValueError: the memory limit is too small for one problem.
     """
-    if any(map(is_traced, jax.tree.leaves((X, rows, tol, max_steps)))):
-        raise TypeError(
-            "fit_many runs on the host and takes no traced arguments: map fit with "
-            "jax.vmap instead"
-        )
-    lanes = _plan(X, rows, solver, tol, max_steps)
-    return _run(lanes, _width(lanes, memory_limit), progress, resume)
-
-
-def _run(
-    lanes: Lanes,
-    width: int,
-    progress: Callable[[Progress], None] | None,
-    resume: Progress | None,
-) -> Fit:
-    """Return the fits of all the problems."""
-    seen = _Seen(lanes, resume)
+    width, seen = width_of(lanes, memory_limit), _Seen(lanes, resume)
     half, passes = max(width // 2, 1), PASSES.get(type(lanes.solver), MANY_PASSES)
     waiting, chunk = np.flatnonzero(~seen.finished), None
     while waiting.size or chunk is not None:
@@ -176,6 +135,31 @@ def _run(
         if progress is not None:
             progress(seen.progress())
     return jax.tree.map(jnp.asarray, seen.fit)
+
+
+def along(
+    lanes: Lanes,
+    l2: Float[Array, "L 1"],
+    memory_limit: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Fit:
+    """Return the fits (L, K) of all the problems at each penalty.
+
+    Shapes: l2 (L, 1). The largest penalty comes first, and each next one starts from
+    what was found before. Other arguments as for `fit_many`.
+    """
+    L, K = len(l2), lanes.total
+    all_of_them = lanes._replace(total=L * K)
+    seen, start = _Seen(all_of_them, None), None
+    for i in np.argsort(-np.asarray(l2)[:, 0], kind="stable"):
+        rows = lanes.rows._replace(l2=l2[i], init=start)
+        found = run(lanes._replace(rows=rows), memory_limit)
+        seen.add(i * K + np.arange(K), found)
+        good = (found.status == Status.CONVERGED)[:, None, None]
+        start = Params(*(jnp.where(good, leaf, 0.0) for leaf in found.params))
+        if progress is not None:
+            progress(seen.progress())
+    return jax.tree.map(lambda table: table.reshape(L, K, *table.shape[1:]), seen.fit)
 
 
 def _padded(numbers: np.ndarray, size: int) -> np.ndarray:
@@ -221,62 +205,3 @@ class _Seen:
         done = int(self.finished.sum()) - self.before
         seconds = time.perf_counter() - self.start
         return Progress(self.finished[:, None], self.fit, done / seconds)
-
-
-def _plan(X: Any, rows: Rows, solver: Any, tol: Any, max_steps: Any) -> Lanes:
-    """Return the problems, checked, with what they share and how they are solved."""
-    X, finite = _check_features(X, rows.weight is not None)
-    (n, m), dtype = X.shape, X.dtype
-    rows, count = check_rows_of_many(rows, n, m, dtype)
-    solver = check_solver(solver) or _choose_solver(X)
-    spans = isinstance(solver, Newton) and spanned(X, jnp.zeros(()))
-    if isinstance(solver, Newton) and not spans and type(X) is Dense:
-        X = Paired(X.X) if n <= PAIRED_MOST else X
-    limits = check_limits(solver, tol, max_steps, dtype)
-    shared = _share(solver, len(rows.l2) > 1, X, rows.used(dtype), rows.l2[0])
-    return Lanes(X, finite, rows, count, solver, limits, shared)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _share(
-    solver: Solver, varies: bool, X: Design, weight: Array | None, l2: Array
-) -> Any:
-    y = jnp.zeros((1, X.shape[1]), X.dtype)
-    return share(solver, Problem(Samples(X, y, weight), l2), varies)
-
-
-def _choose_solver(X: Design) -> Solver:
-    n, m = X.shape
-    few = m <= SPAN_MOST if spanned(X, jnp.zeros(())) else n <= NEWTON_MOST
-    return Newton() if few else NewtonCG()
-
-
-def _check_features(X: Any, weights: bool) -> tuple[Design, Any]:
-    """Return X with 0 for what is not finite, and which samples were finite."""
-    X = check_design("X", X)
-    if not weights:
-        X.check_values("X")
-        return X, None
-    finite = jax.jit(lambda X: X.finite())(X)
-    return (X, None) if finite.all() else (X.cleaned(), finite)
-
-
-def _width(lanes: Lanes, limit: Any) -> int:
-    """Return how many problems to solve side by side: a power of 2."""
-    limit = _free_memory() // 2 if limit is None else operator.index(limit)
-    each, m = lanes.bytes_each(), lanes.X.shape[1]
-    if each > limit:
-        raise ValueError(
-            f"memory_limit is {limit} bytes, but one problem takes about {each}"
-        )
-    width = min(max(ROW_ENTRIES // m, NARROWEST), WIDEST, limit // each)
-    enough = 1 << (lanes.total - 1).bit_length()
-    return min(1 << (width.bit_length() - 1), enough)
-
-
-def _free_memory() -> int:
-    """Return how many bytes are free where the problems will be."""
-    stats = jax.devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -14,7 +14,7 @@ from jlogreg.arrays import Params
 from jlogreg.bound import Bound
 from jlogreg.cost import total_weight
 from jlogreg.look import look
-from jlogreg.objectives import Problem, cost_at_zero, join, ridge
+from jlogreg.objectives import Problem, Whole, join, ridge
 from jlogreg.predict import adjoint
 from jlogreg.samples import Samples
 from jlogreg.solvers.driver import Evaluation, Objective, System
@@ -29,10 +29,9 @@ from jlogreg.totals import sum_over_samples
 __all__ = ["escapes", "matrix_free"]
 
 
-def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
+def matrix_free(problem: Problem, known: Whole, bound: Bound, tol: Array) -> Objective:
     """Return the cost with a curvature that is multiplied with, and never formed."""
-    samples, penalty = problem.samples, ridge(problem)
-    m = total_weight(samples)
+    samples, penalty, m = problem.samples, ridge(problem), known.weight
 
     def look_along(
         vector: Array, change: Array, curvature: Array, trying: Array
@@ -60,7 +59,7 @@ def matrix_free(problem: Problem, bound: Bound, tol: Array) -> Objective:
 
     rows = jnp.zeros_like(samples.y)
     system = System(look_along, bound.solve, rows, bound.singular)
-    return Objective(evaluate, cost_at_zero(samples), tol, system=system)
+    return Objective(evaluate, known.at_zero, tol, system=system)
 
 
 def _rows(problem: Problem, vector: Array) -> tuple[Array, Array]:
@@ -105,9 +104,10 @@ def escapes(problem: Problem, bound: Bound, curvature: Array) -> Bool[Array, ""]
     weights leave samples out, it moves none at all, there are many. Either way H has no
     inverse, and the system with something along that direction on its right has no
     solution of moderate size. Without such samples and without weights the right is
-    zero, and nothing is solved.
+    zero, and nothing is solved; nor is it where penalties hold all the weights, and
+    only the bias is left to have no curvature.
     """
-    samples = problem.samples
+    samples, penalty = problem.samples, ridge(problem)
     eps = float(np.finfo(curvature.dtype).eps)
     weight = jnp.ones_like(samples.y) if samples.weight is None else samples.weight
     pull = jnp.where(curvature <= eps * weight, weight * (2 * samples.y - 1), 0.0)
@@ -121,10 +121,13 @@ def escapes(problem: Problem, bound: Bound, curvature: Array) -> Bool[Array, ""]
             right + jnp.cos(jnp.arange(k, dtype=right.dtype))[:, None]
         ) / bound.scale
         tolerance = INNER_TOLERANCE / k**0.5  # so that no one direction is neglected
+    held = (penalty * jnp.square(bound.scale))[:-1].min() > (100 + 10 * k) * eps
+    right = jnp.where(held, 0.0, right)
     reduced = jnp.full((), tolerance, right.dtype)
     solved = _solve(problem, bound, curvature, right, reduced)
     size = jnp.sum(right * bound.solve(right))
-    return solved.stuck | ~(eps * k * jnp.sum(solved.x * right) <= size)
+    lost = solved.stuck | ~(eps * k * jnp.sum(solved.x * right) <= size)
+    return jnp.where(held, ~(curvature.sum() > eps * weight.sum()), lost)
 
 
 def _adjoint(part: Samples) -> Params:

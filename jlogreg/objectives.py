@@ -24,13 +24,14 @@ from jlogreg.totals import gram, gram_block, sum_over_samples, weighted
 __all__ = [
     "NewtonTotals",
     "Problem",
-    "cost_at_zero",
+    "Whole",
     "direction_to",
     "in_features",
     "join",
     "newton_totals",
     "ridge",
     "split",
+    "whole",
 ]
 
 
@@ -52,6 +53,25 @@ def join(params: Params) -> Float[Array, "n+1 1"]:
 def split(point: Float[Array, "n+1 1"]) -> Params:
     """Return Params of w above b."""
     return Params(w=point[:-1], b=point[-1:])
+
+
+class Whole(NamedTuple):
+    """Hold what is known of all the samples before any look at them.
+
+    weight () is what sums are divided by, at_zero () the cost at w = 0, b = 0.
+    """
+
+    weight: Array
+    at_zero: Float[Array, ""]
+
+
+def whole(samples: Samples) -> Whole:
+    """Return what is known of all the samples before any look at them."""
+    weight = jnp.asarray(total_weight(samples), samples.y.dtype)
+    offset = samples.offset
+    z = jnp.zeros_like(samples.y) if offset is None else offset
+    losses = weighted(log_loss(z, samples.y), samples)
+    return Whole(weight, losses.sum() / weight)
 
 
 class NewtonTotals(NamedTuple):
@@ -102,7 +122,9 @@ def newton_totals(
     return sum_over_samples(summand, samples, *given, block=block, every=every)
 
 
-def in_features(problem: Problem, tol: Array, every: int = 1) -> Objective:
+def in_features(
+    problem: Problem, known: Whole, tol: Array, every: int = 1
+) -> Objective:
     """Return the cost with its Hessian: one pass over the samples for each point.
 
     Or over one block in `every`: the cost of a part of the samples.
@@ -112,7 +134,7 @@ def in_features(problem: Problem, tol: Array, every: int = 1) -> Objective:
 
     def evaluate(point: Array, step: Array) -> Evaluation:
         sums = newton_totals(samples, split(point), split(step), l2, tol, every)
-        m = sums.weight
+        m = known.weight if every == 1 else sums.weight
         gradient = join(sums.gradient) / m + penalty * point
         return Evaluation(
             value=sums.loss / m + jnp.sum((penalty * point) * point) / 2,
@@ -129,15 +151,7 @@ def in_features(problem: Problem, tol: Array, every: int = 1) -> Objective:
         vector = -factor.solve(found.gradient)
         return direction_to(vector, found.gradient, factor.singular, factor)
 
-    return Objective(evaluate, cost_at_zero(samples), tol, direction)
-
-
-def cost_at_zero(samples: Samples) -> Float[Array, ""]:
-    """Return the cost at w = 0, b = 0, where X plays no part."""
-    offset = samples.offset
-    z = jnp.zeros_like(samples.y) if offset is None else offset
-    losses = weighted(log_loss(z, samples.y), samples)
-    return losses.sum() / total_weight(samples)
+    return Objective(evaluate, known.at_zero, tol, direction)
 
 
 def direction_to(

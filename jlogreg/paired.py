@@ -12,30 +12,48 @@ from jaxtyping import Array, Float
 
 from jlogreg.design import Dense, matmul
 
-__all__ = ["Paired"]
+__all__ = ["Paired", "paired"]
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Paired(Dense):
-    """Hold the features in one array, whose grams go by the products of its rows.
+    """Hold the features in one array, and the products of their pairs in another.
 
     X diag(s) XT has the entries sum_i s_i x_ji x_ki: the products of all pairs of rows,
-    times s. The products are the same for all problems, so for many rows s they meet
-    them in one matrix product, where a problem alone had better scale X.
+    times s. They are the same for all problems, so for many rows s one matrix product
+    makes all the Gram matrices, where a problem alone had better scale X.
 
-    Shapes: X (n, m), a column per sample.
+    Shapes: X (n, m), a column per sample; pairs (n (n + 1) / 2, m).
     """
+
+    pairs: Float[Array, "p m"]
 
     def part(self, start: Array | int, size: int) -> Paired:
         """Return `size` of the samples, from `start` on."""
-        return Paired(lax.dynamic_slice_in_dim(self.X, start, size, axis=1))
+        both = (self.X, self.pairs)
+        return Paired(
+            *(lax.dynamic_slice_in_dim(rows, start, size, 1) for rows in both)
+        )
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
         """Return X diag(s) XT."""
         n = self.X.shape[0]
         first, second = np.tril_indices(n)
-        pairs = self.X[first] * self.X[second]
         entries = np.zeros((n, n), int)
         entries[first, second] = entries[second, first] = np.arange(first.size)
-        return jnp.take(matmul(s, pairs.T)[0], entries)
+        return jnp.take(matmul(s, self.pairs.T)[0], entries)
+
+    def checked(self, name: str) -> Paired:
+        """Return itself: it is made of what was checked."""
+        return self
+
+
+@jax.jit
+def paired(X: Float[Array, "n m"]) -> Paired:
+    """Return the features with the products of their pairs.
+
+    Shapes: X (n, m).
+    """
+    first, second = np.tril_indices(X.shape[0])
+    return Paired(X, X[first] * X[second])

@@ -64,13 +64,21 @@ class Rows(NamedTuple):
         """Return one problem's rows, made of its own and of what all have."""
         return Rows(*(b if a is None else a for a, b in zip(self, common, strict=True)))
 
+    def good(self) -> bool:
+        """Return whether all the numbers of a table are in their ranges."""
+        y, weight, offset, l2 = map(_all_rows, self[:-1])
+        return (
+            _inside(y, 0.0, 1.0)
+            and (weight is None or _inside(weight, 0.0))
+            and (offset is None or _inside(offset))
+            and _inside(l2, 0.0)
+        )
+
     def used(self, dtype: Any) -> Float[Array, "1 m"] | None:
         """Return of a table 1 for each sample that some problem has, else 0."""
         if self.weight is None:
             return None
-        repeated = isinstance(self.weight, Repeated)
-        weight = np.asarray(self.weight.table if repeated else self.weight)
-        return jnp.asarray((weight > 0).any(axis=0), dtype)
+        return jnp.asarray((_all_rows(self.weight) > 0).any(axis=0), dtype)
 
     def _each(self, change: Callable[[Any], Array], of: Callable[[int], bool]) -> Rows:
         """Return the rows changed whose tables are of such a size, else None."""
@@ -81,6 +89,19 @@ class Rows(NamedTuple):
             return jax.tree.map(change, table) if usable else None
 
         return Rows(*map(changed, self))
+
+
+def _all_rows(table: Any) -> Any:
+    """Return what a table holds, each row once."""
+    held = table.table if isinstance(table, Repeated) else table
+    return None if held is None else np.asarray(held)
+
+
+def _inside(table: np.ndarray, low: float = -np.inf, high: float = np.inf) -> bool:
+    # NaN is neither; an infinity is no more than the largest number.
+    largest = float(np.finfo(table.dtype).max)
+    low, high = max(low, -largest), min(high, largest)
+    return bool(table.min() >= low and table.max() <= high)
 
 
 def check_rows_of_many(rows: Rows, n: int, m: int, dtype: Any) -> tuple[Rows, int]:

@@ -45,14 +45,14 @@ def scan_features(
 
     Shapes: G (V, m), a row per feature, or an iterator of such blocks; covariates
     (p, m) or None, y, weight and offset (1, m); result Scan of (V, 1). The fit of a
-    feature is `fit` on the covariates stacked above it, without a penalty, to the same
-    tolerance and with the same status: equation (8) of docs/derivation.md; its standard
-    error the root of the last diagonal entry of the inverse of the sum of equation
-    (13), and p that of Wald's test (Wald, Trans. Am. Math. Soc. 54, 1943).
+    feature is `fit` on the standardised covariates stacked above it, without a penalty,
+    to the same tolerance and with the same status: equation (8) of docs/derivation.md;
+    its standard error the root of the last diagonal entry of the inverse of the sum of
+    equation (13), and p that of Wald's test (Wald, Trans. Am. Math. Soc. 54, 1943).
 
     Args:
-        G: whole numbers from 0 up, as int8, or floats like y; -1 or NaN is missing, and
-            leaves the sample out of that feature's fit.
+        G: whole numbers from 0 up as int8, where -1 is missing, or floats like y, where
+            NaN is; what is missing leaves the sample out of that feature's fit.
         covariates: what each feature is adjusted for, beside the bias.
         y: labels.
         weight: at least 0, how often each sample counts.
@@ -89,18 +89,27 @@ def scan_blocks(
     errors these are. So what was found can be written while the next block is read.
     """
     null = null_of(covariates, y, weight, offset, tol)
-    return (_scan(null, block) for block in blocks)
+    return _scans(null, blocks)
 
 
-def _scan(null: Null, block: Any) -> Scan:
-    """Return what is found of some features."""
-    G = _check_block(block, null.z)
-    enough = 1 << (len(G) - 1).bit_length()
+def _scans(null: Null, blocks: Iterable[Any]) -> Iterator[Scan]:
+    height = 0
+    for block in blocks:
+        G = _check_block(block, null.z)
+        # All the blocks go through what was compiled for the first.
+        height = height or len(G)
+        yield _scan(null, G, height)
+
+
+def _scan(null: Null, G: np.ndarray, height: int) -> Scan:
+    """Return what is found of some features, `height` of them in a call at most."""
+    enough = 1 << (height - 1).bit_length()
     width = min(max(FEWEST, min(MOST, ENTRIES // G.shape[1])), enough)
+    calls = -(-height // (width * BATCHES))
+    height = -(-height // (width * calls)) * width
     missing = bool((G == -1).any() if G.dtype.kind == "i" else np.isnan(G).any())
     few = partial(by_newton, STEPS[null.z.dtype.itemsize], missing, width, null)
-    calls = -(-len(G) // (width * BATCHES))
-    found = _in_parts(few, G, -(-len(G) // (width * calls)) * width)
+    found = _in_parts(few, G, height)
     more = partial(by_newton, MORE_STEPS, missing, width, null)
     for function, side_by_side in ((more, width), (partial(by_fit, null), TOGETHER)):
         left = np.flatnonzero(found.status[:, 0] == Status.MAX_STEPS)
@@ -113,7 +122,12 @@ def _scan(null: Null, block: Any) -> Scan:
 
 def _check_block(G: Any, z: Array) -> np.ndarray:
     """Return some features as an array of NumPy's."""
-    if not isinstance(G, jax.Array | np.ndarray) or is_traced(G):
+    if is_traced(G):
+        raise TypeError(
+            "a scan runs on the host and takes no traced arguments: map fit over "
+            "Stacked designs with jax.vmap instead"
+        )
+    if not isinstance(G, jax.Array | np.ndarray):
         raise DtypeError(f"G must be an array, but is of type {type(G).__name__}")
     if G.ndim != 2:
         raise RankError(

@@ -17,7 +17,7 @@ from jlogreg.arrays import Params
 from jlogreg.coordinates import Begun, Limits, coordinates_of
 from jlogreg.cost import total_weight
 from jlogreg.implicit import Solution
-from jlogreg.objectives import Problem, join
+from jlogreg.objectives import Problem, join, whole
 from jlogreg.solvers.driver import Solver, proceed_to
 from jlogreg.status import Status
 
@@ -53,11 +53,12 @@ def begin(
     bad = _bad(problem, zero if init is None else join(init))
     bad |= ~jnp.isfinite(limits.tol) | (limits.max_steps < 0)
     status = jnp.where(bad, Status.BAD_INPUT, Status.MAX_STEPS).astype(jnp.int32)
-    own = way.prepare(problem, shared)
+    known, own = whole(problem.samples), way.prepare(problem, shared)
     most = jnp.where(bad, -1, limits.max_steps)  # nothing to do, then
     start = way.start(solver, problem, shared, init, Limits(limits.tol, most))
-    state = solver.init(way.objective(problem, shared, own, limits.tol), start)
-    return Begun(own, state._replace(status=status))
+    objective = way.objective(problem, known, shared, own, limits.tol)
+    state = solver.init(objective, start)
+    return Begun(known, own, state._replace(status=status))
 
 
 def proceed(
@@ -70,7 +71,7 @@ def proceed(
 ) -> Begun:
     """Return the search after some more passes over the samples, or at its end."""
     objective = coordinates_of(solver, problem).objective(
-        problem, shared, begun.own, limits.tol
+        problem, begun.known, shared, begun.own, limits.tol
     )
     state = proceed_to(solver, objective, begun.state, limits.max_steps, passes)
     return begun._replace(state=state)

@@ -16,10 +16,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
-from jlogreg.cost import total_weight
 from jlogreg.design import Dense, Design, matmul
 from jlogreg.look import look
-from jlogreg.objectives import Problem, cost_at_zero
+from jlogreg.objectives import Problem, Whole
 from jlogreg.samples import Samples
 from jlogreg.solvers.driver import Direction, Evaluation, Objective
 from jlogreg.solvers.factor import Factor, factorise
@@ -121,14 +120,14 @@ def span_of(samples: Samples) -> Span:
     return Span(X=X, mean=mean, gram=gram)
 
 
-def in_span(problem: Problem, span: Span, tol: Array) -> Objective:
+def in_span(problem: Problem, known: Whole, span: Span, tol: Array) -> Objective:
     """Return the cost in the coordinates alpha (m) above b, for one penalty l2 ().
 
     The gradient is held by its coordinates, r = dz / m + l2 alpha above db, so that
     dw = Xc rT.
     """
     samples, l2 = problem
-    m, C = total_weight(samples), span.gram
+    m, C = known.weight, span.gram
 
     def evaluate(point: Array, step: Array) -> Evaluation:
         rows = jnp.concatenate([point[:-1], step[:-1]], axis=1).T
@@ -164,7 +163,7 @@ def in_span(problem: Problem, span: Span, tol: Array) -> Objective:
             factor=factor,
         )
 
-    return Objective(evaluate, cost_at_zero(samples), tol, direction)
+    return Objective(evaluate, known.at_zero, tol, direction)
 
 
 def span_factor(curvature: Array, C: Array, l2: Array) -> SpanFactor:

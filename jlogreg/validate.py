@@ -12,13 +12,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
 from jlogreg.checks import check_range, is_traced
 from jlogreg.design import Design
 from jlogreg.samples import Samples, check_samples
 
-__all__ = ["check_rows", "check_sample_values", "validate"]
+__all__ = ["check_rows", "check_sample_values", "finite_samples", "validate"]
 
 
 def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
@@ -105,7 +105,7 @@ def _clean(X: Design, weight: Array) -> tuple[Design, Array]:
         poison = ~X.finite() & (weight != 0)
         return X.cleaned(), jnp.where(poison, jnp.nan, weight)
     with jax.ensure_compile_time_eval():
-        finite = _finite(X)
+        finite = finite_samples(X)
         if finite.all():
             return X, weight
         if not is_traced(weight):
@@ -116,5 +116,10 @@ def _clean(X: Design, weight: Array) -> tuple[Design, Array]:
     return X, jnp.where(~finite & (weight != 0), jnp.nan, weight)
 
 
-# Compiled, so that one pass over a large X makes no temporary array of its size.
-_finite = jax.jit(lambda X: X.finite())
+@jax.jit
+def finite_samples(X: Design) -> Bool[Array, "1 m"]:
+    """Return which samples have finite features only.
+
+    Compiled, so that one pass over a large X makes no temporary array of its size.
+    """
+    return X.finite()

@@ -18,7 +18,7 @@ __all__ = ["bootstrap_weights", "fold_weights"]
 
 
 def fold_weights(
-    key: Any, m: int, folds: int, dtype: Any = None
+    key: Any, m: int, folds: int, *, dtype: Any = None
 ) -> Float[Array, "folds m"]:
     """Return one row of weights a fold: 0 for the samples that are held out, else 1.
 
@@ -44,7 +44,7 @@ def fold_weights(
 
 
 def bootstrap_weights(
-    key: Any, m: int, replicates: int, dtype: Any = None
+    key: Any, m: int, replicates: int, *, dtype: Any = None
 ) -> Float[Array, "replicates m"]:
     """Return one row of weights a replicate: how often each sample was drawn.
 

@@ -19,14 +19,21 @@ from tests.problems import make_problem
 
 N, M = 3, 5
 
-# Public names that take no arrays of numbers.
-NOT_OF_ARRAYS = {"broadcast_shape", "init_params", "raise_if_failed"}
+# Public names that take no arrays of numbers; of them the last two take a key.
+NOT_OF_ARRAYS = {
+    *("broadcast_shape", "init_params", "raise_if_failed"),
+    *("bootstrap_weights", "fold_weights"),
+}
 # Of a fit, which has its own tests; the first is for the host only.
 OF_FITS = {"certificate", "influence", "leave_one_out"}
+# Many fits, for the host only: no argument of theirs may be traced. They have a table
+# of their own, `host_cases`; the last is the scan of one block after the other.
+ON_HOST = {"cross_validate", "fit_many", "scan_features", "scan_blocks"}
 # What is not a function of the library: classes, errors, and the module of loops.
 NOT_FUNCTIONS = {
     *("Dense", "Sparse", "Stacked", "Standardized"),
     *("Certificate", "Descent", "Fit", "Params", "Status"),
+    *("CrossValidation", "Progress", "Scan"),
     *("DtypeError", "FitError", "RankError", "ShapeError"),
     *("Newton", "NewtonCG", "Optax"),
     "loops",
@@ -37,7 +44,8 @@ class Case(NamedTuple):
     """Hold a public function and what to call it with.
 
     matrices: arguments of rank 2, by path ("X", "params.w"); numbers: settings of rank
-    0; elements: arguments of rank 0 or 2; traced: whether it works under jit.
+    0; elements: arguments of rank 0 or 2; others: of another rank, each with a test of
+    its own; traced: whether it works under jit.
     """
 
     function: Callable[..., Any]
@@ -45,6 +53,7 @@ class Case(NamedTuple):
     matrices: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     elements: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     traced: bool = True
 
     def call(self, **changes: Any) -> Any:
@@ -66,6 +75,12 @@ class Case(NamedTuple):
 def fitted(X: Any, y: Any, **options: Any) -> tuple[Any, Any]:
     """Return of a fit what is the same in every mode, and has derivatives."""
     found = jlogreg.fit(X, y, **options)
+    return found.params, found.cost
+
+
+def path_of(X: Any, y: Any, l2: Any, **options: Any) -> tuple[Any, Any]:
+    """Return of a path the same."""
+    found = jlogreg.regularization_path(X, y, l2, **options)
     return found.params, found.cost
 
 
@@ -96,7 +111,14 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
             ("params.w", "params.b", "X"),
             ("threshold",),
         ),
-        "flatten_images": Case(jlogreg.flatten_images, {"images": images}),
+        "flatten_images": Case(
+            jlogreg.flatten_images, {"images": images}, others=("images",)
+        ),
+        "stack": Case(
+            jlogreg.stack,
+            {"params": jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), params)},
+            others=("params.w", "params.b"),
+        ),
         "validate": Case(jlogreg.validate, samples, ("X", "y", "weight", "offset")),
         "hessian_vector": Case(
             jlogreg.hessian_vector,
@@ -109,6 +131,11 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
             {**samples, "l2": jnp.asarray(0.5, dtype), "init": params},
             ("X", "y", "weight", "offset", "init.w", "init.b"),
             ("l2",),
+        ),
+        "regularization_path": Case(
+            path_of,
+            {**samples, "l2": jnp.asarray([[0.5], [2.0]], dtype)},
+            ("X", "y", "weight", "offset", "l2"),
         ),
         "standardize": Case(jlogreg.standardize, {"X": X}, ("X",)),
         "gradient_descent": Case(
@@ -134,3 +161,27 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         loops.dot, {"u": column, "v": column}, ("u", "v"), traced=False
     )
     return table
+
+
+def host_cases() -> dict[str, Case]:
+    """Return the functions that run on the host only, with arguments."""
+    problem = cases()["cost"].arguments
+    X, y, weight, offset = (problem[key] for key in ("X", "y", "weight", "offset"))
+    l2 = jnp.asarray([[0.5], [2.0]])
+    rows = {"Y": jnp.concatenate([y, 1 - y]), "weight": weight, "offset": offset}
+    folds = jnp.asarray([[0.0, 1, 0, 1, 0], [1, 0, 1, 0, 1]])
+    scanned = {"y": y, "weight": weight, "offset": offset}
+    named = ("X", "Y", "weight", "offset", "l2")
+    return {
+        "fit_many": Case(jlogreg.fit_many, {"X": X, **rows, "l2": l2}, named),
+        "cross_validate": Case(
+            jlogreg.cross_validate,
+            {"X": X, **rows, "l2": l2, "folds": folds},
+            (*named, "folds"),
+        ),
+        "scan_features": Case(
+            jlogreg.scan_features,
+            {"G": X, "covariates": X[:1] ** 2, **scanned},
+            ("G", "covariates", "y", "weight", "offset"),
+        ),
+    }

@@ -48,6 +48,7 @@ ORDER = [
     "fit",
     "rows",
     "lanes",
+    "plan",
     "many",
     "path",
     "weights",

@@ -17,6 +17,7 @@ from rich.table import Table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from experiments.benchmarks.problems import Models, Problems
 from experiments.benchmarks.report import report
 from experiments.timing import interleaved, median
 from jlogreg import Fit, Params, Status, fit
@@ -126,9 +127,7 @@ def _row(table: Table, work: Work, name: str, steps: int, params: Params) -> flo
     w, b = np.asarray(params.w, float), np.asarray(params.b, float)
     X, y = work.X.astype(float), work.y.astype(float)
     z = w.T @ X + b
-    dz = (1 / (1 + np.exp(-z)) - y) / y.size
-    dw = X @ dz.T + work.l2 * w
     J = np.mean(np.logaddexp(0, z) - y * z) + work.l2 * np.sum(w**2) / 2
-    size = max(np.abs(dw).max(), abs(dz.sum()))
+    size = Problems(X.T, y, None, work.l2).largest_gradient(Models(w, b))
     table.add_row(name, str(steps), f"{J:.8f}", f"{size:.1e}")
-    return float(size)
+    return size

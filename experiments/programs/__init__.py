@@ -1,13 +1,33 @@
 """Name the programs that a configuration can ask for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from experiments.programs import classify, learning_rates, surface, tic_toc
+NAMES = (
+    "bootstrap",
+    "classify",
+    "learning_rates",
+    "probes",
+    "scan",
+    "surface",
+    "tic_toc",
+)
 
-PROGRAMS: Mapping[str, Any] = {
-    "classify": classify,
-    "learning_rates": learning_rates,
-    "surface": surface,
-    "tic_toc": tic_toc,
-}
+
+class _Programs(Mapping[str, Any]):
+    """Hold the programs by name; each is imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in NAMES:
+            raise KeyError(name)
+        return import_module(f"experiments.programs.{name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+PROGRAMS: Mapping[str, Any] = _Programs()

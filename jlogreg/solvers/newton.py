@@ -20,7 +20,7 @@ from jlogreg.solvers.driver import (
 )
 from jlogreg.status import Status
 
-__all__ = ["Newton", "Trial", "directed", "newton_step", "rounding", "tried"]
+__all__ = ["Newton", "Trial", "directed", "rounding", "tried"]
 
 # A step keeps at least this part of the fall that the linear model promises (Armijo's
 # rule; Nocedal and Wright, Numerical Optimization, 3.1).
@@ -41,15 +41,42 @@ class Newton:
     of (m, m). A trial that does not lower the cost is taken back, and the step cut.
     Equation (18) of docs/derivation.md; Boyd and Vandenberghe, Convex Optimization,
     9.5.
+
+    Args:
+        lean: whether to keep no factor for derivatives of the fit, which takes memory
+            where there are many problems; `fit_many` sets it.
     """
+
+    lean: bool = False
 
     def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:
         """Return the state before the first look at the objective."""
-        return first_state(objective, start)
+        state = first_state(objective, start)
+        return state._replace(
+            evaluation=_kept(state.evaluation), direction=self._kept(state.direction)
+        )
 
     def step(self, objective: Objective, state: State) -> State:
-        """Return the state after one trial."""
-        return newton_step(objective, state)
+        """Return the state after a trial of the whole step, or of what was left."""
+        assert objective.direction is not None
+        step = state.size * state.direction.vector
+        found = objective.evaluate(state.point + step, step)
+        direction = self._kept(objective.direction(found))
+        after, trial = tried(objective, state, _kept(found))
+        direction = where(trial.accept, direction, state.direction)
+        return directed(after, direction, trial)
+
+    def _kept(self, direction: Direction) -> Direction:
+        return direction._replace(factor=None) if self.lean else direction
+
+
+def _kept(evaluation: Evaluation) -> Evaluation:
+    """Return what is kept of an evaluation: not a Hessian, of which there is a factor.
+
+    To carry it along would take as long as to compute it.
+    """
+    matrix = evaluation.curvature.shape[1] > 1
+    return evaluation._replace(curvature=None) if matrix else evaluation
 
 
 class Trial(NamedTuple):
@@ -65,15 +92,6 @@ class Trial(NamedTuple):
     small: Bool[Array, ""]
     level: Bool[Array, ""]
     before: Float[Array, ""]
-
-
-def newton_step(objective: Objective, state: State) -> State:
-    """Return the state after a trial of the whole step, or of what was left of it."""
-    step = state.size * state.direction.vector
-    found = objective.evaluate(state.point + step, step)
-    state, trial = tried(objective, state, found)
-    assert objective.direction is not None
-    return directed(state, objective.direction(state.evaluation), trial)
 
 
 def tried(objective: Objective, state: State, found: Evaluation) -> tuple[State, Trial]:

@@ -130,9 +130,11 @@ class NewtonCG:
         change = jnp.where(jump, -rows, -solved.x[1])
         change = jnp.where(again | going, memory.change, change)
         turned = directed(after, new, trial)
-        state = where(going & ~again, after, turned)
-        memory = _Memory(again | ~going, change, trial, now, tolerance)
-        return state._replace(memory=memory)
+        # A step counts when it is known how it ends.
+        ends = again | ~going
+        steps = state.steps + ends.astype(state.steps.dtype)
+        state = where(ends, turned, after)._replace(steps=steps)
+        return state._replace(memory=_Memory(ends, change, trial, now, tolerance))
 
 
 def conjugate_gradients(

@@ -12,7 +12,10 @@ from experiments.programs import PROGRAMS
 from tests.experiments.conftest import CONFIGS, write_hdf5
 
 COUNTS = ("steps", "print_every")
-NAMES = {"cats", "faces", "learning_rates", "surface", "tic_toc"}
+NAMES = {
+    "bootstrap", "cats", "faces", "learning_rates", "probes", "scan", "surface",
+    "tic_toc",
+}  # fmt: skip
 
 # What replaces which line of the good file, and what the message then says.
 WRONG_SETTINGS = {
@@ -47,7 +50,7 @@ WRONG_SETTINGS = {
     "fraction 1": ("[descent]", "test_fraction = 1\n[descent]", "data.test_fraction: "),
     "no label": ("[descent]", 'label = ""\n[descent]', "data.label: "),
     "unknown source": ('"files"', '"flies"', "data.source: ", "'flies'"),
-    "unknown program": ('"classify"', '"classfy"', "program must be one of classify"),
+    "unknown program": ('"classify"', '"classfy"', "program must be one of bootstrap"),
     "list of programs": ('"classify"', '["classify"]', "program must be one of"),
     "missing program": ('program = "classify"', "", "program must be one of"),
 }
@@ -129,7 +132,7 @@ WRONG_OVERRIDES = {
     "no dash": (["steps"], "steps: overrides are written"),
     "two dots": (["--descent..steps", "1"], "--descent..steps: overrides are written"),
     "only dashes": (["--=1"], "--=1: overrides are written"),
-    "unknown program": (["--program", "x"], "program must be one of classify"),
+    "unknown program": (["--program", "x"], "program must be one of bootstrap"),
     "line break": (["--a\nb", "1"], "overrides are written"),
     "line break in a file": (["--data.train", "a\nb.csv"], "there is no such file"),
     "a number too long": (["--seed", "9" * 5000], "seed: "),

@@ -1,5 +1,7 @@
 """Data arrive as columns, split the same way each time; bad files are one line."""
 
+import os
+
 import h5py
 import numpy as np
 import pyarrow as pa
@@ -8,6 +10,7 @@ import pytest
 from skimage.data import lfw_subset
 from sklearn.datasets import load_breast_cancer
 
+from experiments import data
 from experiments.data import DataConfig, fingerprint, load
 from tests.experiments.conftest import toy_images, write_csv, write_hdf5
 
@@ -284,6 +287,19 @@ def test_the_fingerprint_is_that_of_the_contents(table, tmp_path):
     assert fingerprint(both) != before
     table.write_text(table.read_text().replace("1", "2"))
     assert fingerprint(config) != before
+
+
+def test_the_fingerprint_of_a_large_file_is_its_size_and_time(table, monkeypatch):
+    monkeypatch.setattr(data, "LARGE_FILE", 10)
+    config = DataConfig("files", train=str(table))
+    before = fingerprint(config)
+    assert fingerprint(config) == before
+    os.utime(table, ns=(0, 0))
+    later = fingerprint(config)
+    assert later != before
+    table.write_bytes(table.read_bytes() + b"\n")
+    os.utime(table, ns=(0, 0))
+    assert fingerprint(config) not in (before, later)
 
 
 @pytest.mark.parametrize("source", BOTH)

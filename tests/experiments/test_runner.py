@@ -502,6 +502,20 @@ def test_a_write_that_fails_leaves_the_old_file(step, run):
     assert [path.name for path in again.folder.iterdir()] == ["name"]
 
 
+def test_a_file_written_in_pieces_gets_its_name_at_the_end(run):
+    with run.open_whole("name") as file:
+        file.write(b"one, ")
+        file.write(b"two")
+        assert not (run.folder / "name").exists()
+    assert (run.folder / "name").read_bytes() == b"one, two"
+    with suppress(Killed), run.open_whole("name") as file:
+        file.write(b"half a fi")
+        raise killed()
+    again = Run(run.folder, run.console)
+    assert [path.name for path in again.folder.iterdir()] == ["name"]
+    assert (run.folder / "name").read_bytes() == b"one, two"
+
+
 def test_arrays_survive_writing_bit_for_bit(run):
     values = np.array([[0.1, -0.0, np.inf, np.nan, 1e-45]], np.float32)
     assert run.read_arrays("a.npz") is None

@@ -7,27 +7,37 @@ import pytest
 
 import jlogreg
 from jlogreg import RankError, loops, plots
-from tests.table import NOT_FUNCTIONS, NOT_OF_ARRAYS, OF_FITS, cases
+from tests.table import (
+    NOT_FUNCTIONS,
+    NOT_OF_ARRAYS,
+    OF_FITS,
+    ON_HOST,
+    cases,
+    host_cases,
+)
 
-CASES = cases()
+CASES, HOST_CASES = cases(), host_cases()
 
 
 def test_the_table_holds_every_public_function():
-    public = set(jlogreg.__all__) - NOT_FUNCTIONS - NOT_OF_ARRAYS - OF_FITS
+    others = NOT_FUNCTIONS | NOT_OF_ARRAYS | OF_FITS | ON_HOST
+    public = set(jlogreg.__all__) - others
     public |= {f"loops.{name}" for name in loops.__all__}
     assert set(CASES) == public
+    assert others <= set(jlogreg.__all__)
+    assert set(HOST_CASES) == ON_HOST - {"scan_blocks"}
 
 
 def test_the_table_names_every_array_argument():
-    for name, case in CASES.items():
+    for name, case in {**CASES, **HOST_CASES}.items():
         leaves = set()
         for argument, value in case.arguments.items():
             if isinstance(value, jlogreg.Params):
                 leaves |= {f"{argument}.w", f"{argument}.b"}
             elif not isinstance(value, int):
                 leaves.add(argument)
-        named = {*case.matrices, *case.numbers, *case.elements}
-        assert leaves == named | {"images"} & leaves, name
+        named = {*case.matrices, *case.numbers, *case.elements, *case.others}
+        assert leaves == named, name
 
 
 def eager(function, bad):
@@ -131,13 +141,73 @@ def test_images_of_another_rank_are_refused(mode, shape):
         mode(jlogreg.flatten_images, jnp.ones(shape))
 
 
+@pytest.mark.parametrize("path", ["params.w", "params.b"])
+@pytest.mark.parametrize("rank", [0, 1, 2, 4])
+@pytest.mark.parametrize("mode", MODES)
+def test_models_to_stack_of_another_rank_are_refused(mode, rank, path):
+    case = CASES["stack"]
+    bad = jnp.ones((1,) * rank)
+    with pytest.raises(RankError, match=r"^params has w .*\(K, n, 1\)"):
+        mode(lambda bad: case.call(**{path: bad}), bad)
+
+
+# These may be numbers.
+NUMBERS_TOO = {("fit_many", "l2"), ("cross_validate", "folds")}
+ON_HOST_MATRICES = [
+    (name, path, rank)
+    for name, case in HOST_CASES.items()
+    for path in case.matrices
+    for rank in ("rank 0", "rank 1", "rank 3")
+    if rank != "rank 0" or (name, path) not in NUMBERS_TOO
+]
+
+
+@pytest.mark.parametrize("mode", [eager, with_numpy])
+@pytest.mark.parametrize(("name", "path", "rank"), ON_HOST_MATRICES)
+def test_a_matrix_of_another_rank_is_refused_on_the_host(name, path, rank, mode):
+    case = HOST_CASES[name]
+    bad = wrong_ranks(case.get(path))[rank]
+    with pytest.raises(RankError, match=rf"^{path} has {rank}.*{path}[.]reshape\("):
+        mode(lambda bad: case.call(**{path: bad}), bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [(name, p) for name, c in HOST_CASES.items() for p in c.matrices]
+)
+def test_what_runs_on_the_host_refuses_what_is_traced(name, path):
+    case = HOST_CASES[name]
+    with pytest.raises(TypeError, match=r"jax[.]vmap"):
+        jax.jit(lambda traced: case.call(**{path: traced}))(case.get(path))
+
+
 row = jnp.ones((1, 3))
 PLOTS = [
     (plots.cost_curves, {"costs": row}),
     (plots.weights_image, {"w": row.T, "shape": (1, 3)}),
     (plots.weights_bars, {"w": row.T}),
     (plots.cost_surface, {"w": row, "b": row.T, "J": row * row.T, "path": row.T @ row}),
+    (plots.manhattan, {"position": row.T, "log10_p": -row.T, "chromosome": "112"}),
+    (plots.qq, {"log10_p": -row.T}),
     (plots.time_bars, {"times": row, "ways": "abc", "works": "d"}),
+    (
+        plots.penalty_path,
+        {
+            "l2": row.T,
+            "values": row,
+            "standard_error": row,
+            "best": row[:, :1],
+            "one_standard_error": row[:, :1],
+        },
+    ),
+    (plots.reliability_diagram, {"probability": row, "y": row}),
+    (
+        plots.interval_forest,
+        {
+            "estimate": row.T,
+            "wald": row.T + row[:, :2],
+            "bootstrap": row.T + row[:, :2],
+        },
+    ),
 ]
 
 
@@ -155,8 +225,8 @@ def test_every_figure_function_is_among_these():
     assert {f.__name__ for f, _ in PLOTS} | {"image_grid"} == set(plots.__all__)
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted({**CASES, **HOST_CASES}))
 def test_the_arguments_of_the_table_are_accepted(name):
     """Or the refusals above could be about something else."""
-    result = CASES[name].call()
+    result = {**CASES, **HOST_CASES}[name].call()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result))

@@ -58,6 +58,20 @@ def test_vmap_equals_a_loop_over_problems(name):
         assert_trees_close(one, function(problem))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", [jlogreg.fold_weights, jlogreg.bootstrap_weights])
+def test_rows_of_weights_are_the_same_in_every_mode(function, dtype):
+    def rows(key):
+        return function(key, 7, 3, dtype)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    found = jax.jit(jax.vmap(rows))(keys)
+    assert (found.shape, found.dtype) == ((3, 3, 7), dtype)
+    for lane, key in enumerate(keys):
+        np.testing.assert_array_equal(found[lane], rows(key))
+    assert len({leaf.tobytes() for leaf in np.asarray(found)}) == 3  # keys differ
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_forward_and_reverse_differentiation_agree_with_a_difference(name):
     """The derivative along a direction, by jvp, by grad and by a central difference."""

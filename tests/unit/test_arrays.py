@@ -19,12 +19,16 @@ from jlogreg import (
     likelihood,
     log_loss,
     log_loss_dz,
+    logits,
     predict,
+    predict_proba,
     sigmoid,
     squared_loss,
+    stack,
     validate,
     value_and_gradient,
 )
+from tests.problems import assert_close
 
 X = np.arange(6.0).reshape(2, 3)
 Y = np.array([[0.0, 1.0, 1.0]])
@@ -332,3 +336,80 @@ def test_elements_are_scalars_or_matrices_of_one_shape_and_dtype():
     for bad in (0, True, "0", None, [0.0], np.zeros((2, 2), int)):
         with pytest.raises(DtypeError, match=r"^z (must be an array|has dtype int64)"):
             sigmoid(bad)
+
+
+def models(K=3, n=2):
+    """Return K models as fit_many and jax.vmap(fit) do, all numbers different."""
+    numbers = np.arange(K * (n + 1), dtype=float).reshape(K, n + 1, 1) / 7 - 1
+    return Params(w=numbers[:, :n], b=numbers[:, n:])
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit])
+def test_stacked_models_are_columns(transform):
+    params = models()
+    found = transform(stack)(params)
+    assert (found.w.shape, found.b.shape) == ((2, 3), (3, 1))
+    for k in range(3):
+        np.testing.assert_array_equal(found.w[:, k], params.w[k, :, 0])
+        np.testing.assert_array_equal(found.b[k], params.b[k, :, 0])
+
+
+def each_model(function, params):
+    """Return the rows of one model after another."""
+    K = len(params.w)
+    one = [function(Params(w=params.w[k], b=params.b[k]), X) for k in range(K)]
+    return np.concatenate(one)
+
+
+def test_stacked_models_predict_by_one_product():
+    params = models()
+    together, size = stack(params), np.abs(params.w[:, :, 0]) @ np.abs(X) + 1
+    within = 8 * np.finfo(float).eps * size  # two products and a sum, here and there
+    for function in (logits, predict_proba, predict):
+        due = each_model(function, params)
+        found = function(together, X)
+        assert found.shape == due.shape == (3, 3)
+        assert_close(found, due, within)
+        with pytest.raises(AssertionError, match="too far"):
+            assert_close(
+                function(stack(jax.tree.map(np.negative, params)), X), due, within
+            )
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        (
+            PARAMS,
+            RankError,
+            r"w of shape \(2, 1\) and b .*\(1, 1\), but must have a lead",
+        ),
+        (models()._replace(b=np.ones((3, 1))), RankError, r"b of shape \(3, 1\), but"),
+        (
+            jax.tree.map(lambda leaf: leaf[None], models()),
+            RankError,
+            "map over several",
+        ),
+        (models()._replace(b=models(2).b), ShapeError, r"\(2, 1, 1\), but must have"),
+        (models()._replace(b=models().w), ShapeError, r"b of shape \(3, 2, 1\), but"),
+        (
+            Params(w=np.ones((3, 2, 2)), b=np.ones((3, 1, 1))),
+            ShapeError,
+            r"w of shape \(3, 2, 2\) .* must have \(K, n, 1\) and \(K, 1, 1\)",
+        ),
+        (tuple(models()), DtypeError, r"params must be Params\(w, b\).*tuple"),
+        (
+            models()._replace(w=[[[1.0]]]),
+            DtypeError,
+            "params.w must be an array .*list",
+        ),
+        (
+            models()._replace(b=np.ones((3, 1, 1), int)),
+            DtypeError,
+            "params.b has dtype",
+        ),
+    ],
+)
+def test_what_are_no_models_is_not_stacked(params, error, words):
+    with pytest.raises(error, match=words):
+        stack(params)

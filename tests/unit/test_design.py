@@ -29,6 +29,7 @@ from jlogreg import (
     value_and_gradient,
 )
 from jlogreg.design import check_design
+from jlogreg.paired import Paired
 from tests.problems import Problem, assert_close, slack
 from tests.properties.test_gradient import hessian_slack
 
@@ -340,6 +341,78 @@ def test_on_data_gives_the_same_logits(kind):
     within = 8 * (N + 4) * EPS * (np.abs(params.w).T @ size + np.abs(params.b))
     assert_close(on_data, due, within)
     assert_close(due, params.w.T @ np.asarray(dense) + params.b, within)
+
+
+def grams_of(design, rows, start):
+    return {
+        "gram": design.gram(rows[:1]),
+        "of a part": design.part(start, 4).gram(rows[:1, :4]),
+        "lanes": jax.vmap(lambda row: design.gram(row[None]))(rows),
+        "lanes of a part": jax.vmap(
+            lambda row: design.part(start, 4).gram(row[None, :4])
+        )(rows),
+    }
+
+
+grams = jax.jit(grams_of)
+
+
+def grams_due(X, rows, start):
+    """Return the same by NumPy."""
+    part = X[:, start : start + 4]
+    lanes = np.stack([(X * row) @ X.T for row in rows])
+    parts = np.stack([(part * row[:4]) @ part.T for row in rows])
+    names = ["gram", "of a part", "lanes", "lanes of a part"]
+    return dict(zip(names, [lanes[0], parts[0], lanes, parts], strict=True))
+
+
+@pytest.mark.parametrize("n", [N, 1])
+def test_pairs_of_rows_give_the_gram(n):
+    for start in range(M - 3):
+        X, _, rows, _ = numbers(start)
+        X = X[:n]
+        found = grams(Paired(jnp.asarray(X)), rows, start)
+        due = grams_due(X, rows, start)
+        size = grams_due(np.abs(X), np.abs(rows), start)
+        for name, value in due.items():
+            # A product, another, and a sum of M: here and there.
+            assert_close(found[name], value, 2 * (M + 4) * EPS * size[name])
+
+
+def test_the_comparison_of_grams_notices_a_wrong_entry():
+    X, _, rows, _ = numbers()
+    due, size = grams_due(X, rows, 0), grams_due(np.abs(X), np.abs(rows), 0)
+    found = np.array(grams(Paired(jnp.asarray(X)), rows, 0)["gram"])
+    swapped = found.copy()
+    swapped[1, 0], swapped[2, 0] = found[2, 0], found[1, 0]
+    for wrong in (swapped, found * (1 + 1e-13), np.tril(found)):
+        with pytest.raises(AssertionError, match="too far"):
+            assert_close(wrong, due["gram"], 2 * (M + 4) * EPS * size["gram"])
+
+
+def test_many_grams_of_pairs_are_one_product():
+    """Where a dense design scales the features once for each problem."""
+    lanes = 2
+    X, _, rows, _ = numbers()
+    text = {
+        kind: str(jax.make_jaxpr(grams_of, static_argnums=2)(kind(X), rows, 0))
+        for kind in (Dense, Paired)
+    }
+    for size in (M, 4):
+        assert f"[{lanes},{N},{size}]" in text[Dense]
+        assert f"[{lanes},{N},{size}]" not in text[Paired]
+        assert f"[{N * (N + 1) // 2},{size}]" in text[Paired]
+
+
+def test_pairs_are_kept_with_the_samples_that_are_taken():
+    X, w, dz, s = numbers()
+    design = Paired(jnp.asarray(X))
+    assert isinstance(design.part(2, 4), Paired)
+    assert (design.shape, design.dtype, design.divisible) == ((N, M), X.dtype, True)
+    plain = Dense(jnp.asarray(X))
+    for name, argument in [("forward", w), ("adjoint", dz), ("squares", s)]:
+        found, due = (getattr(kind, name)(argument) for kind in (design, plain))
+        np.testing.assert_array_equal(found, due)
 
 
 # Of NumPy: JAX would compile what makes them, in every run that collects this file.

@@ -1,0 +1,72 @@
+"""Time bootstrap replicates of one fit: the same samples, weighted anew each time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from sklearn.datasets import load_breast_cancer
+
+from experiments.benchmarks.compare import Way, compare, loosest, ours
+from experiments.benchmarks.problems import Models, Problems
+from experiments.benchmarks.scikit import TOLERANCES, contest, fit_rows
+from jlogreg import Fit, bootstrap_weights, fit, fit_many
+
+
+class Work(NamedTuple):
+    """Say how much there is to do, and how well."""
+
+    replicates: int = 2000
+    features: int = 30
+    goal: float = 1e-6  # largest |entry| of the gradients
+    rounds: int = 5
+    probes: int = 100  # replicates on which scikit-learn's ways are tried
+    finals: int = 3  # its ways that have all of them
+
+
+WORK = Work()
+
+
+def main(console: Console, work: Work = WORK) -> None:
+    """Run the benchmark and print its table."""
+    data, labels = load_breast_cancer(return_X_y=True)
+    data = data[:, : work.features]
+    standard = (data - data.mean(axis=0)) / data.std(axis=0)
+    XT, y = standard.astype(np.float32), labels[None].astype(np.float32)
+    (m, n), l2 = XT.shape, 1 / len(XT)
+    console.print(
+        f"{work.replicates} bootstrap replicates of {n} x {m}, float32, l2 = {l2:.2g}, "
+        f"to gradients of at most {work.goal:g} (largest entry, computed in float64)"
+    )
+    X = jnp.asarray(XT.T)
+    key = jax.random.key(0)
+    weight = bootstrap_weights(key, m, work.replicates, dtype=X.dtype)
+    # All start from the fit of the samples as they are: ours, and scikit-learn's.
+    start = fit(X, jnp.asarray(y), l2=l2).params
+    first = Models(w=np.asarray(start.w), b=np.asarray(start.b))
+    problems = Problems(XT, y, np.asarray(weight), l2, first)
+
+    def run(tol: float | None) -> Fit:
+        found = fit_many(X, y, weight=weight, l2=l2, init=start, tol=tol)
+        return jax.block_until_ready(found)
+
+    def check(found: Fit) -> float:
+        return problems.largest_gradient(Models.of(found.params))
+
+    tried = ours(run, check, work.goal)
+    scikit = contest(console, problems, work.goal, work.probes, work.finals)
+    plain = loosest(partial(_plain, problems), work.goal, TOLERANCES)
+    tried += [plain, *scikit]
+    compare(console, "bootstrap", work, "largest gradient", tried)
+
+
+def _plain(problems: Problems, tol: float) -> Way:
+    """Return the loop as most would write it: each from zero, as all is by default."""
+    given = problems._replace(start=None, X=problems.X.astype(float))
+    run = partial(fit_rows, given, "newton-cholesky", tol, checks=True)
+    name = f"scikit-learn newton-cholesky, tol {tol:g}, a plain loop"
+    return Way(name, run, problems.largest_gradient)

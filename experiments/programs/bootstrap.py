@@ -1,0 +1,183 @@
+"""Fit every bootstrap replicate in one call, and compare its intervals with Wald's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Annotated, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import msgspec
+import numpy as np
+
+from experiments import data as sources
+from experiments.config import Fraction, NonNegative, Section, WholeNumber
+from experiments.data import DataConfig
+from experiments.errors import UserError
+from experiments.runner import Row, Run
+from jlogreg import (
+    Fit,
+    Params,
+    Progress,
+    Status,
+    bootstrap_weights,
+    fit,
+    fit_many,
+    hessian,
+)
+from jlogreg.plots import interval_forest
+
+# Wald's intervals take a matrix of so many rows and columns.
+MOST_FEATURES = 5000
+
+
+class BootstrapConfig(Section):
+    """Say how many replicates to fit, and how wide the intervals are."""
+
+    replicates: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    l2: NonNegative
+    level: Fraction = 0.95
+
+
+class Config(Section):
+    """Say what to learn from, and how many replicates of it to fit."""
+
+    program: Literal["bootstrap"]
+    data: DataConfig
+    bootstrap: BootstrapConfig
+    seed: WholeNumber = 0
+
+
+class Fitted(NamedTuple):
+    """Hold all the samples, X (n, m) and y (1, m), and their fit."""
+
+    X: jax.Array
+    y: jax.Array
+    names: tuple[str, ...]
+    fit: Fit
+
+
+def load(config: Config) -> Fitted:
+    """Return the data that the configuration names, none held out, and their fit.
+
+    Raises:
+        UserError: the data cannot be had, or have no fit to draw replicates around.
+    """
+    data = sources.load(config.data, config.seed, whole=True)
+    n, l2 = len(data.X_train), config.bootstrap.l2
+    if n > MOST_FEATURES:
+        raise UserError(f"data: a sample has {n} features, at most {MOST_FEATURES} go")
+    names = data.features or tuple(f"feature {j}" for j in range(n))
+    X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
+    found = jax.jit(fit)(X, y, l2=l2)
+    status = Status(int(found.status))
+    if status != Status.CONVERGED:
+        raise UserError(f"bootstrap.l2 = {l2:g}: {status.name}: {status.message}")
+    return Fitted(X, y, names, found)
+
+
+def work(config: Config, data: Fitted, run: Run) -> Sequence[Row]:
+    """Fit the replicates in one call, take both kinds of intervals, and draw them."""
+    settings = config.bootstrap
+    tails = np.array([[1 - settings.level, 1 + settings.level]]) / 2
+    estimate = np.asarray(data.fit.params.w)
+    covariance = wald_covariance(data, settings.l2)
+    deviation = np.sqrt(np.diag(covariance)[:-1, None])
+    wald = estimate + deviation * np.vectorize(NormalDist().inv_cdf)(tails)
+    replicates = _replicates(config, data, run)
+    converged = np.asarray(replicates.status) == Status.CONVERGED
+    bootstrap = np.full(wald.shape, np.nan)
+    if converged.any():
+        w = np.asarray(replicates.params.w)[converged, :, 0]
+        bootstrap = np.quantile(w, tails[0], axis=0).T
+    run.write_arrays(
+        "params.npz",
+        w=estimate,
+        b=data.fit.params.b,
+        covariance=covariance,
+        wald=wald,
+        bootstrap=bootstrap,
+    )
+    figure = interval_forest(estimate, wald, bootstrap, data.names)
+    run.write_figure("intervals.png", figure)
+    run.console.print(
+        f"{converged.size} replicates of {data.X.shape[1]} samples in one call; "
+        f"converged: {converged.sum()}"
+    )
+    table = np.hstack([estimate, wald, bootstrap])
+    return _rows(data.names, table, 100 * float(converged.mean()))
+
+
+def _rows(names: Sequence[str], table: np.ndarray, share: float) -> list[Row]:
+    """Return a row for each feature, rounded to be read."""
+    columns = ("estimate", "Wald low", "Wald high", "boot low", "boot high")
+    rows: list[Row] = []
+    for name, values in zip(names, table, strict=True):
+        rounded = [float(f"{value:.4g}") for value in values]
+        ends = dict(zip(columns, rounded, strict=True))
+        rows.append({"feature": name, **ends, "fitted %": share})
+    return rows
+
+
+def wald_covariance(data: Fitted, l2: float) -> np.ndarray:
+    """Return the covariance (n + 1, n + 1) of the estimate, the bias last.
+
+    It is H^-1 F H^-1 / m, with the Hessian H of the cost, and F that of the mean loss
+    alone, Fisher's information of a sample: how much the estimate varies from one draw
+    of m samples to another, as the replicates do (le Cessie and van Houwelingen, Ridge
+    estimators in logistic regression, Appl. Statist. 41, 1992). Without a penalty it is
+    the inverse Hessian over m.
+    """
+    H, F = (
+        np.asarray(hessian(data.fit.params, data.X, data.y, l2=penalty), np.float64)
+        for penalty in (l2, 0.0)
+    )
+    return np.linalg.solve(H, np.linalg.solve(H, F).T) / data.X.shape[1]
+
+
+def _replicates(config: Config, data: Fitted, run: Run) -> Fit:
+    """Return the fits of the replicates, resuming what the run holds."""
+    key, count = jax.random.key(config.seed), config.bootstrap.replicates
+    weight = bootstrap_weights(key, data.X.shape[1], count, dtype=data.X.dtype)
+    resume = _read(run)
+    done = 0 if resume is None else int(resume.finished.sum())
+    if done:
+        run.console.print(f"Resuming after {done} replicates.")
+    with run.progress("fitting", count, done) as advance:
+
+        def keep(progress: Progress) -> None:
+            nonlocal done
+            before, done = done, int(progress.finished.sum())
+            if done > before:
+                _write(run, progress)
+                advance(done - before)
+
+        return fit_many(
+            data.X,
+            data.y,
+            weight=weight,
+            l2=config.bootstrap.l2,
+            progress=keep,
+            resume=resume,
+        )
+
+
+def _write(run: Run, progress: Progress) -> None:
+    """Write the replicates that are finished, and which they are."""
+    leaves = progress.fit._asdict()
+    params = leaves.pop("params")
+    run.write_arrays(
+        "replicates.npz", finished=progress.finished, **params._asdict(), **leaves
+    )
+
+
+def _read(run: Run) -> Progress | None:
+    """Return the replicates that were finished before, or None."""
+    saved = run.read_arrays("replicates.npz")
+    if saved is None:
+        return None
+    finished = saved.pop("finished")
+    leaves = {name: jnp.asarray(values) for name, values in saved.items()}
+    params = Params(w=leaves.pop("w"), b=leaves.pop("b"))
+    return Progress(finished, Fit(params=params, **leaves), per_second=0.0)

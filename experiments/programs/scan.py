@@ -1,0 +1,209 @@
+"""Fit every variant of a fileset beside the covariates, and write PLINK 2's table.
+
+Reading, fitting and writing overlap: while a block is fitted, one thread reads the next
+and another writes the last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from statistics import NormalDist
+from typing import BinaryIO, Literal, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from experiments import genotypes
+from experiments.config import Section, WholeNumber
+from experiments.errors import UserError
+from experiments.genotypes import Block, GenotypeConfig, SimulationConfig, Study
+from experiments.runner import Row, Run
+from jlogreg import Status, scan_blocks
+
+TABLE = "scan.glm.logistic"
+COLUMNS = (
+    "#CHROM", "POS", "ID", "REF", "ALT", "A1", "TEST", "OBS_CT", "BETA", "SE", "Z_STAT",
+    "LOG10_P", "ERRCODE",
+)  # fmt: skip
+LINE = "%s\t%d\t%s\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
+ERRORS = (".", *(status.name for status in Status if status))
+
+# The p-value below which a variant of the human genome counts as found.
+GENOME_WIDE = 5e-8
+# Of the square of a standard normal number.
+CHI_SQUARE_MEDIAN = NormalDist().inv_cdf(0.75) ** 2
+# Blocks that wait at most: for the fit, and for the file.
+WAITING = 2
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+class Found(NamedTuple):
+    """Hold what was found of v variants, for the allele A1, as Scan does.
+
+    Shapes: all (v, 1).
+    """
+
+    estimate: NDArray[np.floating]
+    standard_error: NDArray[np.floating]
+    z: NDArray[np.floating]
+    log10_p: NDArray[np.floating]
+    status: NDArray[np.int32]
+
+
+class Config(Section):
+    """Say what to scan, or how large a fileset to simulate."""
+
+    program: Literal["scan"]
+    data: GenotypeConfig
+    simulation: SimulationConfig
+    seed: WholeNumber = 0
+    figures: bool = True
+
+
+def load(config: Config) -> Study | None:
+    """Return the study that the configuration names, None if it is to be simulated."""
+    if config.data.bed:
+        return genotypes.load(config.data)
+    if config.data.paths():
+        raise UserError("data.bed is not set: name the fileset with --data.bed FILE")
+    return None
+
+
+def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
+    """Scan the fileset, writing what is found, and draw it."""
+    if study is None:
+        folder = run.folder / "fileset"
+        run.console.print(f"Simulating a fileset in {folder}", soft_wrap=True)
+        files = genotypes.simulate(folder, config.simulation, config.seed)
+        study = genotypes.load(files)
+    m, cases = study.y.size, int(study.y.sum())
+    p = 0 if study.covariates is None else len(study.covariates)
+    run.console.print(
+        f"{study.places.size} variants; {m} samples, {cases} of them cases; "
+        f"{p} covariates"
+    )
+    if others := study.total - study.places.size:
+        run.console.print(f"{others} variants on X, Y and MT are left out.")
+    if others := study.used.size - m:
+        run.console.print(
+            f"{others} samples without a phenotype or a covariate are left out."
+        )
+    found = _scan(study, run)
+    if config.figures:
+        _draw(study, found, run)
+    return _summary(study, found)
+
+
+def _scan(study: Study, run: Run) -> Found:
+    """Return what was found of all variants, once the table of it is written."""
+    found: list[Found] = []
+    with (
+        run.open_whole(TABLE) as file,
+        run.progress("scanning", study.places.size) as advance,
+    ):
+        file.write(("\t".join(COLUMNS) + "\n").encode())
+        for part in _ahead(partial(_write, file, study.variants), _fitted(study)):
+            found.append(part)
+            advance(len(part.status))
+    return Found(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _fitted(study: Study) -> Iterator[tuple[Block, Found]]:
+    """Yield each block with what was found of it."""
+    waiting: deque[Block] = deque()
+    read = partial(genotypes.read, study, genotypes.opened(study))
+
+    def blocks() -> Iterator[NDArray[np.int8]]:
+        for block in _ahead(read, genotypes.parts(study)):
+            waiting.append(block)
+            yield block.G
+
+    for scan in scan_blocks(blocks(), study.covariates, study.y):
+        block, found = waiting.popleft(), Found(*map(np.asarray, scan))
+        sign = np.where(block.swapped, -1, 1).astype(found.z.dtype)
+        yield block, found._replace(estimate=sign * found.estimate, z=sign * found.z)
+
+
+def _ahead(
+    function: Callable[[Given], Made], arguments: Iterable[Given]
+) -> Iterator[Made]:
+    """Yield what a function makes of each argument, made by a thread ahead of time."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[Made]] = deque()
+        for argument in arguments:
+            waiting.append(thread.submit(function, argument))
+            if len(waiting) > WAITING:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _write(file: BinaryIO, variants: pa.Table, fitted: tuple[Block, Found]) -> Found:
+    """Write the lines of a block; return what was found of it."""
+    block, found = fitted
+    table = variants[block.part].to_pydict()
+    swapped = block.swapped[:, 0].tolist()
+    pairs = zip(table["ref"], table["alt"], swapped, strict=True)
+    columns = [
+        *(table[name] for name in ("chromosome", "position", "id", "ref", "alt")),
+        [ref if exchanged else alt for ref, alt, exchanged in pairs],
+        block.observed[:, 0].tolist(),
+        *(values[:, 0].tolist() for values in found[:3]),
+        (0 - found.log10_p)[:, 0].tolist(),
+        [ERRORS[code] for code in found.status[:, 0].tolist()],
+    ]
+    lines = [LINE % row for row in zip(*columns, strict=True)]
+    for k in np.flatnonzero(found.status[:, 0]):
+        lines[k] = lines[k].replace(4 * "\tnan", 4 * "\tNA")
+    file.write("".join(lines).encode())
+    return found
+
+
+def _draw(study: Study, found: Found, run: Run) -> None:
+    from jlogreg.plots import manhattan, qq  # only here: matplotlib takes long
+
+    table = study.variants.to_pydict()
+    position = np.array([table["position"]], np.float32).T
+    places = (position, found.log10_p, table["chromosome"], table["id"])
+    run.write_figure("manhattan.png", manhattan(*places, line=GENOME_WIDE))
+    run.write_figure("qq.png", qq(found.log10_p, _inflation(found)))
+
+
+def _summary(study: Study, found: Found) -> Sequence[Row]:
+    converged = found.status == Status.CONVERGED
+    rows = [
+        _row("variants", converged.size),
+        _row("samples", study.y.size),
+        _row("cases", int(study.y.sum())),
+        _row("fits that converged", int(converged.sum())),
+        _row("genomic inflation λ", _inflation(found)),
+        _row("p < 5e-8", int((found.log10_p < np.log10(GENOME_WIDE)).sum())),
+    ]
+    if converged.any():
+        top = int(np.nanargmin(found.log10_p))
+        rows += [
+            _row("variant with the smallest p", study.variants["id"][top].as_py()),
+            _row("its −log10 p", -float(found.log10_p[top, 0])),
+            _row("its log-odds per allele A1", float(found.estimate[top, 0])),
+        ]
+    return rows
+
+
+def _inflation(found: Found) -> float:
+    """Return the genomic inflation factor: 1 were no variant a cause.
+
+    (Devlin and Roeder, Biometrics 55, 1999.)
+    """
+    z = found.z[found.status == Status.CONVERGED]
+    return float(np.median(z**2) / CHI_SQUARE_MEDIAN) if z.size else math.nan
+
+
+def _row(quantity: str, value: str | int | float) -> Row:
+    return {"quantity": quantity, "value": value}
