@@ -2,7 +2,8 @@
 
 What all features share - the covariates, their products, the fit without any feature -
 is held once. A few of Newton's steps from there are enough for most features; what they
-end in is certified as `fit` would, and what is not certified `fit` can do.
+end in is certified as `fit` would, and what is not, `fit` can do. Section 14 of
+docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.bernoulli import log_loss_dz, log_loss_dz2
 from jlogreg.checks import check_matrix, check_range, is_traced
-from jlogreg.design import Dense, Design, Stacked, matmul
+from jlogreg.design import Dense, Design, Stacked
 from jlogreg.fit import check_limits, fit
 from jlogreg.implicit import inverse_hessian
 from jlogreg.objectives import Problem
@@ -33,6 +34,10 @@ from jlogreg.totals import weighted
 from jlogreg.validate import check_sample_values
 
 __all__ = ["Null", "Scan", "by_fit", "by_newton", "null_of"]
+
+
+# Newton's steps for the covariates alone.
+NULL_STEPS = 10
 
 
 class Scan(NamedTuple):
@@ -52,11 +57,11 @@ class Scan(NamedTuple):
 
 
 class Null(NamedTuple):
-    """Hold what all features share: the samples, and the fit of the covariates alone.
+    """Hold what all features share: the samples, and where the fits start.
 
     Shapes: rows stands for (q, m), the covariates, standardised, above a row of ones;
-    theta (q, 1) their parameters and z (1, m) their logits; reach (q,) their largest
-    |entries|; samples have what else is known; tol ().
+    theta (q, 1) their parameters without a feature, and z (1, m) their logits; reach
+    (q,) their largest |entries|; samples have what else is known; tol ().
     """
 
     rows: Paired
@@ -80,25 +85,39 @@ def null_of(covariates: Any, y: Any, weight: Any, offset: Any, tol: Any) -> Null
             "a scan runs on the host and takes no traced arguments: map fit over "
             "Stacked designs with jax.vmap instead"
         )
-    dtype = getattr(y, "dtype", None)
-    if covariates is None:
-        # A feature of zeros, whose weight a penalty keeps at 0, stands for none.
-        y = check_matrix("y", y, (1, "m"))
-        X, l2 = jnp.zeros_like(y), 1.0
-    else:
-        X, l2 = check_matrix("covariates", covariates, ("p", "m"), dtype), 0.0
-        check_range("covariates", X)
+    y = check_matrix("y", y, (1, "m"))
+    alone = covariates is None
+    X = y if alone else check_matrix("covariates", covariates, ("p", "m"), y.dtype)
+    check_range("covariates", X)
     samples = check_sample_values(check_samples(X, y, weight, offset))
-    unit = standardize(samples.X).dense()
-    _, y, weight, offset = samples
-    found = fit(unit, y, weight=weight, offset=offset, l2=l2)
-    kept = slice(0, 0 if covariates is None else None)
-    rows = jnp.concatenate([unit[kept], jnp.ones_like(samples.y)])
-    theta = jnp.concatenate([found.params.w[kept], found.params.b])
-    z = matmul(theta.T, rows)
-    z = z if samples.offset is None else z + samples.offset
-    tol, _ = check_limits(Newton(), tol, None, rows.dtype)
-    return Null(paired(rows), theta, z, jnp.abs(rows).max(axis=1), samples, tol)
+    tol, _ = check_limits(Newton(), tol, None, y.dtype)
+    return _start(samples, alone, tol)
+
+
+@partial(jax.jit, static_argnums=1)
+def _start(samples: Samples, alone: bool, tol: Array) -> Null:
+    """Return where all features start: a few of Newton's steps, without a feature.
+
+    Any start will do, so they need no safeguards but that numbers stay finite.
+    """
+    rows = jnp.ones_like(samples.y)
+    if not alone:
+        rows = jnp.concatenate([standardize(samples.X).dense(), rows])
+    X = paired(rows)
+
+    def advance(theta: Array, _: None) -> tuple[Array, None]:
+        new = theta - _step(X, samples, _logits(X, samples, theta)).vector
+        return jnp.where(jnp.isfinite(new).all(), new, theta), None
+
+    zero = jnp.zeros((rows.shape[0], 1), rows.dtype)
+    theta, _ = lax.scan(advance, zero, length=NULL_STEPS)
+    z = _logits(X, samples, theta)
+    return Null(X, theta, z, jnp.abs(rows).max(axis=1), samples, tol)
+
+
+def _logits(X: Design, samples: Samples, theta: Array) -> Float[Array, "1 m"]:
+    z = X.forward(theta)
+    return z if samples.offset is None else z + samples.offset
 
 
 def _numbers(g: Array, dtype: Any) -> tuple[Array, Array]:
@@ -141,9 +160,7 @@ def by_newton(steps: int, missing: bool, width: int, null: Null, G: Array) -> Sc
 
         def advance(now: tuple[Array, _Step], _: None) -> tuple[Any, None]:
             theta = now[0] - now[1].vector
-            z = X.forward(theta)
-            z = z if samples.offset is None else z + samples.offset
-            return (theta, _step(X, samples, z)), None
+            return (theta, _step(X, samples, _logits(X, samples, theta))), None
 
         # The first step is taken from what all features share.
         start = (theta, _step(X, samples, null.z))
@@ -174,10 +191,10 @@ class _Step(NamedTuple):
     singular: Bool[Array, ""]
 
 
-def _step(X: Stacked, samples: Samples, z: Array) -> _Step:
+def _step(X: Design, samples: Samples, z: Array) -> _Step:
     dz = weighted(log_loss_dz(z, samples.y), samples)
     dz, s = lax.optimization_barrier((dz, weighted(log_loss_dz2(z), samples)))
-    slope, factor = X.adjoint(dz), factorise(X.gram(s))
+    slope, factor = X.adjoint(dz), factorise(X.gram(s), repaired=False)
     vector = factor.solve(slope)
     variance = jnp.square(factor.scale[-1, 0] / factor.L[-1, -1])
     return _Step(vector, jnp.sum(vector * slope), variance, factor.singular)

@@ -33,7 +33,8 @@ class Spectrum(NamedTuple):
     """Hold the eigenvectors and values of the bound without a penalty.
 
     In the coordinates w and b + wT mean it is one block for w, and a quarter. A penalty
-    adds to the values, and leaves the vectors as they are.
+    adds to the values, and leaves the vectors as they are; equation (26) of
+    docs/derivation.md.
 
     Shapes: vectors (n, n), values (n, 1), mean (n, 1).
     """

@@ -21,8 +21,9 @@ class Paired(Dense):
     """Hold the features in one array, and the products of their pairs in another.
 
     X diag(s) XT has the entries sum_i s_i x_ji x_ki: the products of all pairs of rows,
-    times s. They are the same for all problems, so for many rows s one matrix product
-    makes all the Gram matrices, where a problem alone had better scale X.
+    times s; equation (25) of docs/derivation.md. They are the same for all problems, so
+    for many rows s one matrix product makes all the Gram matrices, where a problem
+    alone had better scale X.
 
     Shapes: X (n, m), a column per sample; pairs (n (n + 1) / 2, m).
     """

@@ -47,8 +47,8 @@ def scan_features(
     (p, m) or None, y, weight and offset (1, m); result Scan of (V, 1). The fit of a
     feature is `fit` on the standardised covariates stacked above it, without a penalty,
     to the same tolerance and with the same status: equation (8) of docs/derivation.md;
-    its standard error the root of the last diagonal entry of the inverse of the sum of
-    equation (13), and p that of Wald's test (Wald, Trans. Am. Math. Soc. 54, 1943).
+    standard error, z and p are those of Wald's test, equation (27) (Wald, Trans. Am.
+    Math. Soc. 54, 1943).
 
     Args:
         G: whole numbers from 0 up as int8, where -1 is missing, or floats like y, where

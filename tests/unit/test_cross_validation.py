@@ -22,6 +22,8 @@ EPS = float(np.finfo(float).eps)
 N, M, F = 2, 23, 4  # folds of 6, 6, 6 and 5 samples
 L2 = np.array([[0.1], [0.0], [1.0], [0.01]])  # in no order
 ONES, ZEROS = np.ones((1, M)), np.zeros((1, M))
+# Eight problems side by side in every call, so that all compile alike.
+ALIKE = {"tol": TOL, "memory_limit": 60_000}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +151,7 @@ RULES = ["best", "one_standard_error"]
 def plain(folds):
     """Return what is found of two rows of labels, by either rule, and what is due."""
     found = {
-        rule: cross_validate(X, Y, L2, folds=folds, rule=rule, tol=TOL)
+        rule: cross_validate(X, Y, L2, folds=folds, rule=rule, **ALIKE)
         for rule in RULES
     }
     return found, by_loops(X, Y, L2, folds)
@@ -256,7 +258,7 @@ def test_a_label_that_is_missing_weighs_nothing(kind, folds):
     labels, weight = missing(kind)
     offset = np.random.default_rng(2).standard_normal((1, M)) / 2
     found = cross_validate(
-        X, labels, L2, weight=weight, offset=offset, folds=folds, tol=TOL
+        X, labels, L2, weight=weight, offset=offset, folds=folds, **ALIKE
     )
     due = by_loops(X, labels, L2, folds, weight, offset)
     assert_found(found, due)
@@ -270,7 +272,7 @@ def test_a_label_that_is_missing_weighs_nothing(kind, folds):
 def test_rows_of_labels_are_calls_of_one(plain, folds):
     found, due = plain
     for k in range(2):
-        one = cross_validate(X, Y[k : k + 1], L2, folds=folds, tol=TOL)
+        one = cross_validate(X, Y[k : k + 1], L2, folds=folds, **ALIKE)
         parts = jax.tree.map(
             lambda leaf, k=k: leaf[k : k + 1], found["best"]._replace(l2=L2)
         )
@@ -291,7 +293,7 @@ def test_rows_of_labels_are_calls_of_one(plain, folds):
 def separated(folds):
     """Return what is found where a plane separates the second row of labels."""
     labels = np.vstack([Y[:1], X[:1] > 0.1])
-    return cross_validate(X, labels, L2, folds=folds, tol=TOL)
+    return cross_validate(X, labels, L2, folds=folds, **ALIKE)
 
 
 def test_a_penalty_of_0_where_labels_are_separated_is_not_chosen(separated, plain):
@@ -323,9 +325,17 @@ def test_a_penalty_of_0_where_labels_are_separated_is_not_chosen(separated, plai
 
 def test_where_no_penalty_will_do_that_is_said(folds):
     """By a loss of NaN and a status; the first penalty stands in."""
-    labels = np.vstack([np.where(np.arange(M) == 3, np.nan, Y[0]), Y[1]])
-    found = cross_validate(X, labels, L2, folds=folds, tol=TOL)
-    assert (found.status[0] == Status.BAD_INPUT).any(axis=-1).all()
+    labels, weight = missing("its own")
+    labels[0, 3] = np.nan  # and weighs something
+    found = cross_validate(
+        X, labels, L2, weight=weight, offset=ZEROS, folds=folds, **ALIKE
+    )
+    # The fold that holds the label out has fits, and a loss of NaN.
+    sees = folds[:, 3] > 0
+    np.testing.assert_array_equal(
+        found.status[0] == Status.BAD_INPUT, np.broadcast_to(sees, (4, F))
+    )
+    assert np.isnan(found.fold_loss[0]).all()
     assert np.isnan(found.loss[0]).all()
     assert (found.best[0], found.one_standard_error[0]) == (0, 0)
     assert found.fit.status[0] == Status.BAD_INPUT
@@ -355,7 +365,7 @@ def own_folds(kind):
 def test_folds_of_ones_own(kind):
     """A sample that no fold holds out has no probability; of two, the mean."""
     rows = own_folds(kind)
-    found = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=rows, tol=TOL)
+    found = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=rows, **ALIKE)
     due = by_loops(X, Y, np.maximum(L2, 1e-3), rows)
     never = (rows > 0).all(axis=0)
     assert never.sum() == {"some are never held out": 15, "weights": 0}.get(kind, 8)
@@ -380,7 +390,7 @@ def test_one_part_to_validate_with_is_a_fold_too():
     """Without a standard error there is nothing larger to choose than the best."""
     rows = (np.arange(M) % 3 > 0)[None] * 1.0
     labels = np.vstack([Y, 1 - Y, Y[:1]])
-    found = cross_validate(X, labels, L2, folds=rows, tol=TOL)
+    found = cross_validate(X, labels, L2, folds=rows, **ALIKE)
     assert found.fold_loss.shape == (5, 4, 1)
     assert not found.status.any()
     np.testing.assert_array_equal(found.loss, found.fold_loss[:, :, 0])
@@ -403,7 +413,7 @@ def test_a_fold_without_a_label_of_a_row_counts_nothing_there():
         rows[f, f::F] = 0
     weight = np.vstack([rows[0], ONES])  # the first row has no label in the first fold
     found = cross_validate(
-        X, Y, np.maximum(L2, 1e-3), weight=weight, folds=rows, tol=TOL
+        X, Y, np.maximum(L2, 1e-3), weight=weight, folds=rows, **ALIKE
     )
     assert np.isnan(found.fold_loss[0, :, 0]).all()
     size = (rows[1:] == 0).sum(axis=1)
@@ -421,10 +431,10 @@ def test_a_count_deals_the_folds_by_the_key(folds, plain):
         )
 
     key = jax.random.key(3)
-    assert same(cross_validate(X, Y, L2, folds=F, key=key, tol=TOL), plain[0]["best"])
-    default = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=F, tol=TOL)
+    assert same(cross_validate(X, Y, L2, folds=F, key=key, **ALIKE), plain[0]["best"])
+    default = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=F, **ALIKE)
     rows = fold_weights(jax.random.key(0), M, F)
-    due = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=rows, tol=TOL)
+    due = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=rows, **ALIKE)
     assert same(default, due)
     assert not np.array_equal(default.fold_loss, plain[0]["best"].fold_loss)
 
@@ -432,7 +442,7 @@ def test_a_count_deals_the_folds_by_the_key(folds, plain):
 def test_progress_is_told_and_what_it_raises_ends_the_call(folds):
     seen = []
     found = cross_validate(
-        X, Y, L2, folds=folds, tol=TOL, progress=lambda p: seen.append(p.finished.sum())
+        X, Y, L2, folds=folds, **ALIKE, progress=lambda p: seen.append(p.finished.sum())
     )
     assert seen == sorted(seen)
     assert seen[-1] == 2 * 4 * (F + 1)
@@ -442,7 +452,7 @@ def test_progress_is_told_and_what_it_raises_ends_the_call(folds):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(X, Y, L2, folds=folds, tol=TOL, progress=stop)
+        cross_validate(X, Y, L2, folds=folds, **ALIKE, progress=stop)
 
 
 SINGLE = np.ones((1, M), np.float32)
