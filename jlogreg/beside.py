@@ -33,7 +33,7 @@ from jlogreg.status import Status
 from jlogreg.totals import weighted
 from jlogreg.validate import check_sample_values
 
-__all__ = ["Null", "Scan", "by_fit", "by_newton", "null_of"]
+__all__ = ["Null", "Scan", "by_fit", "by_newton", "check_scan", "null_of"]
 
 
 # Newton's steps for the covariates alone.
@@ -72,8 +72,10 @@ class Null(NamedTuple):
     tol: Array
 
 
-def null_of(covariates: Any, y: Any, weight: Any, offset: Any, tol: Any) -> Null:
-    """Return what all features of a scan share, its arguments checked.
+def check_scan(
+    covariates: Any, y: Any, weight: Any, offset: Any, tol: Any
+) -> tuple[Samples, bool, Array]:
+    """Return the samples, whether features stand alone, and the tolerance, checked.
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
@@ -91,14 +93,19 @@ def null_of(covariates: Any, y: Any, weight: Any, offset: Any, tol: Any) -> Null
     check_range("covariates", X)
     samples = check_sample_values(check_samples(X, y, weight, offset))
     tol, _ = check_limits(Newton(), tol, None, y.dtype)
-    return _start(samples, alone, tol)
+    return samples, alone, tol
 
 
 @partial(jax.jit, static_argnums=1)
-def _start(samples: Samples, alone: bool, tol: Array) -> Null:
-    """Return where all features start: a few of Newton's steps, without a feature.
+def null_of(samples: Samples, alone: bool, tol: Array) -> Null:
+    """Return what all features share, after a few of Newton's steps without any.
 
     Any start will do, so they need no safeguards but that numbers stay finite.
+
+    Args:
+        samples: the covariates, labels, weights and offset, checked.
+        alone: whether there are no covariates.
+        tol: as for `fit`.
     """
     rows = jnp.ones_like(samples.y)
     if not alone:

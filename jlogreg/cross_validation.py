@@ -160,6 +160,8 @@ def _check(
 ) -> _Given:
     """Return the arguments as arrays."""
     (_, m), dtype = X.shape, X.dtype
+    if weight is None:
+        X.check_values("X")
     Y = check_matrix("Y", Y, ("K", m), dtype)
     l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
     if weight is not None:
@@ -190,7 +192,7 @@ def _fits(
     K, L, F = len(given.Y), len(given.l2), len(given.folds)
     seen = jnp.concatenate([given.folds, jnp.ones_like(given.folds[:1])])
     if given.weight is not None:
-        seen = (given.weight[:, None] * seen).reshape(-1, seen.shape[1])
+        seen = (given.weight[:, None] * seen[None]).reshape(-1, seen.shape[1])
     label, fold = np.indices((K, F + 1)).reshape(2, -1)
     row = label * (F + 1) + fold if len(seen) > F + 1 else fold
     labels, weights = Repeated(given.Y, label), Repeated(seen, row)

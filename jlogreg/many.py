@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.arrays import Params
-from jlogreg.checks import AnyArray
+from jlogreg.checks import AnyArray, ShapeError
 from jlogreg.design import Design
 from jlogreg.fit import Fit
 from jlogreg.lanes import Lanes, join, take
@@ -186,6 +186,12 @@ class _Seen:
         """Begin with nothing, or with a copy of what an earlier call has found."""
         self.fit, self.finished = lanes.empty(), np.zeros(lanes.total, bool)
         if resume is not None:
+            due = (lanes.total, 1)
+            if np.shape(resume.finished) != due:
+                raise ShapeError(
+                    f"resume is of other problems: its finished has shape "
+                    f"{np.shape(resume.finished)}, but must have {due}"
+                )
             self.fit, finished = jax.tree.map(np.array, (resume.fit, resume.finished))
             self.finished = finished[:, 0]
         self.before, self.start = int(self.finished.sum()), time.perf_counter()

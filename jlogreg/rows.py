@@ -118,7 +118,7 @@ def check_rows_of_many(rows: Rows, n: int, m: int, dtype: Any) -> tuple[Rows, in
     tables = {
         name: _check_table(name, value, m, dtype)
         for name, value in given.items()
-        if value is not None
+        if value is not None or name == "Y"
     }
     tables["l2"] = _check_penalties(rows.l2, dtype)
     init = None if rows.init is None else _check_init(rows.init, n, dtype)
@@ -141,8 +141,9 @@ def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
     """Return rows (K, m) as (K, 1, m); NumPy's stay on the host, where they may fit."""
     if isinstance(value, Repeated):
         return Repeated(_check_table(name, value.table, m, dtype), value.index)
-    whole = isinstance(value, np.ndarray) and value.ndim == 2 and len(value) > 1
-    # Of all the rows rank, size and dtype are those of the first.
+    array = isinstance(value, np.ndarray)
+    whole = array and value.ndim == 2 and len(value) > 1 and value.shape[1] == m
+    # Of such rows the dtype is that of the first.
     first = check_matrix(name, value[:1] if whole else value, ("K", m), dtype)
     return (value if whole else first)[:, None]
 
@@ -159,8 +160,11 @@ def _check_init(init: Params, n: int, dtype: Any) -> Params:
     ranks = {getattr(leaf, "ndim", 0) for leaf in init}
     if ranks == {3}:
         w, b = (jnp.asarray(leaf) for leaf in init)
-        if len(w) != len(b):
-            raise ShapeError(f"init.w is for {len(w)} problems, init.b for {len(b)}")
+        if w.shape[1:] != (n, 1) or b.shape != (len(w), 1, 1):
+            raise ShapeError(
+                f"init has w of shape {w.shape} and b of shape {b.shape}, but must "
+                f"have (K, {n}, 1) and (K, 1, 1)"
+            )
         check_params(Params(w[0], b[0]), n, dtype, name="init")
         return Params(w, b)
     if ranks != {2}:

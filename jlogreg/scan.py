@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jlogreg.beside import Null, Scan, by_fit, by_newton, null_of
+from jlogreg.beside import Null, Scan, by_fit, by_newton, check_scan, null_of
 from jlogreg.checks import AnyArray, DtypeError, RankError, ShapeError, is_traced
+from jlogreg.samples import Samples
 from jlogreg.status import Status
 
 __all__ = ["scan_blocks", "scan_features"]
@@ -28,6 +29,8 @@ ENTRIES, FEWEST, MOST = 2**20, 8, 512
 BATCHES = 16
 # Newton's steps for all features, and for those that have no certificate then.
 STEPS, MORE_STEPS = {4: 2, 8: 3}, 8
+# Calls under way at a time.
+FLIGHT = 4
 # Features that `fit` takes side by side.
 TOGETHER = 64
 
@@ -86,38 +89,62 @@ def scan_blocks(
     """Return an iterator of the scans of blocks, one after the other; host only.
 
     Shapes: each block (V, m), the others as for `scan_features`, whose arguments and
-    errors these are. So what was found can be written while the next block is read.
+    errors these are. While one block is computed the next is asked for, so reading,
+    fitting and writing can overlap.
     """
-    null = null_of(covariates, y, weight, offset, tol)
-    return _scans(null, blocks)
+    return _scans(check_scan(covariates, y, weight, offset, tol), blocks)
 
 
-def _scans(null: Null, blocks: Iterable[Any]) -> Iterator[Scan]:
-    height = 0
+Parts = list[Scan]
+
+
+def _scans(given: tuple[Samples, bool, Array], blocks: Iterable[Any]) -> Iterator[Scan]:
+    """Yield the scan of each block once the next is under way."""
+    null: Null | None = None
+    height, before = 0, None
     for block in blocks:
-        G = _check_block(block, null.z)
-        # All the blocks go through what was compiled for the first.
-        height = height or len(G)
-        yield _scan(null, G, height)
+        G = _check_block(block, given[0].y)
+        if null is None:
+            # All the blocks go through what is compiled for the first.
+            height = len(G)
+            null = null_of(*given)
+        begun = _begin(null, G, height)
+        if before is not None:
+            yield _end(null, *before)
+        before = G, begun
+    if null is not None and before is not None:
+        yield _end(null, *before)
 
 
-def _scan(null: Null, G: np.ndarray, height: int) -> Scan:
-    """Return what is found of some features, `height` of them in a call at most."""
-    enough = 1 << (height - 1).bit_length()
-    width = min(max(FEWEST, min(MOST, ENTRIES // G.shape[1])), enough)
+def _begin(null: Null, G: np.ndarray, height: int) -> Parts:
+    """Return what a few steps find, under way, `height` features in a call at most."""
+    width = _width(G, height)
     calls = -(-height // (width * BATCHES))
     height = -(-height // (width * calls)) * width
-    missing = bool((G == -1).any() if G.dtype.kind == "i" else np.isnan(G).any())
-    few = partial(by_newton, STEPS[null.z.dtype.itemsize], missing, width, null)
-    found = _in_parts(few, G, height)
-    more = partial(by_newton, MORE_STEPS, missing, width, null)
+    few = partial(by_newton, STEPS[null.z.dtype.itemsize], _missing(G), width, null)
+    return _in_parts(few, G, height)
+
+
+def _end(null: Null, G: np.ndarray, begun: Parts) -> Scan:
+    """Return what is found of all features, by whatever it takes."""
+    found, width = _joined(begun, len(G)), _width(G, len(G))
+    more = partial(by_newton, MORE_STEPS, _missing(G), width, null)
     for function, side_by_side in ((more, width), (partial(by_fit, null), TOGETHER)):
         left = np.flatnonzero(found.status[:, 0] == Status.MAX_STEPS)
         if left.size:
-            rows = _in_parts(function, G[left], side_by_side)
-            for table, part in zip(found, rows, strict=True):
-                table[left] = part
+            parts = _in_parts(function, G[left], side_by_side)
+            for table, rows in zip(found, _joined(parts, left.size), strict=True):
+                table[left] = rows
     return Scan(*map(jnp.asarray, found))
+
+
+def _width(G: np.ndarray, height: int) -> int:
+    enough = 1 << (height - 1).bit_length()
+    return min(max(FEWEST, min(MOST, ENTRIES // G.shape[1])), enough)
+
+
+def _missing(G: np.ndarray) -> bool:
+    return bool(G.min() < 0 if G.dtype.kind == "i" else np.isnan(G).any())
 
 
 def _check_block(G: Any, z: Array) -> np.ndarray:
@@ -146,13 +173,21 @@ def _check_block(G: Any, z: Array) -> np.ndarray:
 
 
 def _in_parts(
-    function: Callable[[np.ndarray], Scan], G: np.ndarray, width: int
-) -> Scan:
-    """Return function(part) of parts of equal width, one below the other."""
-    parts: list[Scan] = []
-    for start in range(0, len(G), width):
-        part = G[start : start + width]
-        parts.append(function(np.pad(part, ((0, width - len(part)), (0, 0)))))
+    function: Callable[[np.ndarray], Scan], G: np.ndarray, height: int
+) -> Parts:
+    """Return function(part) of parts of equal height."""
+    parts: Parts = []
+    for start in range(0, len(G), height):
+        part = G[start : start + height]
+        if len(part) < height:
+            part = np.pad(part, ((0, height - len(part)), (0, 0)))
+        parts.append(function(part))
         # A few are under way while the next are cut out, and no more.
-        jax.block_until_ready(parts[-4:][0])
-    return jax.tree.map(lambda *rows: np.concatenate(rows)[: len(G)], *parts)
+        if len(parts) >= FLIGHT:
+            jax.block_until_ready(parts[-FLIGHT])
+    return parts
+
+
+def _joined(parts: Parts, size: int) -> Scan:
+    """Return the parts one below the other, in NumPy's arrays."""
+    return jax.tree.map(lambda *rows: np.concatenate(rows)[:size], *parts)

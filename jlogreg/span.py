@@ -171,8 +171,9 @@ def span_factor(curvature: Array, C: Array, l2: Array) -> SpanFactor:
     root = jnp.sqrt(curvature)
     inner = root * C * root.T
     eps = float(np.finfo(C.dtype).eps)
-    # Without a penalty, or with one that is lost beside the curvature, a step of a
-    # slightly larger penalty still goes down.
-    l2 = jnp.maximum(l2, eps * (jnp.diagonal(inner).max() + eps))
+    # With a penalty that is lost beside the curvature, a step of a slightly larger one
+    # still goes down; without any the step must keep some digits.
+    least = jnp.where(l2 == 0, eps**0.5, eps)
+    l2 = jnp.maximum(l2, least * (jnp.diagonal(inner).max() + eps))
     eye = jnp.eye(C.shape[0], dtype=C.dtype)
     return SpanFactor(root=root, inner=factorise(inner + l2 * eye, 1), l2=l2)
