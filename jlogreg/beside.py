@@ -90,7 +90,11 @@ def check_scan(
     y = check_matrix("y", y, (1, "m"))
     alone = covariates is None
     X = y if alone else check_matrix("covariates", covariates, ("p", "m"), y.dtype)
-    check_range("covariates", X)
+    used = X
+    if weight is not None:
+        weight = check_matrix("weight", weight, (1, y.shape[1]), y.dtype)
+        used = jnp.where(weight == 0, 0.0, X)
+    check_range("covariates", used)
     samples = check_sample_values(check_samples(X, y, weight, offset))
     tol, _ = check_limits(Newton(), tol, None, y.dtype)
     return samples, alone, tol
@@ -109,7 +113,14 @@ def null_of(samples: Samples, alone: bool, tol: Array) -> Null:
     """
     rows = jnp.ones_like(samples.y)
     if not alone:
-        rows = jnp.concatenate([standardize(samples.X).dense(), rows])
+        covariates = samples.X.dense()
+        if samples.weight is not None:
+            # What is left out has no say in the scale.
+            kept = samples.weight > 0
+            total = jnp.where(kept, covariates, 0.0).sum(axis=1, keepdims=True)
+            mean = total / kept.sum(dtype=total.dtype)
+            covariates = jnp.where(kept, covariates, mean)
+        rows = jnp.concatenate([standardize(covariates).dense(), rows])
     X = paired(rows)
 
     def advance(theta: Array, _: None) -> tuple[Array, None]:
@@ -215,6 +226,7 @@ def by_fit(null: Null, G: Array) -> Scan:
         number, out = _numbers(g[None], null.z.dtype)
         _, y, _, offset = null.samples
         weight = _weight(null.samples, out)
+        number = jnp.where((weight == 0) & ~jnp.isfinite(number), 0.0, number)
         X: Design = Dense(number)
         if null.rows.shape[0] > 1:  # more than the row of ones
             X = Stacked(Dense(null.rows.X[:-1]), X)

@@ -51,7 +51,7 @@ def factorise(
     small = (100 + 10 * k if roundings is None else roundings) * eps
     diagonal = jnp.diagonal(matrix)[:, None]
     # Near underflow digits are lost one by one, so that far is as good as nothing.
-    positive = diagonal > float(np.finfo(matrix.dtype).tiny) / eps
+    positive = ~(diagonal <= float(np.finfo(matrix.dtype).tiny) / eps)  # or NaN
     matrix = jnp.where(positive & positive.T, matrix, 0.0)
     scale = jnp.where(positive, lax.rsqrt(jnp.where(positive, diagonal, 1.0)), 1.0)
     unit = matrix * scale * scale.T

