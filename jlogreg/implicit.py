@@ -53,7 +53,7 @@ class Solution(NamedTuple):
     cost: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     decrement: Float[Array, ""]
-    factor: Factor | Bound | SpanFactor
+    factor: Factor | Bound | SpanFactor | None
 
 
 Solve = Callable[..., Solution]
@@ -129,7 +129,7 @@ def solve_hessian(
         tolerance = jnp.asarray(4 * eps, right.dtype)
         most = min(REFINE_MOST, 2 * right.shape[0])
         solved = conjugate_gradients(
-            multiply, right, _inverse(problem, solution.factor), tolerance, most
+            multiply, right, _inverse(problem, solution), tolerance, most
         )
         found = jnp.where(converged, solved.x, jnp.nan)
         return jnp.where((right == 0).all(), 0.0, found)
@@ -151,10 +151,11 @@ def inverse_hessian(
     return factorise(H).solve(right)
 
 
-def _inverse(
-    problem: Problem, factor: Factor | Bound | SpanFactor
-) -> Callable[[Array], Array]:
-    factor = lax.stop_gradient(factor)
+def _inverse(problem: Problem, solution: Solution) -> Callable[[Array], Array]:
+    factor = lax.stop_gradient(solution.factor)
+    if factor is None:  # of a lean solver
+        params = lax.stop_gradient(solution.params)
+        return lambda right: inverse_hessian(problem, params, right)
     if isinstance(factor, SpanFactor):
         # The gram, which is not used here, is not computed.
         span = span_of(problem.samples)

@@ -32,6 +32,7 @@ from jlogreg import (
     stack,
     standardize,
 )
+from jlogreg import many as many_module
 from jlogreg import plan as plan_module
 from jlogreg.design import Dense
 from jlogreg.lanes import Lanes
@@ -391,22 +392,25 @@ def test_memory_limits_the_width(by_default, monkeypatch):
     assert plan_module._free_memory() > 2**20
 
 
-def test_progress_is_told_and_grows():
-    told = []
+def test_progress_is_told_and_grows(monkeypatch):
+    monkeypatch.setattr(many_module, "CLOSED", 1)
+    told, Y = [], numbers(count=K + 1)["Y"]
+    Y[-1] = numbers()["X"][0] > 0  # the last takes longest, beside an empty lane
 
     def progress(now):
         assert isinstance(now, Progress)
-        assert (now.finished.shape, now.finished.dtype) == ((K, 1), bool)
+        assert (now.finished.shape, now.finished.dtype) == ((K + 1, 1), bool)
         told.append((now.finished.copy(), jax.tree.map(np.copy, now.fit)))
         assert (now.per_second > 0) == now.finished.any()
         assert np.isfinite(now.per_second)
 
-    found = many(progress=progress)
+    found = many(Y=Y, progress=progress)
     counts = [int(finished.sum()) for finished, _ in told]
     assert len(counts) > 3
     assert counts == sorted(counts)
-    assert counts[-1] == K
-    assert 0 < counts[len(counts) // 2] < K
+    assert counts[-1] == K + 1
+    assert 0 < counts[len(counts) // 2] < counts[-2] == K
+    assert not told[-2][0][-1]
     for finished, so_far in told:  # what is finished is as it will be
         for lane in np.flatnonzero(finished):
             assert same_bits(lane_of(so_far, lane), lane_of(found, lane))
