@@ -66,12 +66,15 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
     found = _validate(config.grid, config.seed, data, run)
     params = found.fit.params
     test = np.asarray(predict_proba(stack(params), data.X_test))
+    fits = ("fit", "path")
     run.write_arrays(
         "params.npz",
         w=params.w,
         b=params.b,
         test_probability=test,
-        **{key: value for key, value in found._asdict().items() if key != "fit"},
+        path_w=found.path.params.w,
+        path_b=found.path.params.b,
+        **{key: value for key, value in found._asdict().items() if key not in fits},
     )
     _draw(found, data, run)
     rows = _table(found, data, test, config.grid.rule)
@@ -89,7 +92,8 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
 def _validate(grid: GridConfig, seed: int, data: Digits, run: Run) -> CrossValidation:
     """Return what every penalty did on every fold; show how far the fits have come."""
     l2 = np.geomspace(grid.smallest, grid.largest, grid.penalties, dtype=np.float32)
-    total = len(data.Y_train) * grid.penalties * grid.folds
+    # Beside the folds all samples are fitted, too.
+    total = len(data.Y_train) * grid.penalties * (grid.folds + 1)
     with run.progress("fitting", total) as advance:
         done = 0
 

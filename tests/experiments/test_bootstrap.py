@@ -12,7 +12,7 @@ from experiments.config import convert, read_table
 from experiments.data import DataConfig, load
 from experiments.programs import bootstrap
 from experiments.runner import Run, read_results
-from jlogreg import Status, bootstrap_weights, many
+from jlogreg import Status, bootstrap_weights, plan
 from tests.experiments.conftest import (
     CONFIGS,
     assert_is_png,
@@ -45,7 +45,9 @@ def samples_of(overrides):
     config = convert(read_table(CONFIG, overrides), bootstrap.Config, CONFIG.name)
     X, y, *_ = bootstrap.load(config)
     key = jax.random.key(config.seed)
-    weight = bootstrap_weights(key, y.size, config.bootstrap.replicates, np.float32)
+    weight = bootstrap_weights(
+        key, y.size, config.bootstrap.replicates, dtype=np.float32
+    )
     return (np.asarray(a, np.float64) for a in (X, y[0], weight))
 
 
@@ -201,7 +203,7 @@ class Killed(BaseException):
 def test_an_interrupted_run_keeps_the_replicates_it_has(
     mine, run_cli, run_ok, runs, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(many, "WIDEST", 8)
+    monkeypatch.setattr(plan, "WIDEST", 8)
     whole, _ = run_ok(CONFIG, *mine, runs=tmp_path / "whole")
     plain, written = Run.write_arrays, []
 
@@ -241,7 +243,7 @@ def test_a_finished_run_is_shown_and_not_run_again(mine, run_ok, run_cli, monkey
 
 
 def test_the_bar_counts_the_replicates(mine, run_ok, monkeypatch):
-    monkeypatch.setattr(many, "WIDEST", 8)
+    monkeypatch.setattr(plan, "WIDEST", 8)
     bars = bars_of(monkeypatch)
     run_ok(CONFIG, *mine)
     ((what, total, done, steps),) = bars

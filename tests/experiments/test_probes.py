@@ -85,6 +85,8 @@ def test_the_folder_holds_everything(probed):
         "best": (10, 1),
         "one_standard_error": (10, 1),
         "status": (10, 3, 2),
+        "path_w": (10, 3, 64, 1),
+        "path_b": (10, 3, 1, 1),
         "probability": (10, 539),
         "test_probability": (10, 1258),
     }
@@ -221,8 +223,8 @@ def test_the_bar_counts_the_fits(run_ok, monkeypatch):
     bars = bars_of(monkeypatch)
     run_ok(CONFIG, *SMALL)
     ((what, total, done, steps),) = bars
-    assert (what, total, done) == ("fitting", 60, 0)
-    assert sum(steps) == 60
+    assert (what, total, done) == ("fitting", 90, 0)
+    assert sum(steps) == 90
 
 
 def test_fits_that_fail_are_counted_and_never_called_right(run_ok, monkeypatch):

@@ -62,7 +62,7 @@ def test_vmap_equals_a_loop_over_problems(name):
 @pytest.mark.parametrize("function", [jlogreg.fold_weights, jlogreg.bootstrap_weights])
 def test_rows_of_weights_are_the_same_in_every_mode(function, dtype):
     def rows(key):
-        return function(key, 7, 3, dtype)
+        return function(key, 7, 3, dtype=dtype)
 
     keys = jax.random.split(jax.random.key(0), 3)
     found = jax.jit(jax.vmap(rows))(keys)
