@@ -38,7 +38,6 @@ __all__ = [
     "hessian",
     "hessian_vector",
     "objective",
-    "scaled",
     "total_weight",
     "value_and_gradient",
 ]
@@ -181,14 +180,11 @@ def check_data(
     """Return the arguments of a cost but its parameters, as in `check_problem`."""
     samples = check_samples(X, y, weight, offset)
     l2 = _check_penalty(l2, samples.X.shape[0], samples.X.dtype)
-    return scaled(check_sample_values(samples)), check_range("l2", l2, 0.0)
-
-
-def scaled(samples: Samples) -> Samples:
-    """Return the samples with weights of moderate size; the cost stays the same."""
-    if samples.weight is None:
-        return samples
-    return samples._replace(weight=samples.weight / power_of_two(samples.weight))
+    samples = check_sample_values(samples)
+    if samples.weight is not None:
+        weight = samples.weight / power_of_two(samples.weight)
+        samples = samples._replace(weight=weight)
+    return samples, check_range("l2", l2, 0.0)
 
 
 def _check_penalty(l2: Any, n: int, dtype: Any) -> Array:
