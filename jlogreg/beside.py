@@ -19,7 +19,7 @@ from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.bernoulli import log_loss_dz, log_loss_dz2
-from jlogreg.checks import check_matrix, check_range, is_traced
+from jlogreg.checks import check_matrix, check_range
 from jlogreg.design import Dense, Design, Stacked
 from jlogreg.fit import check_limits, fit
 from jlogreg.implicit import inverse_hessian
@@ -31,11 +31,13 @@ from jlogreg.solvers.newton import Newton
 from jlogreg.standardized import standardize
 from jlogreg.status import Status
 from jlogreg.totals import weighted
-from jlogreg.validate import check_sample_values
+from jlogreg.validate import check_sample_values, refuse_traced
 
 __all__ = ["Null", "Scan", "by_fit", "by_newton", "check_scan", "null_of"]
 
 
+# What refuses traced arguments, and what to do instead.
+ON_HOST = ("a scan", "map fit over Stacked designs with jax.vmap instead")
 # Newton's steps for the covariates alone.
 NULL_STEPS = 10
 
@@ -82,11 +84,7 @@ def check_scan(
         TypeError: an argument is traced.
         ValueError: a number is out of range, NaN or infinite.
     """
-    if any(map(is_traced, (covariates, y, weight, offset, tol))):
-        raise TypeError(
-            "a scan runs on the host and takes no traced arguments: map fit over "
-            "Stacked designs with jax.vmap instead"
-        )
+    refuse_traced(*ON_HOST, covariates, y, weight, offset, tol)
     y = check_matrix("y", y, (1, "m"))
     alone = covariates is None
     X = y if alone else check_matrix("covariates", covariates, ("p", "m"), y.dtype)

@@ -19,7 +19,7 @@ from jlogreg.cost import total_weight
 from jlogreg.design import matmul
 from jlogreg.objectives import Problem, join, ridge
 from jlogreg.samples import Samples
-from jlogreg.solvers.factor import factorise
+from jlogreg.solvers.factor import factorise, lost
 from jlogreg.totals import gram, gram_block, sum_over_samples, weighted
 
 __all__ = ["Bound", "Spectrum", "bound_of", "own_bound", "spectral_bound_of"]
@@ -124,9 +124,9 @@ def own_bound(problem: Problem, shared: Bound) -> Bound:
     X, y, weight, _ = samples
     free = jnp.sum(penalty == 0)  # unknowns without a penalty, more than samples
     if isinstance(shared.inverse, Spectrum):
-        k, eps = penalty.shape[0], float(np.finfo(penalty.dtype).eps)
-        lost = problem.l2 * jnp.square(shared.scale[:-1]).max() <= (100 + 10 * k) * eps
-        shared = shared._replace(l2=problem.l2, singular=shared.singular & lost)
+        part = problem.l2 * jnp.square(shared.scale[:-1]).max()
+        none = part <= lost(len(penalty), penalty.dtype)
+        shared = shared._replace(l2=problem.l2, singular=shared.singular & none)
     if weight is None and shared.inverse is not None:
         return shared._replace(singular=shared.singular | (free > X.shape[1]))
     quarters = weighted(jnp.full_like(y, 0.25), samples) / total_weight(samples)

@@ -21,7 +21,6 @@ from jlogreg.checks import (
     AnyArray,
     check_matrix,
     check_range,
-    is_traced,
 )
 from jlogreg.design import Design, check_design
 from jlogreg.fit import Fit
@@ -31,9 +30,12 @@ from jlogreg.predict import logits
 from jlogreg.rows import Repeated, Rows
 from jlogreg.solvers.driver import Solver
 from jlogreg.status import Status
+from jlogreg.validate import refuse_traced
 from jlogreg.weights import fold_weights
 
 __all__ = ["CrossValidation", "cross_validate"]
+
+INSTEAD = "map regularization_path over rows of weights with jax.vmap instead"
 
 Rule = Literal["best", "one_standard_error"]
 
@@ -114,12 +116,8 @@ def cross_validate(
         raise ValueError(
             f'rule must be "best" or "one_standard_error", but is {rule!r}'
         )
-    leaves = jax.tree.leaves((X, Y, l2, weight, offset, folds, key, tol, max_steps))
-    if any(map(is_traced, leaves)):
-        raise TypeError(
-            "cross_validate runs on the host and takes no traced arguments: map "
-            "regularization_path over rows of weights with jax.vmap instead"
-        )
+    arrays = (X, Y, l2, weight, offset, folds, key)
+    refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
     X = check_design("X", X)
     given = _check(X, Y, l2, weight, offset, folds, key)
     found = _fits(X, given, solver, tol, max_steps, memory_limit, progress)

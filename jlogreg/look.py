@@ -9,10 +9,11 @@ from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
 from jlogreg.bernoulli import log_loss, log_loss_dz, log_loss_dz2
+from jlogreg.design import Design
 from jlogreg.samples import Samples
 from jlogreg.totals import weighted
 
-__all__ = ["Look", "look", "look_at"]
+__all__ = ["Look", "logits_along", "look", "look_at"]
 
 
 class Look(NamedTuple):
@@ -63,9 +64,21 @@ def look_at(
 
     Shapes: point and step w (n, 1), b (1, 1); l2 () or (n, 1).
     """
-    columns = [point.w, step.w]
+    z, change, free = logits_along(samples.X, l2, point, step)
+    return look(samples, z, change, free, tol)
+
+
+def logits_along(X: Design, l2: Array, point: Params, *others: Params) -> list[Array]:
+    """Return logits, offset left out: of a point, of others, and its own free part.
+
+    Shapes: l2 () or (n, 1); each result (1, m), by one product with X. Free is what no
+    penalty holds back.
+    """
+    columns = [params.w for params in (point, *others)]
     if l2.ndim:  # some features may be free of a penalty, others not
         columns.append(jnp.where(l2 == 0, point.w, 0.0))
-    z, change, *free = samples.X.forward(jnp.concatenate(columns, axis=1))[:, None]
-    unheld = free[0] if free else jnp.where(l2 == 0, z, 0.0)
-    return look(samples, z + point.b, change + step.b, unheld + point.b, tol)
+    rows = list(X.forward(jnp.concatenate(columns, axis=1))[:, None])
+    if not l2.ndim:
+        rows.append(jnp.where(l2 == 0, rows[0], 0.0))
+    added = [params.b for params in (point, *others, point)]
+    return [row + b for row, b in zip(rows, added, strict=True)]

@@ -13,11 +13,12 @@ from jaxtyping import Array, Bool
 from jlogreg.arrays import Params
 from jlogreg.bound import Bound
 from jlogreg.cost import total_weight
-from jlogreg.look import look
-from jlogreg.objectives import Problem, Whole, join, ridge
+from jlogreg.look import logits_along, look
+from jlogreg.objectives import Problem, Whole, join, ridge, split
 from jlogreg.predict import adjoint
 from jlogreg.samples import Samples
 from jlogreg.solvers.driver import Evaluation, Objective, System
+from jlogreg.solvers.factor import lost
 from jlogreg.solvers.newton_cg import (
     INNER_TOLERANCE,
     Solved,
@@ -36,7 +37,7 @@ def matrix_free(problem: Problem, known: Whole, bound: Bound, tol: Array) -> Obj
     def look_along(
         vector: Array, change: Array, curvature: Array, trying: Array
     ) -> tuple[Evaluation, Array]:
-        rows, free = _rows(problem, vector)
+        rows, free = logits_along(samples.X, problem.l2, split(vector))
         seen = look(samples, rows, change, free, tol)
         back = jnp.where(trying, seen.dz, curvature * rows)
         sums = sum_over_samples(_adjoint, Samples(samples.X, back))
@@ -52,7 +53,7 @@ def matrix_free(problem: Problem, known: Whole, bound: Bound, tol: Array) -> Obj
         return found, rows
 
     def evaluate(point: Array, step: Array) -> Evaluation:
-        change, _ = _rows(problem, step)
+        change, _ = logits_along(samples.X, problem.l2, split(step))
         trying = jnp.ones((), bool)
         found, _ = look_along(point, change, jnp.zeros_like(change), trying)
         return found._replace(slope=jnp.sum(found.gradient * step))
@@ -60,20 +61,6 @@ def matrix_free(problem: Problem, known: Whole, bound: Bound, tol: Array) -> Obj
     rows = jnp.zeros_like(samples.y)
     system = System(look_along, bound.solve, rows, bound.singular)
     return Objective(evaluate, known.at_zero, tol, system=system)
-
-
-def _rows(problem: Problem, vector: Array) -> tuple[Array, Array]:
-    """Return the logits of w above b, offset not included, and their unpenalised part.
-
-    Shapes: vector (n + 1, 1), result (1, m) and (1, m).
-    """
-    w, b, l2 = vector[:-1], vector[-1:], problem.l2
-    columns = [w]
-    if l2.ndim:  # some features may be free of a penalty, others not
-        columns.append(jnp.where(l2 == 0, w, 0.0))
-    z, *free = problem.samples.X.forward(jnp.concatenate(columns, axis=1))[:, None]
-    unheld = free[0] if free else jnp.where(l2 == 0, z, 0.0)
-    return z + b, unheld + b
 
 
 def _solve(
@@ -121,13 +108,13 @@ def escapes(problem: Problem, bound: Bound, curvature: Array) -> Bool[Array, ""]
             right + jnp.cos(jnp.arange(k, dtype=right.dtype))[:, None]
         ) / bound.scale
         tolerance = INNER_TOLERANCE / k**0.5  # so that no one direction is neglected
-    held = (penalty * jnp.square(bound.scale))[:-1].min() > (100 + 10 * k) * eps
+    held = (penalty * jnp.square(bound.scale))[:-1].min() > lost(k, right.dtype)
     right = jnp.where(held, 0.0, right)
     reduced = jnp.full((), tolerance, right.dtype)
     solved = _solve(problem, bound, curvature, right, reduced)
     size = jnp.sum(right * bound.solve(right))
-    lost = solved.stuck | ~(eps * k * jnp.sum(solved.x * right) <= size)
-    return jnp.where(held, ~(curvature.sum() > eps * weight.sum()), lost)
+    free = solved.stuck | ~(eps * k * jnp.sum(solved.x * right) <= size)
+    return jnp.where(held, ~(curvature.sum() > eps * weight.sum()), free)
 
 
 def _adjoint(part: Samples) -> Params:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jlogreg.checks import is_traced
 from jlogreg.design import Dense, Design, check_design
 from jlogreg.fit import check_limits, check_solver
 from jlogreg.lanes import Lanes
@@ -25,7 +24,7 @@ from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.span import spanned
 from jlogreg.totals import power_of_two
-from jlogreg.validate import finite_samples
+from jlogreg.validate import finite_samples, refuse_traced
 
 __all__ = ["plan", "width_of"]
 
@@ -56,11 +55,8 @@ def plan(
         TypeError: an argument is traced.
         ValueError: a feature or a setting is out of range.
     """
-    if any(map(is_traced, jax.tree.leaves((X, rows, tol, max_steps)))):
-        raise TypeError(
-            "fit_many runs on the host and takes no traced arguments: map fit with "
-            "jax.vmap instead"
-        )
+    instead = "map fit with jax.vmap instead"
+    refuse_traced("fit_many", instead, X, rows, tol, max_steps)
     X, finite = _check_features(X, rows.weight is not None)
     (n, m), dtype = X.shape, X.dtype
     rows, count = check_rows_of_many(rows, n, m, dtype)

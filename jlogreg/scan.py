@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jlogreg.beside import Null, Scan, by_fit, by_newton, check_scan, null_of
-from jlogreg.checks import AnyArray, DtypeError, RankError, ShapeError, is_traced
+from jlogreg.beside import ON_HOST, Null, Scan, by_fit, by_newton, check_scan, null_of
+from jlogreg.checks import AnyArray, DtypeError, RankError, ShapeError
 from jlogreg.samples import Samples
 from jlogreg.status import Status
+from jlogreg.validate import refuse_traced
 
 __all__ = ["scan_blocks", "scan_features"]
 
@@ -149,11 +150,7 @@ def _missing(G: np.ndarray) -> bool:
 
 def _check_block(G: Any, z: Array) -> np.ndarray:
     """Return some features as an array of NumPy's."""
-    if is_traced(G):
-        raise TypeError(
-            "a scan runs on the host and takes no traced arguments: map fit over "
-            "Stacked designs with jax.vmap instead"
-        )
+    refuse_traced(*ON_HOST, G)
     if not isinstance(G, jax.Array | np.ndarray):
         raise DtypeError(f"G must be an array, but is of type {type(G).__name__}")
     if G.ndim != 2:

@@ -18,7 +18,13 @@ from jlogreg.checks import check_range, is_traced
 from jlogreg.design import Design
 from jlogreg.samples import Samples, check_samples
 
-__all__ = ["check_rows", "check_sample_values", "finite_samples", "validate"]
+__all__ = [
+    "check_rows",
+    "check_sample_values",
+    "finite_samples",
+    "refuse_traced",
+    "validate",
+]
 
 
 def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
@@ -114,6 +120,20 @@ def _clean(X: Design, weight: Array) -> tuple[Design, Array]:
             return X.cleaned(), weight
         X = X.cleaned()
     return X, jnp.where(~finite & (weight != 0), jnp.nan, weight)
+
+
+def refuse_traced(what: str, instead: str, *given: Any) -> None:
+    """Raise a TypeError if an argument of what runs on the host is traced.
+
+    Args:
+        what: what runs on the host.
+        instead: what to do instead.
+        given: the arguments.
+    """
+    if any(map(is_traced, jax.tree.leaves(given))):
+        raise TypeError(
+            f"{what} runs on the host and takes no traced arguments: {instead}"
+        )
 
 
 @jax.jit

@@ -13,7 +13,7 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
-__all__ = ["Factor", "factorise"]
+__all__ = ["Factor", "factorise", "lost"]
 
 # Up to so many unknowns the arithmetic is written out, and goes lane by lane: a call of
 # LAPACK for each of many small matrices takes longer than what it does.
@@ -48,7 +48,7 @@ def factorise(
     were left, and in 999 of 1000 less than this. Not repaired, L is of no use then.
     """
     k, eps = matrix.shape[0], float(np.finfo(matrix.dtype).eps)
-    small = (100 + 10 * k if roundings is None else roundings) * eps
+    small = lost(k, matrix.dtype) if roundings is None else roundings * eps
     diagonal = jnp.diagonal(matrix)[:, None]
     # Near underflow digits are lost one by one, so that far is as good as nothing.
     positive = ~(diagonal <= float(np.finfo(matrix.dtype).tiny) / eps)  # or NaN
@@ -58,6 +58,11 @@ def factorise(
     L = _cholesky(unit)
     singular = ~(jnp.diagonal(L).min() ** 2 > small)
     return Factor(_unless(singular, unit, L) if repaired else L, scale, singular)
+
+
+def lost(k: int, dtype: Any) -> float:
+    """Return below what a part of a column of k is lost in roundings."""
+    return (100 + 10 * k) * float(np.finfo(dtype).eps)
 
 
 def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
