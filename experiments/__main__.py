@@ -1,4 +1,4 @@
-"""Run experiments and benchmarks from the command line."""
+"""Run experiments and benchmarks, and draw formulas, from the command line."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(Path(options.config), rest, Path(options.runs), console)
         elif rest:
             raise UserError(f"{rest[0]}: only `run` takes settings")
+        elif options.command == "graph":
+            _graph(options.formula, options.values, options.out, console)
         elif options.command == "list":
             console.print(_listing())
         else:
@@ -69,6 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("config", metavar="CONFIG.toml")
     run.add_argument("--runs", default="runs", help="where run folders go")
     commands.add_parser("list", help="list the configurations that come along")
+    graph = commands.add_parser("graph", help="draw the computation graph of a formula")
+    graph.add_argument(
+        "formula", help='such as "3 * (a + b * c)"; -- before one that begins with -'
+    )
+    graph.add_argument("values", nargs="*", metavar="NAME=NUMBER", help="such as a=5")
+    graph.add_argument(
+        "--out",
+        default="",
+        metavar="FILE",
+        help=".svg, .png, .pdf, .dot, .mmd or .json",
+    )
     bench = commands.add_parser("bench", help="measure against other ways, as ratios")
     bench.add_argument("name", choices=sorted(BENCHMARKS))
     bench.add_argument(
@@ -89,6 +102,12 @@ def _run(path: Path, overrides: Sequence[str], runs: Path, console: Console) -> 
         raise UserError(f"{path.name}: program must be one of {known}")
     config = convert(table, program.Config, path.name)
     execute(program, config, path.stem, runs, console)
+
+
+def _graph(formula: str, values: Sequence[str], out: str, console: Console) -> None:
+    from experiments.graph import draw
+
+    draw(formula, values, out, console)
 
 
 def _listing() -> Table:

@@ -18,7 +18,6 @@ from jlogreg.bernoulli import (
 )
 from jlogreg.beside import Scan
 from jlogreg.certificate import Certificate, certificate
-from jlogreg.checks import DtypeError, RankError, ShapeError
 from jlogreg.cost import (
     cost,
     gradient,
@@ -28,10 +27,13 @@ from jlogreg.cost import (
 )
 from jlogreg.cross_validation import CrossValidation, cross_validate
 from jlogreg.design import Dense, Stacked
+from jlogreg.errors import DtypeError, RankError, ShapeError
 from jlogreg.fit import Fit, fit
 from jlogreg.gradient_descent import Descent, gradient_descent
+from jlogreg.graph import computation_graph
 from jlogreg.influence import influence, leave_one_out
 from jlogreg.many import Progress, fit_many
+from jlogreg.nodes import Graph, Node
 from jlogreg.path import regularization_path
 from jlogreg.predict import logits, predict, predict_proba
 from jlogreg.scan import scan_blocks, scan_features
@@ -41,6 +43,7 @@ from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.sparse import Sparse
 from jlogreg.standardized import Standardized, standardize
 from jlogreg.status import FitError, Status, raise_if_failed
+from jlogreg.summary import summary
 from jlogreg.validate import validate
 from jlogreg.weights import bootstrap_weights, fold_weights
 
@@ -54,8 +57,10 @@ __all__ = [
     "DtypeError",
     "Fit",
     "FitError",
+    "Graph",
     "Newton",
     "NewtonCG",
+    "Node",
     "Optax",
     "Params",
     "Progress",
@@ -69,6 +74,7 @@ __all__ = [
     "bootstrap_weights",
     "broadcast_shape",
     "certificate",
+    "computation_graph",
     "cost",
     "cross_validate",
     "fit",
@@ -100,6 +106,7 @@ __all__ = [
     "squared_loss",
     "stack",
     "standardize",
+    "summary",
     "validate",
     "value_and_gradient",
 ]

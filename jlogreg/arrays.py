@@ -10,15 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from jlogreg.checks import (
-    DtypeError,
-    RankError,
-    ShapeError,
     canonical_dtype,
     check_array,
     check_count,
     check_dtype,
     check_matrix,
 )
+from jlogreg.errors import DtypeError, RankError, ShapeError
+from jlogreg.text import as_html, brief
 
 __all__ = [
     "Params",
@@ -34,10 +33,24 @@ class Params(NamedTuple):
     """Hold the parameters of one model, or of K models side by side.
 
     Shapes: w (n, 1), b (1, 1); for K stacked models w (n, K), b (K, 1).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, predict
+        >>> params = Params(w=jnp.array([[2.0]]), b=jnp.array([[-3.0]]))
+        >>> predict(params, jnp.array([[1.0, 2.0]])).tolist()
+        [[0.0, 1.0]]
     """
 
     w: Float[Array, "n K"]
     b: Float[Array, "K 1"]
+
+    def __repr__(self) -> str:
+        """Return the numbers, or of many their range."""
+        return f"Params(w={brief(self.w)}, b={brief(self.b)})"
+
+    def _repr_html_(self) -> str:
+        return as_html({name: brief(leaf) for name, leaf in self._asdict().items()})
 
 
 def init_params(n: int, dtype: Any = None) -> Params:
@@ -52,6 +65,12 @@ def init_params(n: int, dtype: Any = None) -> Params:
     Raises:
         ValueError: n is less than 1.
         DtypeError: n is no whole number, or dtype is not float32 or float64.
+
+    Examples:
+        >>> from jlogreg import init_params
+        >>> w, b = init_params(2)
+        >>> w.tolist(), b.tolist()
+        ([[0.0], [0.0]], [[0.0]])
     """
     n = check_count("n", n, least=1)
     dtype = canonical_dtype(float if dtype is None else dtype)
@@ -68,6 +87,13 @@ def stack(params: Params) -> Params:
     Raises:
         DtypeError: params is no Params, or w or b is no array of floats.
         RankError, ShapeError: w or b has another shape.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, logits, stack
+        >>> three = Params(w=jnp.ones((3, 2, 1)), b=jnp.zeros((3, 1, 1)))
+        >>> logits(stack(three), jnp.ones((2, 5))).shape
+        (3, 5)
     """
     if not isinstance(params, Params):
         raise DtypeError(
@@ -101,6 +127,13 @@ def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:
         ShapeError: a size is 0.
         DtypeError: images is not an array of real numbers, or of 64-bit whole numbers
             without x64.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg import flatten_images
+        >>> images = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)  # two of 2 x 2
+        >>> flatten_images(images).tolist()
+        [[0, 4], [1, 5], [2, 6], [3, 7]]
     """
     images = check_array("images", images, floating=False)
     if images.ndim not in (3, 4):
@@ -127,6 +160,13 @@ def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
         RankError: a shape has rank 1, or more than 2, or no shape is given.
         ShapeError: in some position two sizes differ and neither is 1, or a size is
             negative.
+
+    Examples:
+        >>> from jlogreg import broadcast_shape
+        >>> broadcast_shape((3, 4), (1, 4), (3, 1), ())
+        (3, 4)
+        >>> broadcast_shape((1, 4), (4, 1))  # a row and a column make a matrix
+        (4, 4)
     """
     if not shapes:
         raise RankError("broadcast_shape needs at least one shape")

@@ -44,6 +44,12 @@ def sigmoid(z: Elements) -> Result:
 
     Raises:
         DtypeError, RankError: z is no float32 or float64 array of rank 0 or 2.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import sigmoid
+        >>> sigmoid(jnp.array([[-1000.0, 0.0, 1000.0]])).tolist()
+        [[0.0, 0.5, 1.0]]
     """
     (z,) = check_elementwise(z=z)
     return _sigmoid(z)
@@ -57,6 +63,11 @@ def log_sigmoid(z: Elements) -> Result:
 
     Raises:
         DtypeError, RankError: z is no float32 or float64 array of rank 0 or 2.
+
+    Examples:
+        >>> from jlogreg import log_sigmoid
+        >>> float(log_sigmoid(-1000.0))  # the logarithm of sigmoid(-1000.0) is -inf
+        -1000.0
     """
     (z,) = check_elementwise(z=z)
     return _log_sigmoid(z)
@@ -71,6 +82,11 @@ def likelihood(z: Elements, y: Elements) -> Result:
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
         ValueError: a label is not in [0, 1] (a traced one gives NaN).
+
+    Examples:
+        >>> from jlogreg import likelihood
+        >>> print(f"{likelihood(1.0986, 1.0):.2f}, {likelihood(1.0986, 0.0):.2f}")
+        0.75, 0.25
     """
     return _likelihood(*_pair(z, y))
 
@@ -85,6 +101,11 @@ def log_likelihood(z: Elements, y: Elements) -> Result:
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
         ValueError: a label is not in [0, 1] (a traced one gives NaN).
+
+    Examples:
+        >>> from jlogreg import log_likelihood
+        >>> print(f"{log_likelihood(0.0, 1.0):.4f}")  # the logarithm of 1/2
+        -0.6931
     """
     return -log_loss(z, y)
 
@@ -100,6 +121,11 @@ def log_loss(z: Elements, y: Elements) -> Result:
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
         ValueError: a label is not in [0, 1] (a traced one gives NaN).
+
+    Examples:
+        >>> from jlogreg import log_loss
+        >>> float(log_loss(-1000.0, 1.0))  # far on the wrong side, and still finite
+        1000.0
     """
     return _log_loss(*_pair(z, y))
 
@@ -115,6 +141,11 @@ def log_loss_dz(z: Elements, y: Elements) -> Result:
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
         ValueError: a label is not in [0, 1] (a traced one gives NaN).
+
+    Examples:
+        >>> from jlogreg import log_loss_dz
+        >>> print(f"{log_loss_dz(40.0, 1.0):.3e}")  # sigmoid(40.0) - 1.0 is 0.0
+        -4.248e-18
     """
     return _log_loss_dz(*_pair(z, y))
 
@@ -129,6 +160,11 @@ def log_loss_dz2(z: Elements) -> Result:
 
     Raises:
         DtypeError, RankError: z is no float32 or float64 array of rank 0 or 2.
+
+    Examples:
+        >>> from jlogreg import log_loss_dz2
+        >>> float(log_loss_dz2(0.0)), f"{log_loss_dz2(40.0):.3e}"
+        (0.25, '4.248e-18')
     """
     (z,) = check_elementwise(z=z)
     return _log_loss_dz2(z)
@@ -144,6 +180,11 @@ def squared_loss(z: Elements, y: Elements) -> Result:
     Raises:
         DtypeError, RankError, ShapeError: z and y are no such pair.
         ValueError: a label is not in [0, 1] (a traced one gives NaN).
+
+    Examples:
+        >>> from jlogreg import squared_loss
+        >>> float(squared_loss(0.0, 1.0)), float(squared_loss(-1000.0, 1.0))
+        (0.125, 0.5)
     """
     return log_loss_dz(z, y) ** 2 / 2
 

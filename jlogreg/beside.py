@@ -49,6 +49,16 @@ class Scan(NamedTuple):
     standard_error that of the Fisher information; z their ratio; log10_p the logarithm
     to the base 10 of Wald's two-sided p-value, which does not underflow; status a
     Status, and where it is not CONVERGED the others are NaN.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
+        >>> from jlogreg import scan_features
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> G = np.array([[0, 1, 1, 2, 1, 2], [1, 0, 2, 1, -1, 0]], np.int8)
+        >>> scan = scan_features(G, None, y)
+        >>> [f"{z:.2f}" for z in scan.z[:, 0]], scan.status.tolist()
+        (['0.58', '0.48'], [[0], [0]])
     """
 
     estimate: Float[Array, "V 1"]

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from jlogreg.arrays import Params
 from jlogreg.checks import AnyArray, is_traced
 from jlogreg.cost import check_problem
 from jlogreg.design import Design
 from jlogreg.samples import Samples
 
-__all__ = ["Certificate", "certificate"]
+__all__ = ["Certificate", "certificate", "information"]
 
 # Samples that are looked at together.
 BLOCK = 4096
@@ -31,6 +32,15 @@ class Certificate(NamedTuple):
     g), infinite where H is singular; change the most that a Newton step would add to a
     logit, infinite likewise; separated whether the parameters prove that there is no
     finite minimum.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import certificate, fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = certificate(fit(X, y), X, y)
+        >>> found.decrement < 1e-4, found.separated
+        (True, False)
     """
 
     cost: float
@@ -60,6 +70,15 @@ def certificate(
         DtypeError, RankError, ShapeError: an argument is no such array.
         ValueError: a number is out of range, NaN or infinite.
         TypeError: a number is traced: call this outside jit.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import certificate, fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = fit(X, y)
+        >>> abs(certificate(found, X, y).cost - float(found.cost)) < 1e-6
+        True
     """
     if any(map(is_traced, (fit.params.w, y, l2, weight, offset))):
         raise TypeError("certificate needs known numbers: call it outside jit")
@@ -88,6 +107,17 @@ def certificate(
         change=float(change),
         separated=all(one.separated for one in sums),
     )
+
+
+def information(params: Params, samples: Samples) -> np.ndarray:
+    """Return the Fisher information, summed on the host in double precision.
+
+    Shapes: params w (n, 1), b (1, 1); result (n + 1, n + 1), the bias last. The sum in
+    equation (27) of docs/derivation.md.
+    """
+    point = np.concatenate([_long(params.w), _long(params.b)])
+    looks = (_look(part, point, np.zeros_like(point)) for part in _blocks(samples))
+    return np.sum([one.curvature for one in looks], axis=0)
 
 
 class _Part(NamedTuple):
@@ -119,9 +149,9 @@ def _blocks(samples: Samples) -> Iterator[_Part]:
     known = np.zeros((1, m)) if offset is None else np.asarray(offset)
     for start in range(0, m, BLOCK):
         part = slice(start, start + BLOCK)
-        x, ones = _long(columns[:, part]), _long(np.ones((1, m)))[:, part]
-        rows = (_long(row)[:, part] for row in (y, v, known))
-        yield _Part(np.concatenate([x, ones]), *rows)
+        labels, *rest = (_long(np.asarray(row)[:, part]) for row in (y, v, known))
+        x = np.concatenate([_long(columns[:, part]), np.ones_like(labels)])
+        yield _Part(x, labels, *rest)
 
 
 def _look(part: _Part, point: np.ndarray, unpenalised: np.ndarray) -> _Sums:

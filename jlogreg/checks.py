@@ -16,11 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jlogreg.errors import DtypeError, RankError, ShapeError
+
 __all__ = [
     "AnyArray",
-    "DtypeError",
-    "RankError",
-    "ShapeError",
     "as_array",
     "canonical_dtype",
     "check_array",
@@ -34,18 +33,6 @@ __all__ = [
 ]
 
 AnyArray: TypeAlias = Array | np.ndarray
-
-
-class RankError(ValueError):
-    """Say that an array has another rank than the one its role asks for."""
-
-
-class ShapeError(ValueError):
-    """Say that an array has the right rank, but sizes that do not fit."""
-
-
-class DtypeError(TypeError):
-    """Say that an argument does not hold floating-point numbers of the right kind."""
 
 
 def is_traced(value: object) -> bool:

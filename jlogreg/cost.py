@@ -18,8 +18,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params, check_params
-from jlogreg.checks import AnyArray, RankError, check_matrix, check_number, check_range
+from jlogreg.checks import AnyArray, check_matrix, check_number, check_range
 from jlogreg.design import Design
+from jlogreg.errors import RankError
 from jlogreg.samples import Samples, check_samples
 from jlogreg.totals import (
     curvature_along_total,
@@ -70,6 +71,13 @@ def cost(
         DtypeError, RankError, ShapeError: an argument is no such array.
         ValueError: a number in the data or l2 is out of range, NaN or infinite. Where
             it is traced the result is NaN instead; for X, wherever it is used.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import cost, init_params
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0, 3.0]]), jnp.array([[0.0, 0.0, 1.0, 1.0]])
+        >>> print(f"{cost(init_params(1), X, y):.6f}")  # log 2: nothing is known yet
+        0.693147
     """
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
     return loss_total(params, samples) / total_weight(samples) + _penalty(params, l2)
@@ -90,6 +98,14 @@ def gradient(
     dz = a - y, dw = X dzT / m + l2 w, db = mean(dz), with weights as in the cost;
     equations (9), (11) and (12) of docs/derivation.md. Arguments and errors are those
     of `cost`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import gradient, init_params
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0, 3.0]]), jnp.array([[0.0, 0.0, 1.0, 1.0]])
+        >>> dw, db = gradient(init_params(1), X, y)
+        >>> dw.tolist(), db.tolist()
+        ([[-0.5]], [[0.0]])
     """
     options = {"weight": weight, "offset": offset, "l2": l2}
     return value_and_gradient(params, X, y, **options)[1]
@@ -109,6 +125,14 @@ def value_and_gradient(
     Shapes: as for `cost`; result (J (), Params(w = dw (n, 1), b = db (1, 1))).
     Equations (8), (9), (11) and (12) of docs/derivation.md. Arguments and errors are
     those of `cost`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import init_params, value_and_gradient
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0, 3.0]]), jnp.array([[0.0, 0.0, 1.0, 1.0]])
+        >>> J, (dw, db) = value_and_gradient(init_params(1), X, y)
+        >>> print(f"{J:.6f}", dw.tolist(), db.tolist())
+        0.693147 [[-0.5]] [[0.0]]
     """
     return objective(*check_problem(params, X, y, weight, offset, l2))
 
@@ -129,6 +153,13 @@ def hessian(
     Formula: [X; 1] diag(a (1 - a)) [X; 1]T / m + diag(l2, 0), with weights as in the
     cost; equation (13) of docs/derivation.md. It does not depend on y. Arguments and
     errors are those of `cost`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import hessian, init_params
+        >>> X, y = jnp.array([[0.0, 2.0]]), jnp.array([[0.0, 1.0]])
+        >>> hessian(init_params(1), X, y).tolist()
+        [[0.5, 0.25], [0.25, 0.25]]
     """
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
     curvature = curvature_total(params, samples) / total_weight(samples)
@@ -151,6 +182,15 @@ def hessian_vector(
     Shapes: as for `cost`; vector and result Params(w (n, 1), b (1, 1)). It takes
     O(n m) time and O(m) memory; equation (13) of docs/derivation.md applied to the
     vector. Arguments and errors are those of `cost`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, hessian_vector, init_params
+        >>> X, y = jnp.array([[0.0, 2.0]]), jnp.array([[0.0, 1.0]])
+        >>> vector = Params(w=jnp.array([[1.0]]), b=jnp.array([[0.0]]))
+        >>> w, b = hessian_vector(init_params(1), vector, X, y)
+        >>> w.tolist(), b.tolist()
+        ([[0.5]], [[0.25]])
     """
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
     vector = check_params(vector, params.w.shape[0], params.w.dtype, name="vector")

@@ -53,6 +53,18 @@ class CrossValidation(NamedTuple):
     out; path, the fits of all samples, with leading axes K and L, and fit those of the
     chosen penalties, with a leading axis K. A penalty with a fit that did not converge
     has a loss of NaN and is not chosen.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import cross_validate
+        >>> X = jnp.arange(12.0)[None]
+        >>> y = jnp.array([[0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1]]).astype(X.dtype)
+        >>> l2 = jnp.array([[0.01], [0.1], [1.0], [10.0]])
+        >>> found = cross_validate(X, y, l2, folds=3)
+        >>> [f"{loss:.2f}" for loss in found.loss[0]]  # of each penalty
+        ['1.70', '0.85', '0.60', '0.64']
+        >>> found.best.tolist(), found.one_standard_error.tolist()  # by row
+        ([[2]], [[3]])
     """
 
     l2: Float[Array, "L 1"]
@@ -111,6 +123,16 @@ def cross_validate(
         TypeError: an argument is traced.
         ValueError: a number is out of range, a fold holds no sample out, or the rule
             is another one.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import cross_validate
+        >>> X = jnp.arange(12.0)[None]
+        >>> y = jnp.array([[0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1]]).astype(X.dtype)
+        >>> l2 = jnp.array([[0.01], [0.1], [1.0], [10.0]])
+        >>> chosen = cross_validate(X, y, l2, folds=3)
+        >>> float(l2[chosen.best[0, 0], 0])
+        1.0
     """
     if rule not in ("best", "one_standard_error"):
         raise ValueError(

@@ -17,13 +17,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.checks import (
-    DtypeError,
-    ShapeError,
-    check_matrix,
-    check_range,
-    is_traced,
-)
+from jlogreg.checks import check_matrix, check_range, is_traced
+from jlogreg.errors import DtypeError, ShapeError
 from jlogreg.sparse import Sparse
 
 __all__ = ["Dense", "Design", "Stacked", "check_design", "matmul"]
@@ -83,6 +78,15 @@ class Dense:
     """Hold the features in one array.
 
     Shapes: X (n, m), a column per sample.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Dense
+        >>> X = Dense(jnp.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]))
+        >>> X.shape
+        (2, 3)
+        >>> X.forward(jnp.array([[2.0], [1.0]])).tolist()
+        [[2.0, 5.0, 6.0]]
     """
 
     X: Float[Array, "n m"]
@@ -162,6 +166,16 @@ class Stacked:
 
     Shapes: shared stands for (n1, m), own for (n2, m), both together for (n1 + n2, m).
     Each is an array or a design. The methods are those of `Dense`.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, Stacked, logits
+        >>> shared = jnp.array([[1.0, 2.0]])
+        >>> own = jnp.array([[[0.0, 1.0]], [[3.0, 0.0]]])  # of two problems
+        >>> params = Params(w=jnp.ones((2, 1)), b=jnp.zeros((1, 1)))
+        >>> jax.vmap(lambda own: logits(params, Stacked(shared, own)))(own).tolist()
+        [[[1.0, 3.0]], [[4.0, 2.0]]]
     """
 
     shared: Any

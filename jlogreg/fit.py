@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int
 from jlogreg.arrays import Params, check_params
 from jlogreg.checks import (
     AnyArray,
-    DtypeError,
     as_array,
     check_count,
     check_number,
@@ -22,6 +21,7 @@ from jlogreg.checks import (
 from jlogreg.coordinates import Limits
 from jlogreg.cost import check_data
 from jlogreg.design import Design
+from jlogreg.errors import DtypeError
 from jlogreg.implicit import Solution, differentiable
 from jlogreg.objectives import Problem
 from jlogreg.search import search
@@ -30,6 +30,8 @@ from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.span import spanned
+from jlogreg.status import count_statuses
+from jlogreg.text import as_html, brief
 
 __all__ = ["Fit", "check_limits", "check_solver", "choose_solver", "fit"]
 
@@ -45,6 +47,15 @@ class Fit(NamedTuple):
     leading axis. status is a Status; steps counts the trials after the first look; cost
     is J; gradient_norm the largest |entry| of dw and db; decrement sqrt(gT H^-1 g),
     half of whose square the cost is above its minimum, nearly.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Status, fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = fit(X, y)
+        >>> Status(int(found.status)).name, found.params.w.shape, found.cost.shape
+        ('CONVERGED', (1, 1), ())
     """
 
     params: Params
@@ -53,6 +64,18 @@ class Fit(NamedTuple):
     cost: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     decrement: Float[Array, ""]
+
+    def __repr__(self) -> str:
+        """Return how the fit ended, with few numbers, however many there are."""
+        fields = ", ".join(f"{name}={text}" for name, text in self._described().items())
+        return f"Fit({fields})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._described())
+
+    def _described(self) -> dict[str, str]:
+        described = {name: brief(leaf) for name, leaf in self._asdict().items()}
+        return {**described, "status": count_statuses(self.status)}
 
     @classmethod
     def of(cls, solution: Solution) -> Fit:
@@ -103,6 +126,15 @@ def fit(
         DtypeError, RankError, ShapeError: an argument is no such array.
         ValueError: a number is out of range, NaN or infinite. Where it is traced the
             status is BAD_INPUT instead and the parameters are NaN.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = fit(X, y)
+        >>> print(f"w = {found.params.w[0, 0]:.3f}, J = {found.cost:.4f}")
+        w = 1.214, J = 0.4130
     """
     samples, l2 = check_data(X, y, weight, offset, l2)
     n, dtype = samples.X.shape[0], samples.X.dtype

@@ -19,9 +19,10 @@ from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
 from jlogreg.bernoulli import log_loss, log_loss_dz
-from jlogreg.checks import AnyArray, DtypeError, check_count, check_number, check_range
+from jlogreg.checks import AnyArray, check_count, check_number, check_range
 from jlogreg.cost import check_problem, objective, total_weight
 from jlogreg.design import Dense, matmul
+from jlogreg.errors import DtypeError
 from jlogreg.predict import logits
 from jlogreg.samples import Samples
 from jlogreg.solvers.descent import descend
@@ -38,6 +39,15 @@ class Descent(NamedTuple):
     """Hold where a descent ended, and the cost before each of its steps.
 
     Shapes: params w (n, 1), b (1, 1); costs (1, steps), costs[0, 0] at the start.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import gradient_descent, init_params
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = gradient_descent(init_params(1), X, y, learning_rate=0.1, steps=100)
+        >>> found.params.w.shape, found.costs.shape
+        ((1, 1), (1, 100))
     """
 
     params: Params
@@ -84,6 +94,16 @@ def gradient_descent(
 
     Each eager call traces and compiles its scan anew. For more than one, compile it:
     jax.jit(gradient_descent, static_argnames=("steps", "optimizer")).
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import gradient_descent, init_params
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> start = init_params(1)
+        >>> params, costs = gradient_descent(start, X, y, learning_rate=0.1, steps=100)
+        >>> print(f"J {costs[0, 0]:.4f}, then {costs[0, -1]:.4f}")
+        J 0.6931, then 0.4869
     """
     steps = check_count("steps", steps, least=0)
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)

@@ -40,6 +40,15 @@ def influence(
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
         ValueError: a number is out of range, NaN or infinite.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit, influence
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> change = influence(fit(X, y), X, y)
+        >>> [f"{one:.2f}" for one in change.w[0]]
+        ['0.10', '0.17', '-0.27', '-0.27', '0.17', '0.10']
     """
     seen = _look(fit, X, y, weight, offset, l2)
     total = seen.z.shape[1] if weight is None else jnp.asarray(weight).sum()
@@ -65,6 +74,16 @@ def leave_one_out(
     / sum(v), h_i = x_iT q_i and s_i = a (1 - a); equation (24) of docs/derivation.md.
     It is off by the square of the sample's influence. Arguments and errors are those
     of `influence`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit, leave_one_out, log_loss
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = fit(X, y)
+        >>> z = leave_one_out(found, X, y)
+        >>> print(f"seen {found.cost:.2f}, unseen {log_loss(z, y).mean():.2f}")
+        seen 0.41, unseen 0.84
     """
     seen = _look(fit, X, y, weight, offset, l2)
     scale = seen.weight / seen.total

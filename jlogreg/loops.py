@@ -40,6 +40,14 @@ def value_and_gradient(
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
         ValueError: a number is out of range, NaN or infinite.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import init_params, loops
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0, 3.0]]), jnp.array([[0.0, 0.0, 1.0, 1.0]])
+        >>> J, (dw, db) = loops.value_and_gradient(init_params(1), X, y)
+        >>> print(f"{J:.6f}", dw.tolist(), db.tolist())
+        0.693147 [[-0.5]] [[0.0]]
     """
     check_problem(params, check_matrix("X", X, ("n", "m")), y, weight, offset, l2)
     x, (labels,) = np.asarray(X, float).tolist(), np.asarray(y, float).tolist()
@@ -83,6 +91,13 @@ def cost(
 
     Shapes: X (n, m), y (1, m), w (n, 1), b (1, 1); the result is a Python float, in
     nats. Equation (8) of docs/derivation.md; errors as in `value_and_gradient`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import init_params, loops
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0, 3.0]]), jnp.array([[0.0, 0.0, 1.0, 1.0]])
+        >>> print(f"{loops.cost(init_params(1), X, y):.6f}")
+        0.693147
     """
     options = {"weight": weight, "offset": offset, "l2": l2}
     return value_and_gradient(params, X, y, **options)[0]
@@ -101,6 +116,14 @@ def gradient(
 
     Shapes: X (n, m), y (1, m); result Params(w = dw (n, 1), b = db (1, 1)). Equations
     (11) and (12) of docs/derivation.md; errors as in `value_and_gradient`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import init_params, loops
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0, 3.0]]), jnp.array([[0.0, 0.0, 1.0, 1.0]])
+        >>> dw, db = loops.gradient(init_params(1), X, y)
+        >>> dw.tolist(), db.tolist()
+        ([[-0.5]], [[0.0]])
     """
     options = {"weight": weight, "offset": offset, "l2": l2}
     return value_and_gradient(params, X, y, **options)[1]
@@ -113,6 +136,12 @@ def dot(u: Float[AnyArray, "n 1"], v: Float[AnyArray, "n 1"]) -> float:
 
     Raises:
         DtypeError, RankError, ShapeError: u and v are no such pair.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg import loops
+        >>> loops.dot(np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]]))
+        11.0
     """
     rows = check_matrix("u", u, ("n", 1)).shape[0]
     check_matrix("v", v, (rows, 1))

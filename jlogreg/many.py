@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.arrays import Params
-from jlogreg.checks import AnyArray, ShapeError
+from jlogreg.checks import AnyArray
 from jlogreg.design import Design
+from jlogreg.errors import ShapeError
 from jlogreg.fit import Fit
 from jlogreg.lanes import Lanes, join, take
 from jlogreg.plan import plan, width_of
@@ -43,6 +44,16 @@ class Progress(NamedTuple):
 
     Shapes: finished (K, 1); fit with a leading axis K, whose rows mean something where
     finished. per_second counts the problems that this call has finished.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit_many
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> seen = []
+        >>> found = fit_many(X, jnp.concatenate([y, 1 - y]), progress=seen.append)
+        >>> seen[-1].finished.tolist()
+        [[True], [True]]
     """
 
     finished: Bool[Any, "K 1"]
@@ -97,6 +108,15 @@ def fit_many(
         TypeError: an argument is traced: map `fit` with jax.vmap instead.
         ValueError: a feature or a setting is out of range, NaN or infinite, or the
             memory limit is too small for one problem.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit_many
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = fit_many(X, jnp.concatenate([y, 1 - y]))
+        >>> [f"{w:.3f}" for w in found.params.w[:, 0, 0]], found.status.tolist()
+        (['1.214', '-1.214'], [0, 0])
     """
     rows = Rows(Y, weight, offset, l2, init)
     lanes = plan(X, rows, solver, tol, max_steps)

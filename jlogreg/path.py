@@ -35,6 +35,15 @@ def regularization_path(
     Shapes: X (n, m), y (1, m), l2 (L, 1) in any order; result Fit with a leading axis
     L in that order. Pure: it works under jit, vmap and differentiation as `fit` does,
     whose arguments and errors these are; equation (8) of docs/derivation.md.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import regularization_path
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> path = regularization_path(X, y, jnp.array([[0.0], [0.1], [1.0]]))
+        >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
+        ['1.214', '0.878', '0.344']
     """
     X = check_design("X", X)
     n, dtype = X.shape[0], X.dtype

@@ -25,6 +25,13 @@ def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, logits
+        >>> params = Params(w=jnp.array([[2.0]]), b=jnp.array([[-3.0]]))
+        >>> logits(params, jnp.array([[1.0, 1.5, 2.0]])).tolist()
+        [[-1.0, 0.0, 1.0]]
     """
     design = check_design("X", X)
     params = check_params(params, design.shape[0], design.dtype, K="K")
@@ -41,6 +48,14 @@ def predict_proba(
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, predict_proba
+        >>> params = Params(w=jnp.array([[2.0]]), b=jnp.array([[-3.0]]))
+        >>> a = predict_proba(params, jnp.array([[1.0, 1.5, 2.0]]))
+        >>> [f"{one:.2f}" for one in a[0]]
+        ['0.27', '0.50', '0.73']
     """
     return sigmoid(logits(params, X))
 
@@ -57,6 +72,15 @@ def predict(
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
         ValueError: the threshold is not in [0, 1].
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, predict
+        >>> params = Params(w=jnp.array([[2.0]]), b=jnp.array([[-3.0]]))
+        >>> predict(params, jnp.array([[1.0, 1.5, 2.0]])).tolist()
+        [[0.0, 0.0, 1.0]]
+        >>> predict(params, jnp.array([[1.0, 1.5, 2.0]]), threshold=0.2).tolist()
+        [[1.0, 1.0, 1.0]]
     """
     a = predict_proba(params, X)
     threshold = check_number("threshold", threshold, a.dtype)

@@ -12,13 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params, check_params
-from jlogreg.checks import (
-    RankError,
-    ShapeError,
-    check_matrix,
-    check_number,
-    check_range,
-)
+from jlogreg.checks import check_matrix, check_number, check_range
+from jlogreg.errors import RankError, ShapeError
 
 __all__ = ["Repeated", "Rows", "check_rows_of_many"]
 

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jlogreg.beside import ON_HOST, Null, Scan, by_fit, by_newton, check_scan, null_of
-from jlogreg.checks import AnyArray, DtypeError, RankError, ShapeError
+from jlogreg.checks import AnyArray
+from jlogreg.errors import DtypeError, RankError, ShapeError
 from jlogreg.samples import Samples
 from jlogreg.status import Status
 from jlogreg.validate import refuse_traced
@@ -68,6 +69,16 @@ def scan_features(
         TypeError: an argument is traced.
         ValueError: a number in the covariates, y, weight or offset is out of range. A
             row of G with one has the status BAD_INPUT.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
+        >>> from jlogreg import scan_features
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> G = np.array([[0, 1, 1, 2, 1, 2], [1, 0, 2, 1, -1, 0]], np.int8)
+        >>> scan = scan_features(G, None, y)
+        >>> [f"{p:.2f}" for p in 10 ** scan.log10_p[:, 0]]
+        ['0.56', '0.63']
     """
     blocks = [G] if isinstance(G, jax.Array | np.ndarray) else G
     found = list(
@@ -92,6 +103,15 @@ def scan_blocks(
     Shapes: each block (V, m), the others as for `scan_features`, whose arguments and
     errors these are. While one block is computed the next is asked for, so reading,
     fitting and writing can overlap.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
+        >>> from jlogreg import scan_blocks
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> G = np.array([[0, 1, 1, 2, 1, 2], [1, 0, 2, 1, -1, 0]], np.int8)
+        >>> [scan.status.tolist() for scan in scan_blocks(iter([G, G]), None, y)]
+        [[[0], [0]], [[0], [0]]]
     """
     return _scans(check_scan(covariates, y, weight, offset, tol), blocks)
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.checks import RankError, ShapeError, check_matrix, check_range, is_traced
+from jlogreg.checks import check_matrix, check_range, is_traced
+from jlogreg.errors import RankError, ShapeError
 
 __all__ = ["Sparse"]
 
@@ -25,6 +26,14 @@ class Sparse:
 
     Shapes: X (n, m), a jax.experimental.sparse.BCOO of two sparse dimensions, a column
     per sample. Entries that are given twice add up. The methods are those of `Dense`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jax.experimental.sparse import BCOO
+        >>> from jlogreg import Sparse
+        >>> X = BCOO.fromdense(jnp.array([[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]]))
+        >>> Sparse(X).forward(jnp.array([[3.0], [1.0]])).tolist()
+        [[2.0, 3.0, 0.0]]
     """
 
     X: Any

@@ -24,6 +24,16 @@ class Standardized:
 
     Shapes: X an array or a design of (n, m); mean and scale (n, 1), scale not 0;
     `standardize` makes them. The methods are those of `Dense`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, standardize
+        >>> design = standardize(jnp.array([[2.0, 6.0]]))
+        >>> design.mean.tolist(), design.scale.tolist()
+        ([[4.0]], [[2.0]])
+        >>> w, b = design.on_data(Params(w=jnp.array([[1.0]]), b=jnp.array([[0.0]])))
+        >>> w.tolist(), b.tolist()
+        ([[0.5]], [[-2.0]])
     """
 
     X: Any
@@ -122,6 +132,13 @@ def standardize(X: Float[AnyArray, "n m"] | Design) -> Standardized:
 
     Raises:
         DtypeError, RankError, ShapeError: X is no such array.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import standardize
+        >>> design = standardize(jnp.array([[2.0, 6.0], [5.0, 5.0]]))
+        >>> design.dense().tolist()
+        [[-1.0, 1.0], [0.0, 0.0]]
     """
     design = check_design("X", X)
     m = design.shape[1]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+import jax
 import numpy as np
 
 from jlogreg.checks import is_traced
 
-__all__ = ["FitError", "Status", "raise_if_failed"]
+__all__ = ["FitError", "Status", "count_statuses", "raise_if_failed"]
 
 
 class Status(enum.IntEnum):
@@ -17,6 +18,17 @@ class Status(enum.IntEnum):
 
     Only CONVERGED is an answer; everything else says why there is none. SEPARATED is
     proved, by equation (19) of docs/derivation.md.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Status, fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
+        >>> status = Status(int(fit(X, y).status))
+        >>> status.name, status.message[:29]
+        ('SEPARATED', 'a plane separates the labels,')
+        >>> Status(int(fit(X, y, l2=0.1).status)).name
+        'CONVERGED'
     """
 
     CONVERGED = 0
@@ -47,7 +59,8 @@ _MESSAGES = {
     Status.SINGULAR: (
         "the cost is at its minimum, but many parameters give it: features are "
         "collinear (duplicated, constant, or more of them than samples), or nearly so "
-        "for this precision; predictions are as good as they get, coefficients are "
+        "for this precision, perhaps among the few samples that quasi-separation "
+        "leaves; predictions are as good as they get, coefficients are "
         "arbitrary. Drop features, add a penalty, or use float64"
     ),
     Status.DIVERGED: (
@@ -57,8 +70,8 @@ _MESSAGES = {
         "one label only"
     ),
     Status.NONFINITE: (
-        "a number overflowed, though the input is finite: scale the features to "
-        "moderate size, for example with standardize"
+        "a number overflowed, though the input is finite: measure the features in "
+        "other units, so that they are of moderate size"
     ),
     Status.BAD_INPUT: (
         "a number of the input is out of range: X, offset and init must be finite, y "
@@ -69,7 +82,32 @@ _MESSAGES = {
 
 
 class FitError(RuntimeError):
-    """Say that a fit has no answer, and why."""
+    """Say that a fit has no answer, and why.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit, raise_if_failed
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
+        >>> raise_if_failed(fit(X, y))
+        Traceback (most recent call last):
+            ...
+        jlogreg.status.FitError: SEPARATED: a plane separates the labels, ...
+    """
+
+
+def count_statuses(status: Any) -> str:
+    """Return the name of a status; of many, how many there are of each.
+
+    Shapes: status () or any other. What is traced, or no array, is as Python prints it.
+    """
+    if not isinstance(status, jax.Array | np.ndarray) or is_traced(status):
+        return repr(status)
+    codes, counts = np.unique(np.asarray(status), return_counts=True)
+    if not np.ndim(status):
+        return Status(int(codes[0])).name
+    pairs = zip(codes.tolist(), counts.tolist(), strict=True)
+    return ", ".join(f"{count} {Status(code).name}" for code, count in pairs)
 
 
 def raise_if_failed(fit: Any) -> None:
@@ -81,6 +119,17 @@ def raise_if_failed(fit: Any) -> None:
         FitError: a status is not CONVERGED; the message counts them and says what to do
             about the first.
         TypeError: the status is traced: call this outside jit.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit, raise_if_failed
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
+        >>> raise_if_failed(fit(X, y, l2=0.1))  # has an answer, so nothing happens
+        >>> raise_if_failed(fit(X, y))
+        Traceback (most recent call last):
+            ...
+        jlogreg.status.FitError: SEPARATED: a plane separates the labels, ...
     """
     if is_traced(fit.status):
         raise TypeError("raise_if_failed needs known numbers: call it outside jit")

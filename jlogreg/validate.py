@@ -38,6 +38,14 @@ def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
     Raises:
         DtypeError, RankError, ShapeError: an argument is not such an array.
         ValueError: a number in it is out of its range, NaN or infinite.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import validate
+        >>> validate(jnp.array([[1.0, 2.0]]), jnp.array([[0.0, 2.0]]))
+        Traceback (most recent call last):
+            ...
+        ValueError: y must be in [0, 1] everywhere, but 1 of 2 entries are not; ...
     """
     check_sample_values(check_samples(X, y, weight, offset))
 

@@ -34,6 +34,15 @@ def fold_weights(
     Raises:
         DtypeError: m or folds is no whole number, or dtype not float32 or float64.
         ValueError: folds is not in 2, ..., m.
+
+    Examples:
+        >>> import jax
+        >>> from jlogreg import fold_weights
+        >>> folds = fold_weights(jax.random.key(0), 6, 3)
+        >>> folds.sum(axis=1).tolist()  # each fold holds two of six samples out
+        [4.0, 4.0, 4.0]
+        >>> folds.sum(axis=0).tolist()  # and each sample is held out once
+        [2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     """
     m, folds = check_count("m", m, least=2), check_count("folds", folds, least=2)
     if folds > m:
@@ -60,6 +69,13 @@ def bootstrap_weights(
     Raises:
         DtypeError: m or replicates is no whole number, or dtype not float32 or float64.
         ValueError: m or replicates is less than 1.
+
+    Examples:
+        >>> import jax
+        >>> from jlogreg import bootstrap_weights
+        >>> replicates = bootstrap_weights(jax.random.key(0), 6, 3)
+        >>> replicates.shape, replicates.sum(axis=1).tolist()
+        ((3, 6), [6.0, 6.0, 6.0])
     """
     m = check_count("m", m, least=1)
     replicates = check_count("replicates", replicates, least=1)

@@ -1,10 +1,13 @@
 """The README is true: its commands, its example, its shapes."""
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from experiments.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -38,6 +41,14 @@ def test_the_examples_run(number, capsys):
     due = re.findall(r"^print\(.*\)  # (.*)$", source, re.MULTILINE)
     assert due
     assert capsys.readouterr().out.splitlines() == due
+
+
+@pytest.mark.parametrize("block", blocks("console"))
+def test_the_commands_print_what_is_shown(block, capsys):
+    """A block is a command line and what it prints."""
+    line, _, due = block.partition("\n")
+    assert main(shlex.split(line.removeprefix("$ python -m experiments "))) == 0
+    assert capsys.readouterr().out.split() == due.split()
 
 
 def test_every_link_leads_somewhere():

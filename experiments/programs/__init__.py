@@ -12,6 +12,7 @@ NAMES = (
     "scan",
     "surface",
     "tic_toc",
+    "vectorising",
 )
 
 

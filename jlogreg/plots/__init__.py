@@ -1,6 +1,7 @@
 """Draw what was learnt, as matplotlib figures made from arrays."""
 
 from jlogreg.plots.genome import manhattan, qq
+from jlogreg.plots.graph import graph_diagram
 from jlogreg.plots.many import interval_forest, penalty_path, reliability_diagram
 from jlogreg.plots.model import (
     cost_curves,
@@ -14,6 +15,7 @@ from jlogreg.plots.model import (
 __all__ = [
     "cost_curves",
     "cost_surface",
+    "graph_diagram",
     "image_grid",
     "interval_forest",
     "manhattan",

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from jlogreg.checks import AnyArray, ShapeError, check_matrix
+from jlogreg.checks import AnyArray, check_matrix
+from jlogreg.errors import ShapeError
 
 __all__ = ["manhattan", "qq"]
 
@@ -44,6 +45,15 @@ def manhattan(
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import manhattan
+        >>> position = np.array([[5.0], [9.0], [2.0]])
+        >>> log10_p = np.array([[-1.0], [-9.0], [-2.0]])
+        >>> figure = manhattan(position, log10_p, ["1", "1", "2"], ["a", "b", "c"])
+        >>> [text.get_text() for text in figure.axes[0].texts]  # what reaches the line
+        ['b']
     """
     V = len(chromosome)
     place = np.asarray(check_matrix("position", position, (V, 1)), np.float64)[:, 0]
@@ -90,6 +100,13 @@ def qq(log10_p: Float[AnyArray, "V 1"], inflation: float | None = None) -> Figur
 
     Raises:
         DtypeError, RankError, ShapeError: log10_p is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import qq
+        >>> figure = qq(np.array([[-0.1], [-0.5], [-3.0]]), inflation=1.02)
+        >>> figure.axes[0].get_title()
+        '3 variants, inflation λ = 1.020'
     """
     column = np.asarray(check_matrix("log10_p", log10_p, ("V", 1)), np.float64)
     found = np.sort(-column[np.isfinite(column)])[::-1]

@@ -48,6 +48,14 @@ def penalty_path(
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import penalty_path
+        >>> l2, loss = np.array([[0.01], [0.1], [1.0]]), np.array([[0.5, 0.4, 0.6]])
+        >>> figure = penalty_path(l2, loss, best=np.array([[0.1]]))
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_xscale()
+        ('penalty l2', 'log')
     """
     l2 = np.asarray(check_matrix("l2", l2, ("L", 1)))
     values = np.asarray(check_matrix("values", values, ("K", len(l2))))
@@ -141,6 +149,14 @@ def reliability_diagram(
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
         ValueError: bins is less than 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import reliability_diagram
+        >>> a, y = np.array([[0.25, 0.75]]), np.array([[0.0, 1.0]])
+        >>> figure = reliability_diagram(a, y)
+        >>> figure.axes[0].get_title()
+        'expected calibration error 0.2500'
     """
     found = calibration(probability, y, bins)
     predicted, observed, count = (row[0] for row in found[:3])
@@ -177,6 +193,14 @@ def interval_forest(
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import interval_forest
+        >>> w, half = np.array([[1.0], [-2.0]]), np.array([[-0.5, 0.5]])
+        >>> figure = interval_forest(w, w + half, w + 1.2 * half)
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['feature 1', 'feature 0']
     """
     column = np.asarray(check_matrix("estimate", estimate, ("n", 1)))[:, 0]
     n = column.size

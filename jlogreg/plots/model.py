@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from jlogreg.checks import AnyArray, RankError, ShapeError, check_array, check_matrix
+from jlogreg.checks import AnyArray, check_array, check_matrix
+from jlogreg.errors import RankError, ShapeError
 
 __all__ = [
     "cost_curves",
@@ -41,6 +42,13 @@ def cost_curves(
 
     Raises:
         DtypeError, RankError, ShapeError: costs is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import cost_curves
+        >>> figure = cost_curves(np.array([[0.7, 0.4, 0.3], [0.7, 0.6, 0.5]]))
+        >>> len(figure.axes[0].lines), figure.axes[0].get_xlabel()
+        (2, 'step of gradient descent')
     """
     rows = np.asarray(check_matrix("costs", costs, ("K", "steps")))
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -73,6 +81,14 @@ def weights_image(w: Float[AnyArray, "n 1"], shape: Sequence[int]) -> Figure:
 
     Raises:
         DtypeError, RankError, ShapeError: w or shape is no such array or shape.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import weights_image
+        >>> w = np.array([[0.5], [-1.0], [0.0], [0.25], [1.0], [0.0]])
+        >>> figure = weights_image(w, (2, 3))
+        >>> figure.axes[0].images[0].get_array().shape
+        (2, 3)
     """
     column = np.asarray(check_matrix("w", w, ("n", 1)))
     if column.size != np.prod(shape) or len(shape) not in (2, 3):
@@ -102,6 +118,13 @@ def weights_bars(
 
     Raises:
         DtypeError, RankError, ShapeError: w is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import weights_bars
+        >>> figure = weights_bars(np.array([[0.5], [-1.0]]), ["age", "dose"])
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['age', 'dose']
     """
     column = np.asarray(check_matrix("w", w, ("n", 1))).ravel()
     order = np.argsort(-np.abs(column))[:most][::-1]
@@ -125,6 +148,13 @@ def image_grid(
 
     Raises:
         DtypeError, RankError: images is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import image_grid
+        >>> figure = image_grid(np.zeros((2, 3, 3)), ["face", "no face"])
+        >>> [axes.get_title() for axes in figure.axes[:2]]
+        ['face', 'no face']
     """
     pictures = np.asarray(check_array("images", images, floating=False))
     if pictures.ndim not in (3, 4):
@@ -158,6 +188,14 @@ def cost_surface(
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import cost_surface
+        >>> w, b = np.array([[-1.0, 0.0, 1.0]]), np.array([[-2.0], [0.0], [2.0]])
+        >>> figure = cost_surface(w, b, w**2 + b**2)
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('weight w', 'bias b')
     """
     w = np.asarray(check_matrix("w", w, (1, "p")))
     b = np.asarray(check_matrix("b", b, ("q", 1)))
@@ -196,6 +234,14 @@ def time_bars(
 
     Raises:
         DtypeError, RankError, ShapeError: times is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import time_bars
+        >>> times = np.array([[0.25, 0.005]])
+        >>> figure = time_bars(times, ["loops", "arrays"], ["gradient"])
+        >>> [text.get_text() for text in figure.axes[0].texts]
+        ['250 ms', '5 ms']
     """
     table = np.asarray(check_matrix("times", times, (len(works), len(ways))))
     figure = Figure(figsize=(4.4 * len(works), 3.4), layout="constrained")

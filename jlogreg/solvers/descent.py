@@ -68,6 +68,15 @@ class Optax:
     of Newton's method with conjugate gradients then find the minimum, or that there is
     none. Two transformations made separately count as different and compile anew, so
     make one and keep it.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import optax
+        >>> from jlogreg import Optax, fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> print(f"J = {fit(X, y, solver=Optax(optax.sgd(0.1))).cost:.4f}")
+        J = 0.4130
     """
 
     optimizer: optax.GradientTransformation

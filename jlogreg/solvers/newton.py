@@ -45,6 +45,14 @@ class Newton:
     Args:
         lean: whether to keep no factor for derivatives of the fit, which takes memory
             where there are many problems; `fit_many` sets it.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Newton, fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> print(f"J = {fit(X, y, solver=Newton()).cost:.4f}")
+        J = 0.4130
     """
 
     lean: bool = False

@@ -82,6 +82,14 @@ class NewtonCG:
     so problems that share them share it. The inner tolerance falls with the gradient,
     so that convergence is faster than linear. Nocedal and Wright, Numerical
     Optimization, 7.1.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import NewtonCG, fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> print(f"J = {fit(X, y, solver=NewtonCG()).cost:.4f}")
+        J = 0.4130
     """
 
     def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:
