@@ -79,7 +79,11 @@ def _check(node: ast.AST, formula: str) -> Iterator[str]:
         yield from _check(node.right, formula)
     elif isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
         yield from _check(node.operand, formula)
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    elif (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, int | float)
+        and not isinstance(node.value, bool)
+    ):
         if abs(node.value) > sys.float_info.max:
             raise UserError("a number in the formula is too large")
     else:

@@ -75,7 +75,7 @@ def computation_graph(
 
 
 def _check_names(given: Sequence[Any], arguments: int, names: Any) -> None:
-    if isinstance(names, str) or not all(isinstance(x, str) and x for x in given):
+    if not all(isinstance(name, str) and name for name in given):
         raise ValueError(f"names must be texts, none of them empty, but are {names!r}")
     if len(given) < arguments:
         raise ValueError(f"names has {len(given)} of {arguments} arguments")

@@ -58,8 +58,7 @@ class Tape:
         self.values: list[Any] = []
         self.labels: dict[int, str] = {}
         self.copies: dict[int, int] = {}
-        # By identity; each is held, so that no other array gets its identity.
-        self.constants: dict[int, tuple[Any, int]] = {}
+        self.constants: dict[tuple[Any, ...], int] = {}
         self.steps: tuple[Step, ...] = ()
         self.result: Operand = -1
 
@@ -69,14 +68,19 @@ class Tape:
         return len(self.values) - 1
 
     def constant(self, constant: Any) -> Operand:
-        """Return an array that the function holds; not a number, which has no place."""
+        """Return the place of an array that the function holds; a number has none.
+
+        Equal arrays have one place: JAX may hold one array several times.
+        """
         value = jnp.asarray(constant)
         if not value.ndim:
             return value
-        known = self.constants.setdefault(id(constant), (constant, len(self.values)))
-        if known[1] == len(self.values):
-            self.put(value)
-        return known[1]
+        keys = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+        content = np.asarray(jax.random.key_data(value) if keys else value).tobytes()
+        identity = value.dtype, value.shape, content
+        if identity not in self.constants:
+            self.constants[identity] = self.put(value)
+        return self.constants[identity]
 
     def copy(self, operand: Operand) -> Operand:
         """Return a place of its own for what lies at another, or the constant."""
@@ -184,7 +188,9 @@ def _take(
     inside: tuple[Step, ...] = ()
     writes = [tape.put(value) for value in values]
     if name in _OWN_RULE:
-        arguments = [tape.copy(operand) for operand in operands]
+        # Arrays that it holds come first, and its own rule knows nothing of them.
+        held = equation.params["num_consts"]
+        arguments = [*operands[:held], *map(tape.copy, operands[held:])]
         inside, results = _enter(tape, equation.params["call_jaxpr"], arguments)
         writes = _same(inside, results, writes)
     step = Step(

@@ -23,7 +23,7 @@ def test_list_names_and_describes_every_configuration(command):
         listed.setdefault(current, []).append(text.strip())
     due = {f"experiments/configs/{path.name}": path for path in CONFIGS.iterdir()}
     assert list(listed) == sorted(due)
-    assert len(listed) == 8
+    assert len(listed) == 9
     for name, path in due.items():
         assert (ROOT / name).samefile(path)
         assert " ".join(listed[name]) == describe(path)

@@ -14,7 +14,7 @@ from tests.experiments.conftest import CONFIGS, write_hdf5
 COUNTS = ("steps", "print_every")
 NAMES = {
     "bootstrap", "cats", "faces", "learning_rates", "probes", "scan", "surface",
-    "tic_toc",
+    "tic_toc", "vectorising",
 }  # fmt: skip
 
 # What replaces which line of the good file, and what the message then says.

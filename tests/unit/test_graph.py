@@ -90,9 +90,9 @@ def test_one_sample_with_two_features():
         (lambda: 2.0, (), 2),
     ],
 )
-def test_the_last_node_is_the_result(f, arguments, J):
+def test_the_result_is_known_wherever_it_stands(f, arguments, J):
     graph = computation_graph(f, *arguments)
-    *_, last = graph.nodes
+    last = graph[graph.result]
     assert (float(last.value), float(last.derivative)) == (J, 1)
     assert repr(graph) == f"Graph({len(graph.nodes)} nodes, {last.name} = {J})"
     assert str(graph).splitlines()[0].endswith(f"d{last.name}/dnode")
