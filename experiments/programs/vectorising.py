@@ -10,7 +10,6 @@ import jax
 import msgspec
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from matplotlib.figure import Figure
 
 from experiments import data as sources
 from experiments.config import Count, Positive, Section, WholeNumber
@@ -23,6 +22,7 @@ from experiments.vectorised import Pass, by_samples
 from experiments.vectorised import gradient_descent as numpy_descent
 from jlogreg import Params, gradient_descent, init_params, loops
 from jlogreg.checks import AnyArray
+from jlogreg.plots import time_bars
 
 # The loops in Python that each way leaves, where all models are wanted.
 LEFT = {
@@ -99,8 +99,10 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
     models = {name: b.size for name, (_, b) in fitted.items()}
     seconds = _time(ways, models, config.timing.rounds, run)
     times = {name: median(seconds, name) for name in ways}
-    title = f"a model of {X.shape[0]} x {X.shape[1]}, {settings.steps} steps"
-    run.write_figure("times.png", way_bars(times, title))
+    title = f"one model of {X.shape[0]} x {X.shape[1]}, {settings.steps} steps"
+    run.write_figure(
+        "times.png", time_bars(np.array([[*times.values()]]), [*ways], [title])
+    )
     return [
         {
             "way": name,
@@ -184,21 +186,6 @@ def check_same(costs: Mapping[str, float]) -> None:
             f"the ways have not come to the same J: {each}; if none of them is wrong, "
             "descent.learning_rate is too large"
         )
-
-
-def way_bars(times: Mapping[str, float], title: str) -> Figure:
-    """Draw the seconds of each way as a bar, the first on top, logarithmically."""
-    figure = Figure(figsize=(6.6, 0.5 * len(times) + 1), layout="constrained")
-    axes = figure.subplots()
-    ms = [1e3 * seconds for seconds in times.values()]
-    bars = axes.barh(list(times), ms, color="#4393c3")
-    axes.bar_label(bars, [f"{float(f'{value:.2g}'):g} ms" for value in ms], padding=3)
-    axes.set_xscale("log")
-    axes.set_xlim(min(ms) / 3, max(ms) * 5)
-    axes.set_xlabel("time of one model (ms, logarithmic)")
-    axes.set_title(title)
-    axes.invert_yaxis()
-    return figure
 
 
 def _by_features(

@@ -228,7 +228,7 @@ def cost_surface(
 def time_bars(
     times: Float[AnyArray, "works ways"], ways: Sequence[str], works: Sequence[str]
 ) -> Figure:
-    """Draw the time of several ways to do several works, on a logarithmic axis.
+    """Draw the time of several ways to do several works as bars, the first on top.
 
     Shapes: times (works, ways), in seconds.
 
@@ -243,18 +243,20 @@ def time_bars(
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['250 ms', '5 ms']
     """
-    table = np.asarray(check_matrix("times", times, (len(works), len(ways))))
-    figure = Figure(figsize=(4.4 * len(works), 3.4), layout="constrained")
-    shades = ("#7f7f7f", "#4393c3", "#d6604d", "#74add1")
+    table = np.asarray(check_matrix("times", times, (len(works), len(ways)))) * 1e3
+    size = (6.6, (0.5 * len(ways) + 1) * len(works))
+    figure = Figure(figsize=size, layout="constrained")
     for axes, row, work in zip(
-        figure.subplots(1, len(works), squeeze=False)[0], table, works, strict=True
+        figure.subplots(len(works), 1, squeeze=False)[:, 0], table, works, strict=True
     ):
-        bars = axes.bar(ways, row * 1e3, color=shades[: len(ways)])
-        axes.bar_label(bars, [f"{1e3 * value:.3g} ms" for value in row], padding=2)
-        axes.set_yscale("log")
-        axes.set_ylim(top=row.max() * 1e3 * 4)
-        axes.set_ylabel("time (ms, logarithmic)")
+        bars = axes.barh(ways, row, color="#4393c3")
+        texts = [f"{float(f'{value:.2g}'):g} ms" for value in row]
+        axes.bar_label(bars, texts, padding=3)
+        axes.set_xscale("log")
+        axes.set_xlim(row.min() / 3, row.max() * 5)
+        axes.set_xlabel("time (ms, logarithmic)")
         axes.set_title(work)
+        axes.invert_yaxis()
     return figure
 
 

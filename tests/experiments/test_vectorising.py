@@ -17,6 +17,7 @@ from experiments.data import DigitsConfig, load_digits
 from experiments.errors import UserError
 from experiments.programs import vectorising
 from experiments.runner import Run, read_results
+from jlogreg.plots import time_bars
 from tests.experiments.conftest import CONFIGS, ROOT, assert_is_png, numpy_descent
 
 CONFIG = CONFIGS / "vectorising.toml"
@@ -321,11 +322,14 @@ def test_jax_starts_with_a_device_for_each_core():
 
 
 def test_bars_are_as_long_as_the_times():
-    times = {"slow": 1.25, "quick": 0.0123, "quickest": 0.000456}
-    (axes,) = vectorising.way_bars(times, "both").axes
-    assert [bar.get_width() for bar in axes.patches] == [1250, 12.3, 0.456]
-    assert [text.get_text() for text in axes.get_yticklabels()] == list(times)
+    ways = ["slow", "quick", "quickest"]
+    times = np.array([[1.25, 0.0123, 0.000456], [1.0, 2.0, 3.0]])
+    axes, other = time_bars(times, ways, ["both", "other"]).axes
+    widths = [bar.get_width() for bar in axes.patches]
+    assert widths == pytest.approx([1250, 12.3, 0.456], rel=1e-15)
+    assert [text.get_text() for text in axes.get_yticklabels()] == ways
     assert [text.get_text() for text in axes.texts] == ["1200 ms", "12 ms", "0.46 ms"]
     assert (axes.get_xscale(), axes.get_title()) == ("log", "both")
-    assert axes.get_xlabel() == "time of one model (ms, logarithmic)"
+    assert axes.get_xlabel() == "time (ms, logarithmic)"
     assert axes.yaxis_inverted()
+    assert [bar.get_width() for bar in other.patches] == [1000, 2000, 3000]
