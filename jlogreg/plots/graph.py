@@ -105,15 +105,17 @@ def _untangle(columns: list[list[_Item]], links: list[tuple[_Item, _Item]]) -> N
         for column in columns
         for row, item in enumerate(column)
     }
-    for sweep in range(8):
-        here = sweep % 2  # by what is on the right, from the right; then by the left
-        for column in columns if here else columns[::-1]:
-            linked: dict[_Item, list[float]] = {item: [] for item in column}
-            for link in links:
-                if link[here] in linked:
-                    linked[link[here]].append(height[link[1 - here]])
+    beside: tuple[dict[_Item, list[_Item]], ...] = ({}, {})
+    for start, end in links:
+        beside[0].setdefault(start, []).append(end)
+        beside[1].setdefault(end, []).append(start)
+    for sweep in range(8):  # by what is on the right, from the right; then by the left
+        near = beside[sweep % 2]
+        for column in columns if sweep % 2 else columns[::-1]:
             means = {
-                item: statistics.fmean(linked[item] or [height[item]])
+                item: statistics.fmean(
+                    height[other] for other in near.get(item, [item])
+                )
                 for item in column
             }
             column.sort(key=means.__getitem__)
