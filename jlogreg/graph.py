@@ -28,7 +28,7 @@ def computation_graph(
     of f is a float of shape (). The value of each node is that of evaluating f; the
     d-value of each is the derivative of the result when that value alone is nudged,
     and for the arguments what `jax.grad` says. Functions that are jitted or have a
-    derivative of their own are entered. Host only; section 6 of docs/derivation.md.
+    derivative of their own are entered. Host only; section 5 of docs/derivation.md.
 
     Arguments have the names that f gives them. What is computed is called u, v, ... in
     the order of computation, unless f names it by `jax.ad_checkpoint.checkpoint_name`;
