@@ -71,7 +71,7 @@ _MESSAGES = {
     ),
     Status.NONFINITE: (
         "a number overflowed, though the input is finite: measure the features in "
-        "other units, so that they are of moderate size"
+        "other units, so that they are of moderate size; in float64 standardize does it"
     ),
     Status.BAD_INPUT: (
         "a number of the input is out of range: X, offset and init must be finite, y "

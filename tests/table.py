@@ -19,13 +19,14 @@ from tests.problems import make_problem
 
 N, M = 3, 5
 
-# Public names that take no arrays of numbers; of them the last two take a key.
+# Public names that take no arrays of numbers, or any a function of the user's does; of
+# them the last two take a key.
 NOT_OF_ARRAYS = {
-    *("broadcast_shape", "init_params", "raise_if_failed"),
+    *("broadcast_shape", "computation_graph", "init_params", "raise_if_failed"),
     *("bootstrap_weights", "fold_weights"),
 }
-# Of a fit, which has its own tests; the first is for the host only.
-OF_FITS = {"certificate", "influence", "leave_one_out"}
+# Of a fit, which has its own tests; the first two are for the host only.
+OF_FITS = {"certificate", "summary", "influence", "leave_one_out"}
 # Many fits, for the host only: no argument of theirs may be traced. They have a table
 # of their own, `host_cases`; the last is the scan of one block after the other.
 ON_HOST = {"cross_validate", "fit_many", "scan_features", "scan_blocks"}
@@ -33,7 +34,7 @@ ON_HOST = {"cross_validate", "fit_many", "scan_features", "scan_blocks"}
 NOT_FUNCTIONS = {
     *("Dense", "Sparse", "Stacked", "Standardized"),
     *("Certificate", "Descent", "Fit", "Params", "Status"),
-    *("CrossValidation", "Progress", "Scan"),
+    *("CrossValidation", "Graph", "Node", "Progress", "Scan"),
     *("DtypeError", "FitError", "RankError", "ShapeError"),
     *("Newton", "NewtonCG", "Optax"),
     "loops",
