@@ -159,13 +159,16 @@ def test_what_is_not_mathematics(formula):
         ("exp(a, a)", "exp takes one number, in parentheses"),
         ("exp()", "exp takes one number, in parentheses"),
         ("exp(x=a)", "exp takes one number, in parentheses"),
+        ("exp(a, x=a)", "exp takes one number, in parentheses"),
         ("exp(**a)", "exp takes one number, in parentheses"),
         ("a()", "a is no function here; there are exp, log, sigmoid, tanh"),
         ("sin(a)", "sin is no function here; there are exp, log, sigmoid, tanh"),
         ("__import__('os')", "__import__ is no function here; there are exp, log, "),
+        ("1e400 * a", "a number in the formula is too large"),
+        ("9" * 400 + "* a", "a number in the formula is too large"),
     ],
 )
-def test_functions(formula, words):
+def test_functions_and_numbers(formula, words):
     with pytest.raises(UserError) as caught:
         parse(formula, ["a"])
     assert str(caught.value).startswith(words)

@@ -207,6 +207,8 @@ def test_names_of_arguments_and_then_of_what_is_computed():
         (["a", "a"], "names must differ, but are a, a"),
         (["a", "b", "a"], "names must differ, but are a, b, a"),
         (["a", "b", "d", "e"], "names has more than the 3 there are"),
+        (["a", "b", ""], "names must be texts, none of them empty"),
+        (["a", 2], "names must be texts, none of them empty"),
     ],
 )
 def test_names_that_do_not_fit(given, words):
