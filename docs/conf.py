@@ -28,10 +28,9 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "jupyter_execute"]
-nitpicky = False
 default_role = "py:obj"  # `fit` in a docstring is a link
 
-myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
@@ -41,7 +40,6 @@ nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the shapes are in the text, and jaxtyping's are long
-napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
 html_theme = "furo"

@@ -69,9 +69,9 @@ def computation_graph(
     def flat(*leaves: Any) -> Any:
         return f(*jax.tree.unflatten(structure, leaves))
 
-    _check_result(jax.eval_shape(flat, *leaves))
-    tape = record(flat, leaves)
-    return _build(tape, len(leaves), given)
+    closed, result = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+    _check_result(result)
+    return _build(record(closed, leaves), len(leaves), given)
 
 
 def _check_names(given: Sequence[Any], arguments: int, names: Any) -> None:

@@ -20,6 +20,8 @@ from jlogreg.text import align, value_text
 
 __all__ = ["Graph", "Node"]
 
+COLOURS = ("#2166ac", "#b2182b")  # of a value and of a d-value, wherever it is drawn
+
 
 class Node(NamedTuple):
     """Hold one value of a computation, and the derivative of the result in it.
@@ -101,10 +103,9 @@ class Graph:
         lines = ["digraph {", "  rankdir=LR; node [shape=box, style=rounded];"]
         for number, node in enumerate(self.nodes):
             title, *rest = (html.escape(part) for part in node.label if part)
-            colours = ("#2166ac", "#b2182b")
             parts = (
                 f'<br/><font color="{colour}">{part}</font>'
-                for colour, part in zip(colours, rest, strict=False)
+                for colour, part in zip(COLOURS, rest, strict=False)
             )
             lines.append(f"  n{number} [label=<{title}{''.join(parts)}>];")
         lines += [f"  n{start} -> n{end};" for start, end in self.edges()]

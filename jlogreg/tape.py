@@ -91,13 +91,12 @@ class Tape:
         return place
 
 
-def record(f: Callable[..., Any], leaves: Sequence[Any]) -> Tape:
-    """Return the steps of a function of arrays; its arguments lie at the first places.
+def record(closed: Any, leaves: Sequence[Any]) -> Tape:
+    """Return the steps of a closed jaxpr; its arguments lie at the first places.
 
     Raises:
         ValueError: the function loops or branches.
     """
-    closed = jax.make_jaxpr(f)(*leaves)
     tape = Tape()
     arguments = [tape.put(jnp.asarray(leaf)) for leaf in leaves]
     tape.steps, (tape.result,) = _enter(tape, closed, arguments)

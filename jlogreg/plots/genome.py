@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jlogreg.checks import AnyArray, check_matrix
 from jlogreg.errors import ShapeError
+from jlogreg.plots.model import plain
 
 __all__ = ["manhattan", "qq"]
 
@@ -77,7 +78,7 @@ def manhattan(
     if names is not None:
         for j in _peaks(x, height, -np.log10(line), most):
             axes.annotate(
-                names[j].replace("$", r"\$"), (x[j], height[j]),
+                plain(names[j]), (x[j], height[j]),
                 xytext=(0, 4), textcoords="offset points", ha="center", fontsize=9,
             )  # fmt: skip
     axes.set_xticks(ends - lengths / 2, list(order))

@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from jlogreg.nodes import Graph
+from jlogreg.nodes import COLOURS, Graph
+from jlogreg.plots.model import plain
 
 __all__ = ["graph_diagram"]
 
 # Inches: the width of a letter, the height of a line and of a box, the margin in a box,
 # and the space between columns and between the boxes of one.
 LETTER, LINE, HEIGHT, MARGIN, GAP, SPACE = 0.078, 0.19, 0.67, 0.1, 0.5, 0.2
-COLOURS = ("black", "#2166ac", "#b2182b")  # of the expression, the value, the d-value
 
 # What stands in a column: a node, by number, or an edge that passes through.
 _Item: TypeAlias = int | tuple[int, int, int]
@@ -152,12 +152,12 @@ def _draw(axes: Axes, box: _Box, lines: tuple[str, ...]) -> None:
         edgecolor="#555555",
     )
     axes.add_patch(frame)
-    for row, (text, colour) in enumerate(zip(lines, COLOURS, strict=True)):
+    for row, (text, colour) in enumerate(zip(lines, ("black", *COLOURS), strict=True)):
         y = box.y + (1 - row) * LINE
         axes.text(
             box.left + width / 2,
             y,
-            text.replace("$", r"\$"),
+            plain(text),
             color=colour,
             ha="center",
             va="center",

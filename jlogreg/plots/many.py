@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from jlogreg.checks import AnyArray, check_count, check_matrix
+from jlogreg.plots.model import plain
 
 __all__ = [
     "Calibration",
@@ -218,7 +219,7 @@ def interval_forest(
         low, high = np.asarray(ends)[picked].T
         axes.hlines(place + shift, low, high, color=colour, label=label, linewidth=2)
     axes.plot(column[picked], place, "k.", markersize=5, label="estimate")
-    axes.set_yticks(place, [label.replace("$", r"\$") for label in labels])
+    axes.set_yticks(place, [plain(label) for label in labels])
     axes.set_ylim(-0.7, len(picked) - 0.3)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.grid(alpha=0.3, axis="x")

@@ -19,6 +19,7 @@ __all__ = [
     "cost_curves",
     "cost_surface",
     "image_grid",
+    "plain",
     "time_bars",
     "weights_bars",
     "weights_image",
@@ -128,7 +129,7 @@ def weights_bars(
     """
     column = np.asarray(check_matrix("w", w, ("n", 1))).ravel()
     order = np.argsort(-np.abs(column))[:most][::-1]
-    labels = [f"feature {j}" if names is None else _plain(names[j]) for j in order]
+    labels = [f"feature {j}" if names is None else plain(names[j]) for j in order]
     figure = Figure(figsize=(7, 0.8 + 0.27 * len(order)), layout="constrained")
     axes = figure.add_subplot()
     colours = ["#b2182b" if column[j] > 0 else "#2166ac" for j in order]
@@ -260,7 +261,7 @@ def time_bars(
     return figure
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return the text such that matplotlib takes no dollar in it for mathematics."""
     return text.replace("$", r"\$")
 

@@ -19,15 +19,6 @@ from jlogreg import (
 C = jnp.arange(3.0)
 
 
-def slopes(graph):
-    return {
-        node.name: node.derivative
-        if node.derivative is None
-        else float(node.derivative)
-        for node in graph.nodes
-    }
-
-
 def names(graph):
     return [node.name for node in graph.nodes]
 
