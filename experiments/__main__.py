@@ -16,6 +16,7 @@ from experiments.config import CONFIGS, convert, describe, read_table
 from experiments.errors import UserError, one_line
 
 BENCHMARKS = {
+    "accuracy": "errors of sigmoid and losses in ulp, beside jax.nn, optax and scipy",
     "bootstrap": "2000 bootstrap replicates of breast cancer, against scikit-learn",
     "descent": "2000 steps of gradient descent on 12288 x 209, against NumPy",
     "first_call": "import and the first fit of 100 x 2000 in a fresh process",
@@ -139,6 +140,7 @@ def _choose_platform(name: str | None) -> None:
 
 def _bench(name: str, console: Console) -> None:
     from experiments.benchmarks import (
+        accuracy,
         bootstrap,
         descent,
         first_call,
@@ -151,6 +153,7 @@ def _bench(name: str, console: Console) -> None:
     )
 
     {
+        "accuracy": accuracy.main,
         "bootstrap": bootstrap.main,
         "descent": descent.main,
         "first_call": first_call.main,

@@ -18,11 +18,11 @@ from jax import lax
 from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Bool, Float, Int
 
-from jlogreg.bernoulli import log_loss_dz, log_loss_dz2
 from jlogreg.checks import check_matrix, check_range
 from jlogreg.design import Dense, Design, Stacked
 from jlogreg.fit import check_limits, fit
 from jlogreg.implicit import inverse_hessian
+from jlogreg.losses import log_loss_dz, log_loss_dz2
 from jlogreg.objectives import Problem
 from jlogreg.paired import Paired, paired
 from jlogreg.samples import Samples, check_samples
@@ -30,10 +30,11 @@ from jlogreg.solvers.factor import factorise
 from jlogreg.solvers.newton import Newton
 from jlogreg.standardized import standardize
 from jlogreg.status import Status
+from jlogreg.tails import FAST
 from jlogreg.totals import weighted
 from jlogreg.validate import check_sample_values, refuse_traced
 
-__all__ = ["Null", "Scan", "by_fit", "by_newton", "check_scan", "null_of"]
+__all__ = ["ON_HOST", "Null", "Scan", "by_fit", "by_newton", "check_scan", "null_of"]
 
 
 # What refuses traced arguments, and what to do instead.
@@ -218,8 +219,8 @@ class _Step(NamedTuple):
 
 
 def _step(X: Design, samples: Samples, z: Array) -> _Step:
-    dz = weighted(log_loss_dz(z, samples.y), samples)
-    dz, s = lax.optimization_barrier((dz, weighted(log_loss_dz2(z), samples)))
+    dz = weighted(log_loss_dz(FAST, z, samples.y), samples)
+    dz, s = lax.optimization_barrier((dz, weighted(log_loss_dz2(FAST, z), samples)))
     slope, factor = X.adjoint(dz), factorise(X.gram(s), repaired=False)
     vector = factor.solve(slope)
     variance = jnp.square(factor.scale[-1, 0] / factor.L[-1, -1])

@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jlogreg.arrays import Params, stack
-from jlogreg.bernoulli import log_loss, sigmoid
+from jlogreg.bernoulli import sigmoid
 from jlogreg.checks import (
     AnyArray,
     check_matrix,
@@ -24,12 +24,14 @@ from jlogreg.checks import (
 )
 from jlogreg.design import Design, check_design
 from jlogreg.fit import Fit
+from jlogreg.losses import log_loss
 from jlogreg.many import Progress, along
 from jlogreg.plan import plan
 from jlogreg.predict import logits
 from jlogreg.rows import Repeated, Rows
 from jlogreg.solvers.driver import Solver
 from jlogreg.status import Status
+from jlogreg.tails import FAST
 from jlogreg.validate import refuse_traced
 from jlogreg.weights import fold_weights
 
@@ -242,7 +244,7 @@ def _losses(X: Design, given: _Given, found: Fit) -> Float[Array, "K L F"]:
         L, F = status.shape
         z = _logits(X, given, params)
         weight, y = jnp.tile(held, (L, 1)), jnp.broadcast_to(y, z.shape)
-        losses = jnp.where(weight > 0, log_loss(z, y), 0.0)
+        losses = jnp.where(weight > 0, log_loss(FAST, z, y), 0.0)
         loss = jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
         return jnp.where(status == Status.CONVERGED, loss.reshape(L, F), jnp.nan)
 

@@ -18,14 +18,15 @@ import optax
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
-from jlogreg.bernoulli import log_loss, log_loss_dz
 from jlogreg.checks import AnyArray, check_count, check_number, check_range
 from jlogreg.cost import check_problem, objective, total_weight
 from jlogreg.design import Dense, matmul
 from jlogreg.errors import DtypeError
+from jlogreg.losses import log_loss, log_loss_dz
 from jlogreg.predict import logits
 from jlogreg.samples import Samples
 from jlogreg.solvers.descent import descend
+from jlogreg.tails import FAST
 from jlogreg.totals import power_of_two
 
 __all__ = ["Descent", "gradient_descent"]
@@ -170,8 +171,8 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
         z = own + c * z0 + b + (0 if offset is None else offset)
         penalty = (l2 * alpha / size) * (own + 2 * c * z0)
         penalty = jnp.sum(penalty) + jnp.sum(c**2) * penalty_w0
-        J = jnp.sum(log_loss(z, y) * mean) + penalty / 2
-        dz = log_loss_dz(z, y) * mean
+        J = jnp.sum(log_loss(FAST, z, y) * mean) + penalty / 2
+        dz = log_loss_dz(FAST, z, y) * mean
         db = dz.sum(axis=1, keepdims=True)
         return J, _SpanPoint(alpha=size * dz + l2 * alpha, c=l2 * c, b=db)
 

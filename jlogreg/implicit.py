@@ -19,15 +19,16 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
 from jlogreg.arrays import Params
-from jlogreg.bernoulli import log_loss_dz2
 from jlogreg.bound import Bound
 from jlogreg.cost import objective, total_weight
+from jlogreg.losses import log_loss_dz2
 from jlogreg.objectives import Problem, join, ridge, split
 from jlogreg.solvers.driver import where
 from jlogreg.solvers.factor import Factor, factorise
 from jlogreg.solvers.newton_cg import conjugate_gradients
 from jlogreg.span import SpanFactor, span_factor, span_of, spanned
 from jlogreg.status import Status
+from jlogreg.tails import FAST
 from jlogreg.totals import (
     curvature_along_total,
     curvature_total,
@@ -144,7 +145,7 @@ def inverse_hessian(
     samples, l2 = problem
     X, m = samples.X, total_weight(samples)
     if spanned(X, l2):
-        s = weighted(log_loss_dz2(sample_logits(params, samples)), samples)
+        s = weighted(log_loss_dz2(FAST, sample_logits(params, samples)), samples)
         span = span_of(samples)
         return span_factor(s.T / m, span.gram, l2).inverse(span, right)
     H = curvature_total(params, samples) / m + jnp.diag(ridge(problem)[:, 0])

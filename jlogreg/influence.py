@@ -8,14 +8,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
-from jlogreg.bernoulli import log_loss_dz, log_loss_dz2
 from jlogreg.checks import AnyArray
 from jlogreg.cost import check_problem, total_weight
 from jlogreg.design import Design
 from jlogreg.fit import Fit
 from jlogreg.implicit import inverse_hessian
+from jlogreg.losses import log_loss_dz, log_loss_dz2
 from jlogreg.objectives import Problem, join, ridge
 from jlogreg.status import Status
+from jlogreg.tails import FAST
 from jlogreg.totals import sample_logits
 
 __all__ = ["influence", "leave_one_out"]
@@ -124,8 +125,8 @@ def _look(fit: Fit, X: Any, y: Any, weight: Any, offset: Any, l2: Any) -> _Look:
         inverse=both[:, :-1],
         pull=both[:, -1:],
         z=z,
-        dz=log_loss_dz(z, samples.y),
-        dz2=log_loss_dz2(z),
+        dz=log_loss_dz(FAST, z, samples.y),
+        dz2=log_loss_dz2(FAST, z),
         weight=jnp.ones_like(z) if samples.weight is None else samples.weight,
         total=total_weight(samples),
     )

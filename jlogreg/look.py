@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
-from jlogreg.bernoulli import log_loss, log_loss_dz, log_loss_dz2
 from jlogreg.design import Design
+from jlogreg.losses import log_loss, log_loss_dz, log_loss_dz2
 from jlogreg.samples import Samples
+from jlogreg.tails import FAST
 from jlogreg.totals import weighted
 
 __all__ = ["Look", "logits_along", "look", "look_at"]
@@ -48,9 +49,9 @@ def look(samples: Samples, z: Array, change: Array, free: Array, tol: Array) -> 
         return jnp.sum(rows & kept, dtype=z.dtype)
 
     return Look(
-        loss=weighted(log_loss(z, y), samples).sum(),
-        dz=weighted(log_loss_dz(z, y), samples),
-        dz2=weighted(log_loss_dz2(z), samples),
+        loss=weighted(log_loss(FAST, z, y), samples).sum(),
+        dz=weighted(log_loss_dz(FAST, z, y), samples),
+        dz2=weighted(log_loss_dz2(FAST, z), samples),
         moved=count(jnp.abs(change) > tol),
         swung=count(jnp.abs(change) > 0.5),
         wrong=count(~right),

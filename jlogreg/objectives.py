@@ -12,13 +12,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
-from jlogreg.bernoulli import log_loss
 from jlogreg.cost import total_weight
 from jlogreg.look import look_at
+from jlogreg.losses import log_loss
 from jlogreg.predict import adjoint
 from jlogreg.samples import Samples
 from jlogreg.solvers.driver import Direction, Evaluation, Objective
 from jlogreg.solvers.factor import factorise
+from jlogreg.tails import FAST
 from jlogreg.totals import gram, gram_block, sum_over_samples, weighted
 
 __all__ = [
@@ -70,7 +71,7 @@ def whole(samples: Samples) -> Whole:
     weight = jnp.asarray(total_weight(samples), samples.y.dtype)
     offset = samples.offset
     z = jnp.zeros_like(samples.y) if offset is None else offset
-    losses = weighted(log_loss(z, samples.y), samples)
+    losses = weighted(log_loss(FAST, z, samples.y), samples)
     return Whole(weight, losses.sum() / weight)
 
 

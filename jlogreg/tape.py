@@ -3,7 +3,8 @@
 The steps are the equations of the function's jaxpr. What JAX wraps around equations
 (jit, checkpoint) is taken off. A function with a derivative of its own (custom_jvp,
 custom_vjp) is entered, too: what is inside has its derivatives by the chain rule, and
-the arguments have theirs by the function's own rule, as in jax.grad.
+the arguments have theirs by the function's own rule, as in jax.grad. One that takes
+numbers apart into bits is a single step: that inside has no derivatives.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = ["Operand", "Step", "Tape", "backward", "record"]
 _REFUSED = {"while": "a loop", "scan": "a loop", "cond": "a branch"}
 _WRAPPERS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2")
 _OWN_RULE = ("custom_jvp_call", "custom_vjp_call")
+_BITS = ("bitcast_convert_type", "reduce_precision")
 
 # A place on the tape, or a constant.
 Operand: TypeAlias = int | Array
@@ -186,7 +188,11 @@ def _take(
         return (), values  # made of constants, and a constant itself
     inside: tuple[Step, ...] = ()
     writes = [tape.put(value) for value in values]
-    if name in _OWN_RULE:
+    if name in _OWN_RULE and _takes_bits(equation.params["call_jaxpr"]):
+        # Named for the function: "log_loss at losses.py:1".
+        whole = equation.params["call_jaxpr"].jaxpr
+        name = str(whole.debug_info.func_src_info).partition(" ")[0]
+    elif name in _OWN_RULE:
         # Arrays that it holds come first, and its own rule knows nothing of them.
         held = equation.params["num_consts"]
         arguments = [*operands[:held], *map(tape.copy, operands[held:])]
@@ -200,6 +206,14 @@ def _take(
 
 def _closed(jaxpr: Any) -> Any:
     return core.ClosedJaxpr(jaxpr, ()) if isinstance(jaxpr, core.Jaxpr) else jaxpr
+
+
+def _takes_bits(closed: Any) -> bool:
+    return any(
+        equation.primitive.name in _BITS
+        or ("jaxpr" in equation.params and _takes_bits(equation.params["jaxpr"]))
+        for equation in closed.jaxpr.eqns
+    )
 
 
 def _same(

@@ -18,9 +18,10 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
-from jlogreg.bernoulli import log_loss, log_loss_dz, log_loss_dz2
+from jlogreg.losses import log_loss, log_loss_dz, log_loss_dz2
 from jlogreg.predict import adjoint
 from jlogreg.samples import Samples
+from jlogreg.tails import FAST
 
 __all__ = [
     "Totals",
@@ -66,8 +67,8 @@ def totals(params: Params, samples: Samples, block: int | None = None) -> Totals
 
     def summand(part: Samples, params: Params) -> Totals:
         z = sample_logits(params, part)
-        loss = weighted(log_loss(z, part.y), part).sum()
-        dz = weighted(log_loss_dz(z, part.y), part)
+        loss = weighted(log_loss(FAST, z, part.y), part).sum()
+        dz = weighted(log_loss_dz(FAST, z, part.y), part)
         return Totals(loss=loss, gradient=adjoint(part.X, dz))
 
     return sum_over_samples(summand, samples, params, block=block)
@@ -79,7 +80,7 @@ def loss_total(
     """Return the sum over samples of the weighted log losses."""
 
     def summand(part: Samples, params: Params) -> Array:
-        return weighted(log_loss(sample_logits(params, part), part.y), part).sum()
+        return weighted(log_loss(FAST, sample_logits(params, part), part.y), part).sum()
 
     return sum_over_samples(summand, samples, params, block=block)
 
@@ -94,7 +95,7 @@ def curvature_total(
     """
 
     def summand(part: Samples, params: Params) -> Array:
-        s = weighted(log_loss_dz2(sample_logits(params, part)), part)
+        s = weighted(log_loss_dz2(FAST, sample_logits(params, part)), part)
         return gram(part, s)
 
     block = block or gram_block(samples)
@@ -111,7 +112,7 @@ def curvature_along_total(
     """
 
     def summand(part: Samples, params: Params, vector: Params) -> Params:
-        s = weighted(log_loss_dz2(sample_logits(params, part)), part)
+        s = weighted(log_loss_dz2(FAST, sample_logits(params, part)), part)
         return adjoint(part.X, s * (part.X.forward(vector.w) + vector.b))
 
     return sum_over_samples(summand, samples, params, vector, block=block)

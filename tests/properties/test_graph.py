@@ -79,6 +79,8 @@ READS = {
     "min": min,
     "isfinite": mp.isfinite,
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
+    "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
+    "log_loss": lambda x, y: y * mp.log1p(mp.exp(-x)) + (1 - y) * mp.log1p(mp.exp(x)),
     "where": lambda which, then, otherwise: then if which else otherwise,
     "float32": lambda x: x,
     "float64": lambda x: x,
