@@ -107,7 +107,7 @@ def _log_loss_dz_rule(tails: Tails, primals: Any, tangents: Any) -> tuple[Array,
 def log_loss_dz2(tails: Tails, z: Array) -> Array:
     """Return its second derivative in z, a (1 - a)."""
     a = tails.sigmoid(z)
-    return a - a * a
+    return a * (1 - a)
 
 
 @log_loss_dz2.defjvp

@@ -54,7 +54,7 @@ ORACLES = {
 BUDGET = {
     sigmoid: 1,
     log_sigmoid: 1,
-    log_loss_dz2: 1.5,
+    log_loss_dz2: 2,
     log_loss: 1.3,
     log_loss_dz: 1,
     squared_loss: 3,
