@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code."""
     # What is printed names files, keys and features, which may look like markup.
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-    console = Console(**plain)
+    console = Console(file=cast(IO[str], _Output()), **plain)
     options, rest = _parser().parse_known_args(arguments)
     try:
         if options.command == "run":
@@ -58,6 +59,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print("Interrupted; the same command resumes.")
         return 130
     return 0
+
+
+class _Output:
+    """Pass what is printed on, and say which file is meant where it takes no more."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
+
+    def write(self, text: str) -> int:
+        with self._named():
+            return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        with self._named():
+            sys.stdout.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # nobody reads any more: rich ends the process
+            raise
+        except OSError as error:
+            # What is left would be tried again at exit, and fail with a traceback.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise UserError(f"standard output: {error.strerror or error}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

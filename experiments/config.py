@@ -39,7 +39,10 @@ def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         UserError: the file cannot be read or parsed, or an override has no value.
     """
     try:
-        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+        text = path.read_bytes().decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise ValueError("it begins with a byte order mark")
+        table = tomllib.loads(text)
     except OSError as error:
         hint = "see `python -m experiments list` for those that come with the project"
         raise UserError(f"{path}: {error.strerror or error}; {hint}") from error

@@ -125,9 +125,12 @@ class Run:
         records = []
         for line in path.read_bytes().splitlines() if path.exists() else []:
             try:
-                records.append(json.loads(line))
+                record = json.loads(line)
             except ValueError:  # torn: no JSON, or no UTF-8
                 break
+            if not isinstance(record, dict):
+                break
+            records.append(record)
         return records
 
     @contextmanager

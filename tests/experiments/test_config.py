@@ -6,6 +6,8 @@ import tomllib
 
 import pytest
 
+from experiments import runner
+from experiments.__main__ import main
 from experiments.config import convert, describe, read_table
 from experiments.errors import UserError
 from experiments.programs import PROGRAMS
@@ -79,7 +81,7 @@ BROKEN_FILES = {
     "UTF-16": (lambda good: good.decode().encode("utf-16"), "is not UTF-8"),
     "UTF-16 bare": (lambda good: good.decode().encode("utf-16-le"), "is not TOML"),
     "Latin-1": (lambda good: good + "# é".encode("latin-1"), "is not UTF-8"),
-    "byte order mark": (lambda good: b"\xef\xbb\xbf" + good, "is not TOML"),
+    "byte order mark": (lambda good: b"\xef\xbb\xbf" + good, "a byte order mark"),
     "doubled key": (lambda good: good + b"steps = 6\n", "is not TOML"),
     "doubled section": (lambda good: good + b"[data]\n", "is not TOML"),
     "JSON": (lambda good: b'{"program": "classify"}', "is not TOML"),
@@ -95,6 +97,132 @@ def test_a_broken_file_is_named(case, config, refused):
     line = refused(config)
     assert "mine.toml: " in line
     assert words in line
+
+
+# Every key of the good file, with the types that it may have.
+KEYS = {
+    ("program",): str,
+    ("data", "source"): str,
+    ("data", "train"): str,
+    ("descent", "learning_rate"): float,
+    ("descent", "steps"): int,
+    ("descent", "print_every"): int,
+}
+OPTIONAL = {("data", "train"), ("descent", "print_every")}  # some data are no files
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Return a list of the configurations that a run was started with."""
+    configs = []
+    monkeypatch.setattr(
+        runner, "execute", lambda program, config, *_: configs.append(config)
+    )
+    return configs
+
+
+def is_good(content):
+    """Return whether bytes are a configuration, by the standard library's reader."""
+    try:
+        table = tomllib.loads(content.decode())
+    except ValueError:
+        return False
+    found = {
+        (*section, key): value
+        for section, keys in [((), table)]
+        + [((name,), one) for name, one in table.items() if isinstance(one, dict)]
+        for key, value in keys.items()
+        if not isinstance(value, dict)
+    }
+    return (
+        KEYS.keys() - OPTIONAL <= found.keys() <= KEYS.keys()
+        and found[("program",)] == "classify"
+        and found[("data", "source")] == "files"
+        and all(type(value) is KEYS[key] for key, value in found.items())
+        and found[("descent", "learning_rate")] > 0
+        and all(found.get(("descent", key), 1) > 0 for key in COUNTS)
+    )
+
+
+def good_lines(content):
+    return content.splitlines(keepends=True)
+
+
+def without(content, k):
+    return b"".join(line for at, line in enumerate(good_lines(content)) if at != k)
+
+
+def twice(content, k):
+    return b"".join(
+        line * (1 + (at == k)) for at, line in enumerate(good_lines(content))
+    )
+
+
+def swapped(content, k):
+    lines = good_lines(content)
+    return b"".join([*lines[:k], *lines[k : k + 2][::-1], *lines[k + 2 :]])
+
+
+DAMAGE = {
+    "cut off": lambda good: [good[:k] for k in range(len(good))],
+    "begun late": lambda good: [good[k:] for k in range(1, len(good))],
+    "no UTF-8": lambda good: [
+        good[:k] + b"\xff" + good[k + 1 :] for k in range(len(good))
+    ],
+    "a zero": lambda good: [good[:k] + b"\0" + good[k:] for k in range(len(good))],
+    "a bit": lambda good: [
+        good[:k] + bytes([good[k] ^ 1 << k % 7]) + good[k + 1 :]
+        for k in range(len(good))
+    ],
+    "a line missing": lambda good: [
+        without(good, k) for k in range(len(good_lines(good)))
+    ],
+    "a line doubled": lambda good: [
+        twice(good, k) for k in range(len(good_lines(good)))
+    ],
+    "lines swapped": lambda good: [
+        swapped(good, k) for k in range(len(good_lines(good)) - 1)
+    ],
+    "recoded": lambda good: [
+        good.decode().encode(name)
+        for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "cp037")
+    ],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_one_line_or_still_good(damage, config, refused, started):
+    """At every byte and line: what the standard's reader accepts is run, else named."""
+    good = config.read_bytes()
+    assert is_good(good)
+    cases = DAMAGE[damage](good)
+    still_good = 0
+    for content in cases:
+        config.write_bytes(content)
+        started.clear()
+        if is_good(content):
+            still_good += 1
+            main(["run", str(config), "--runs", str(config.parent / "runs")])
+            assert len(started) == 1
+        else:
+            assert "mine.toml: " in refused(config)
+            assert not started
+    assert still_good < len(cases)
+
+
+WRONG_VALUES = [
+    "true", '"text"', "[1.5]", "[]", "{}", "{a = 1}", "1979-05-27", "07:32:00", "nan",
+    "-nan", "inf", "1e400", "-1", "-0.5", "0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS, ids=".".join)
+def test_every_key_has_its_type(key, config, refused):
+    for value in WRONG_VALUES:
+        if (key[-1], value) == ("train", '"text"'):
+            continue
+        line = refused(config, f"--{'.'.join(key)}={value}")
+        assert key[-1] in line, (value, line)
 
 
 def test_a_missing_file_is_named_and_says_where_others_are(tmp_path, refused):

@@ -230,6 +230,7 @@ def test_a_resumed_run_says_so(config, run_cli, halfway, uninterrupted):
         b'{"step": 4, "cost": 0.25}\n',
         b"{",
         b"\n",
+        b"12",
         bytes(50),
         # No UTF-8: after a power cut the end of a file may be anything.
         b"\xff\xfe\xfd",
@@ -539,22 +540,12 @@ def test_metrics_from_a_step_on_are_dropped(run):
 # --- a real kill ----------------------------------------------------------------------
 
 
-def test_a_run_resumes_after_sigkill(config, tmp_path):
-    """Three processes; the first two run side by side."""
+def test_a_run_resumes_after_sigkill(config, run_cli, tmp_path):
+    """A process is killed; this one goes on with its run, and does another whole."""
     steps = ["--descent.steps", "60", "--descent.print_every", "2"]
-
-    def start(runs):
-        words = ["-m", "experiments", "run", config, *steps, "--runs", runs]
-        return subprocess.Popen(
-            [sys.executable, *map(str, words)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
     due, killed = tmp_path / "due", tmp_path / "killed"
-    with start(due) as whole, start(killed) as victim:
+    words = ["-m", "experiments", "run", config, *steps, "--runs", killed]
+    with subprocess.Popen([sys.executable, *map(str, words)], cwd=ROOT) as victim:
         deadline = time.monotonic() + 50
         lines = 0
         while lines < 4:
@@ -567,13 +558,12 @@ def test_a_run_resumes_after_sigkill(config, tmp_path):
             )
         victim.send_signal(signal.SIGKILL)
         assert victim.wait() == -signal.SIGKILL
-        folder = only_folder(killed)
-        assert not (folder / "results.csv").exists()
-        assert 0 < arrays_of(folder)["costs"].shape[1] < 60
-        with start(killed) as resumed:
-            out, _ = resumed.communicate(timeout=50)
-        assert resumed.returncode == 0, out
-        assert whole.wait(timeout=50) == 0
-    assert "Resuming after step " in out
+    folder = only_folder(killed)
+    assert not (folder / "results.csv").exists()
+    assert 0 < arrays_of(folder)["costs"].shape[1] < 60
+    resumed = run_cli(config, *steps, runs=killed)
+    assert (resumed.code, resumed.err) == (0, "")
+    assert "Resuming after step " in resumed.out
+    assert run_cli(config, *steps, runs=due).code == 0
     assert arrays_of(folder)["costs"].shape == (1, 60)
     assert_same_run(folder, only_folder(due))
