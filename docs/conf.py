@@ -13,6 +13,7 @@ from sphinx.util import logging
 
 import jlogreg
 import jlogreg.plots
+import jlogreg.testing
 
 sys.path.insert(0, str(Path(__file__).parent))
 import public_names
@@ -63,7 +64,7 @@ def read_docstring(
 def check_public_names(app: Sphinx) -> None:
     """Warn of each public name that is not documented, with shapes and an example."""
     logger = logging.getLogger(__name__)
-    for module in (jlogreg, jlogreg.plots):
+    for module in (jlogreg, jlogreg.plots, jlogreg.testing):
         for fault in public_names.faults(module):
             logger.warning(fault)
 

@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from jlogreg.text import align, value_text
 
-__all__ = ["Graph", "Node"]
+__all__ = ["COLOURS", "Graph", "Node"]
 
 COLOURS = ("#2166ac", "#b2182b")  # of a value and of a d-value, wherever it is drawn
 

@@ -25,8 +25,8 @@ NOT_OF_ARRAYS = {
     *("broadcast_shape", "computation_graph", "init_params", "raise_if_failed"),
     *("bootstrap_weights", "fold_weights"),
 }
-# Of a fit, which has its own tests; the first two are for the host only.
-OF_FITS = {"certificate", "summary", "influence", "leave_one_out"}
+# Of a fit, for the host only: they have their own tests.
+OF_FITS = {"certificate", "summary"}
 # Many fits, for the host only: no argument of theirs may be traced. They have a table
 # of their own, `host_cases`; the last is the scan of one block after the other.
 ON_HOST = {"cross_validate", "fit_many", "scan_features", "scan_blocks"}
@@ -67,6 +67,12 @@ class Case(NamedTuple):
             )
         return self.function(**arguments)
 
+    def traceable(self) -> tuple[dict[str, Any], Callable[..., Any]]:
+        """Return the arguments that can be traced, and the function of them."""
+        static = {key: given for key, given in self.arguments.items() if key == "steps"}
+        arrays = {key: given for key, given in self.arguments.items() if key != "steps"}
+        return arrays, lambda arrays: self.function(**arrays, **static)
+
     def get(self, path: str) -> Any:
         name, _, field = path.partition(".")
         value = self.arguments[name]
@@ -83,6 +89,17 @@ def path_of(X: Any, y: Any, l2: Any, **options: Any) -> tuple[Any, Any]:
     """Return of a path the same."""
     found = jlogreg.regularization_path(X, y, l2, **options)
     return found.params, found.cost
+
+
+def of_fit(function: Any) -> Callable[..., Any]:
+    """Return a function of a fit as one of the parameters where that ended."""
+
+    def at(params: Any, X: Any, y: Any, **options: Any) -> Any:
+        numbers = np.zeros((3,), X.dtype)
+        found = jlogreg.Fit(params, jlogreg.Status.CONVERGED, 0, *numbers)
+        return function(found, X, y, **options)
+
+    return at
 
 
 def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str, Case]:
@@ -145,6 +162,10 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
     }
     for name in ("cost", "gradient", "value_and_gradient", "hessian"):
         table[name] = Case(getattr(jlogreg, name), data, fit, ("l2",))
+    # With a penalty that bends them little, or a difference has too few digits.
+    held = {**data, "l2": jnp.asarray(3.0, dtype)}
+    for name in ("influence", "leave_one_out"):
+        table[name] = Case(of_fit(getattr(jlogreg, name)), held, fit, ("l2",))
     pair = {"z": z, "y": y}
     for name in (
         "likelihood",
@@ -164,13 +185,13 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
     return table
 
 
-def host_cases() -> dict[str, Case]:
+def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
     """Return the functions that run on the host only, with arguments."""
-    problem = cases()["cost"].arguments
+    problem = cases(dtype)["cost"].arguments
     X, y, weight, offset = (problem[key] for key in ("X", "y", "weight", "offset"))
-    l2 = jnp.asarray([[0.5], [2.0]])
+    l2 = jnp.asarray([[0.5], [2.0]], dtype)
     rows = {"Y": jnp.concatenate([y, 1 - y]), "weight": weight, "offset": offset}
-    folds = jnp.asarray([[0.0, 1, 0, 1, 0], [1, 0, 1, 0, 1]])
+    folds = jnp.asarray([[0.0, 1, 0, 1, 0], [1, 0, 1, 0, 1]], dtype)
     scanned = {"y": y, "weight": weight, "offset": offset}
     named = ("X", "Y", "weight", "offset", "l2")
     return {

@@ -9,6 +9,7 @@ import pytest
 
 import jlogreg
 import jlogreg.plots
+import jlogreg.testing
 
 PATH = Path(__file__).parent.parent / "docs/public_names.py"
 spec = importlib.util.spec_from_file_location("public_names", PATH)
@@ -16,7 +17,9 @@ public_names = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(public_names)
 
 PUBLIC = dict(
-    pair for module in (jlogreg, jlogreg.plots) for pair in public_names.public(module)
+    pair
+    for module in (jlogreg, jlogreg.plots, jlogreg.testing)
+    for pair in public_names.public(module)
 )
 
 

@@ -20,7 +20,7 @@ from jlogreg.solvers.driver import (
 )
 from jlogreg.status import Status
 
-__all__ = ["Newton", "Trial", "directed", "rounding", "tried"]
+__all__ = ["SMALLEST", "Newton", "Trial", "directed", "rounding", "tried"]
 
 # A step keeps at least this part of the fall that the linear model promises (Armijo's
 # rule; Nocedal and Wright, Numerical Optimization, 3.1).

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jlogreg import RankError, ShapeError, broadcast_shape, log_loss
+from jlogreg.testing import broadcastable_shapes
 from tests.problems import assert_close
 
 SIZES = range(4)
@@ -61,18 +62,15 @@ def repeated(array, shape):
 
 
 @given(
-    shape=st.sampled_from([(3, 4), (1, 5), (4, 1), (2, 2)]),
-    kinds=st.tuples(*[st.sampled_from(["matrix", "row", "column", "scalar"])] * 2),
+    shapes=broadcastable_shapes(),
     seed=st.integers(0, 2**32 - 1),
     operation=st.sampled_from(OPERATIONS),
 )
-def test_rows_columns_and_scalars_act_as_if_repeated(shape, kinds, seed, operation):
+def test_rows_columns_and_scalars_act_as_if_repeated(shapes, seed, operation):
     random = np.random.default_rng(seed)
-    r, c = shape
-    shapes = {"matrix": (r, c), "row": (1, c), "column": (r, 1), "scalar": ()}
-    pair = [random.uniform(1, 2, shapes[kind]) for kind in kinds]
+    pair = [random.uniform(1, 2, shape) for shape in shapes]
     result = operation(*map(jnp.asarray, pair))
-    due = broadcast_shape(*(array.shape for array in pair))
+    due = broadcast_shape(*shapes)
     assert result.shape == due
     if due:
         copies = [repeated(array, due) for array in pair]

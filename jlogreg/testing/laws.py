@@ -1,0 +1,268 @@
+"""Hold functions to laws: a slope, convexity, lanes that are alone, no second trace.
+
+A law is a plain function. It returns nothing, or raises an AssertionError that says
+where, how far off and how far was allowed. It takes f as you call it: compile f once,
+outside, if it is to be called often. What rounding explains is computed at the point
+itself, from how much f changes when the point is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jlogreg.testing.compare import assert_close, leaves_of, name_of
+from jlogreg.testing.steps import (
+    ROUNDINGS,
+    Leaves,
+    complex_step,
+    difference,
+    rounding,
+)
+
+__all__ = ["check_convex", "check_gradient", "check_no_retrace", "check_vmap"]
+
+
+def check_gradient(
+    f: Callable[[Any], Any],
+    point: Any,
+    gradient: Callable[[Any], Any] | None = None,
+    *,
+    formula: Callable[[Any], Any] | None = None,
+    within: Any = None,
+) -> None:
+    """Raise an AssertionError unless a gradient is the gradient of f.
+
+    It is compared with `jax.grad(f)`, and with derivatives that know no rule: with
+    `formula` by a complex step, f'(x) = Im f(x + ih) / h, which is as exact as the
+    value itself; without it by central differences, which see nine digits at most.
+
+    Shapes: point is an array or a tree of arrays; the gradient is like it.
+
+    Args:
+        f: of the point, a scalar.
+        point: where, of float32 or float64.
+        gradient: what is tested, a function of the point; by default `jax.grad(f)`.
+        formula: f written for NumPy arrays of complex numbers: no abs, max or
+            comparison of what depends on the point. It may be f itself.
+        within: how far off each entry may be, a tree like the point or a number. By
+            default 64 roundings of the largest entry and of the entries of the point.
+
+    Raises:
+        AssertionError: an entry is too far off, or NaN.
+        TypeError: formula returns no complex number.
+
+    Examples:
+        >>> import numpy as np
+        >>> import jax.numpy as jnp
+        >>> from jlogreg.testing import check_gradient
+        >>> x = np.float32([[1.0, 2.0]])
+        >>> f = lambda x: jnp.sum(x**3)
+        >>> check_gradient(f, x, lambda x: 3 * x**2, formula=lambda x: np.sum(x**3))
+        >>> check_gradient(f, x, lambda x: 3.001 * x**2)
+        Traceback (most recent call last):
+            ...
+        AssertionError: the gradient, against jax.grad, at (0, 1): found 12.00...
+    """
+    slope = gradient or jax.grad(f)
+    found = leaves_of(slope(point))
+    near = rounding(slope, point) if within is None else _like(point, within)
+    if gradient is not None:
+        _compare(found, leaves_of(jax.grad(f)(point)), near, "jax.grad")
+    if formula is not None:
+        _compare(found, complex_step(formula, point), near, "a complex step")
+    else:
+        due, lost = difference(f, point)
+        near = {path: near[path] + lost[path] for path in near}
+        _compare(found, due, near, "central differences")
+
+
+def check_convex(
+    f: Callable[[Any], Any],
+    one: Any,
+    other: Any,
+    *,
+    at: Sequence[float] = (0.25, 0.5, 0.75),
+    within: Callable[[Any], Any] | None = None,
+) -> None:
+    """Raise an AssertionError if f lies above its chord between two points.
+
+    The law is f((1 - t) p + t q) <= (1 - t) f(p) + t f(q) for each t of `at`.
+
+    Shapes: the points are arrays, or trees of arrays, of equal shapes.
+
+    Args:
+        f: of a point, a scalar.
+        one: a point, p.
+        other: another, q.
+        at: how far on the way from p to q to look.
+        within: how far f may be off at a point, a function of the point. By default 64
+            roundings of the value and of the entries of the point.
+
+    Raises:
+        AssertionError: f lies above the chord, or is NaN.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg.testing import check_convex
+        >>> p, q = jnp.array([[-1.0]]), jnp.array([[3.0]])
+        >>> check_convex(lambda x: jnp.sum(x**2), p, q)
+        >>> check_convex(lambda x: jnp.sum(x**3), p - 2, q)
+        Traceback (most recent call last):
+            ...
+        AssertionError: <lambda> is not convex: 0.25 of the way it is -3.375, above ...
+    """
+    off = within or (lambda point: sum(map(np.sum, rounding(f, point).values())))
+    ends = [(float(f(point)), float(off(point))) for point in (one, other)]
+    for t in at:
+        middle = jax.tree.map(lambda p, q, t=t: (1 - t) * p + t * q, one, other)
+        value = float(f(middle))
+        chord, allowed = ((1 - t) * p + t * q for p, q in zip(*ends, strict=True))
+        allowed += float(off(middle))
+        assert value <= chord + allowed, (
+            f"{name_of(f)} is not convex: {t} of the way it is {value!r}, above the "
+            f"chord, {chord!r}, by {value - chord:.3g}; {allowed:.3g} allowed"
+        )
+
+
+def check_vmap(
+    f: Callable[..., Any],
+    *arguments: Any,
+    in_axes: int | Sequence[int | None] = 0,
+    roundings: float = ROUNDINGS,
+) -> None:
+    """Raise an AssertionError unless each lane of vmap is f of it alone.
+
+    Whole numbers, booleans, infinities and NaN must be the same; other numbers to some
+    roundings of the largest entry that there is in their array.
+
+    Shapes: arguments and results have a leading axis, the lanes, under `jax.vmap`.
+
+    Args:
+        f: of the arguments of one lane; arrays, or trees of arrays.
+        arguments: those of all lanes.
+        in_axes: as for `jax.vmap`, one of an argument; None if all lanes share it.
+        roundings: how many are allowed; more of what iterates.
+
+    Raises:
+        AssertionError: a lane differs from the call of it alone.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import log_loss
+        >>> from jlogreg.testing import check_vmap
+        >>> z, y = jnp.ones((4, 1, 3)), jnp.zeros((1, 3))
+        >>> check_vmap(log_loss, z, y, in_axes=(0, None))
+    """
+    axes = [in_axes] * len(arguments) if isinstance(in_axes, int) else list(in_axes)
+    many = leaves_of(jax.vmap(f, tuple(axes))(*arguments))
+    pairs = list(zip(arguments, axes, strict=True))
+    for lane in range(max(len(leaf) for leaf in many.values())):
+        due = leaves_of(f(*(_lane(*pair, lane) for pair in pairs)))
+        assert due.keys() == many.keys(), f"vmap returns {[*many]}, f {[*due]}"
+        for path, leaf in due.items():
+            what = f"lane {lane} of {name_of(f)}{path} under vmap, "
+            found = many[path][lane]
+            assert found.dtype == leaf.dtype, f"{what}{found.dtype} not {leaf.dtype}"
+            _assert_same(found, leaf, roundings, what)
+
+
+def check_no_retrace(f: Callable[..., Any], arguments: Any, *others: Any) -> None:
+    """Raise an AssertionError if f is traced again for other numbers.
+
+    f is called with the arguments, and then with each of the others. Those may trace
+    nothing: neither f, nor what it compiles inside. They differ in numbers, not in
+    shapes, dtypes, or in what is a Python number and what an array; and f has not seen
+    them before. Jit f already, in the way you use it.
+
+    Shapes: any, but the same in all.
+
+    Args:
+        f: what is called.
+        arguments: a tuple of them, or a dict by name.
+        others: the same with other numbers.
+
+    Raises:
+        AssertionError: something was traced again; the message says what.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from jlogreg.testing import check_no_retrace
+        >>> def scaled(x, size):
+        ...     return size * x
+        >>> x = jnp.ones((1, 2))
+        >>> check_no_retrace(jax.jit(scaled), (x, 0.5), (x, 0.25))
+        >>> static = jax.jit(scaled, static_argnames="size")
+        >>> check_no_retrace(static, (x, 0.5), (x, 0.25))
+        Traceback (most recent call last):
+            ...
+        AssertionError: other numbers, call 1, trace scaled again. Is a number ...
+    """
+    _call(f, arguments)
+    for call, other in enumerate(others, 1):
+        traced = _traced(f, other)
+        assert not traced, (
+            f"other numbers, call {call}, trace {', '.join(traced)} again. Is a number "
+            "static, or a Python number once and an array then, or is a new function "
+            "compiled in each call?"
+        )
+
+
+def _compare(found: Leaves, due: Leaves, within: Leaves, oracle: str) -> None:
+    assert found.keys() == due.keys(), f"the gradient has {[*found]}, due {[*due]}"
+    for path, leaf in due.items():
+        what = f"the gradient{path}, against {oracle}, "
+        assert_close(found[path], leaf, within[path], what)
+
+
+def _like(point: Any, within: Any) -> Leaves:
+    """Return what is allowed as arrays like those of the point."""
+    given, leaves = leaves_of(within), leaves_of(point)
+    one = given if given.keys() == leaves.keys() else dict.fromkeys(leaves, within)
+    return {path: np.asarray(leaf, float) for path, leaf in one.items()}
+
+
+def _call(f: Callable[..., Any], arguments: Any) -> Any:
+    return f(**arguments) if isinstance(arguments, dict) else f(*arguments)
+
+
+def _traced(f: Callable[..., Any], arguments: Any) -> list[str]:
+    """Return the names of the functions that a call traces."""
+    names: list[str] = []
+
+    def listen(event: str, duration_secs: float, **about: Any) -> None:
+        if event.endswith("/jaxpr_trace_duration"):
+            names.append(str(about.get("fun_name", "a function")))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        _call(f, arguments)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    return list(dict.fromkeys(names))
+
+
+def _lane(argument: Any, axis: int | None, lane: int) -> Any:
+    if axis is None:
+        return argument
+
+    def alone(leaf: Any) -> Any:
+        return jnp.asarray(np.asarray(leaf).take(lane, axis))
+
+    return jax.tree.map(alone, argument)
+
+
+def _assert_same(
+    found: np.ndarray, due: np.ndarray, roundings: float, what: str
+) -> None:
+    floating = np.issubdtype(due.dtype, np.floating)
+    finite = np.isfinite(due) if floating else np.zeros(due.shape, bool)
+    size = np.abs(due, where=finite, out=np.zeros(due.shape)).max(initial=0.0)
+    within = roundings * np.finfo(due.dtype).eps * size if floating else 0.0
+    same = (found == due) | ((found != found) & (due != due))
+    assert_close(np.where(same, 0, found), np.where(same, 0, due), within, what)
