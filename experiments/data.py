@@ -1,5 +1,8 @@
 """Load data sets: those that come inside packages, and the user's own files."""
 
+# Over 300 lines: three sources and four kinds of files, each of a few lines and checked
+# by the same functions.
+
 from __future__ import annotations
 
 import hashlib

@@ -5,6 +5,8 @@ file, a line a sample. Genotypes are read in blocks of variants: the whole need 
 the memory.
 """
 
+# Over 300 lines: what is simulated must be what is read, so both stand here.
+
 from __future__ import annotations
 
 from collections import Counter
@@ -394,6 +396,7 @@ CHROMOSOMES = 4
 SHARED = 30
 
 
+# Over 40 lines: a recipe from top to bottom, every line of which is done once.
 def simulate(folder: Path, config: SimulationConfig, seed: int) -> GenotypeConfig:
     """Write a fileset, a phenotype and covariates into the folder; return their names.
 

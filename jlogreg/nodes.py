@@ -159,7 +159,7 @@ class Graph:
 
 def _plain(value: Any) -> Any:
     """Return an array as lists of what JSON can hold."""
-    if hasattr(value, "tolist"):
+    if hasattr(value, "dtype"):
         try:
             return _plain(np.asarray(value).tolist())
         except TypeError:  # a key of random numbers

@@ -59,6 +59,7 @@ def load(config: Config) -> Data:
     return data._replace(X_train=data.X_train[row], X_test=data.X_test[row])
 
 
+# Over 40 lines: what is written, drawn and printed, one thing after the other.
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     """Evaluate both costs on the grid in one call each, descend, and draw."""
     X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)

@@ -15,6 +15,12 @@ M = 9000  # several blocks and a rest on each of four devices
 @pytest.fixture(scope="module")
 def data():
     """Return a problem, its arrays spread over four devices, and their mesh."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jlogreg.totals.BLOCK_ENTRIES", 1)  # blocks of 1024 samples
+        yield problem_spread()
+
+
+def problem_spread():
     problem = make_problem((3, M), np.float64, "soft labels", seed=5, l2=0.1)
     mesh = jax.make_mesh((4,), ("samples",), axis_types=(AxisType.Explicit,))
     spread = NamedSharding(mesh, PartitionSpec(None, "samples"))
