@@ -7,7 +7,7 @@ four virtual devices; pyproject.toml makes every warning an error.
 import os
 
 import jax
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Nearly all the time of the suite goes into compiling programs that run once. XLA's
 # older emitters, without LLVM's optimisation, compile them five times as fast. An
@@ -32,5 +32,14 @@ settings.register_profile(
 )
 settings.register_profile(
     "nightly", max_examples=1000, suppress_health_check=[HealthCheck.too_slow], **COMMON
+)
+# For each planted fault anew: few examples, the same each time, and none made smaller.
+settings.register_profile(
+    "mutation",
+    max_examples=20,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+    **COMMON,
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

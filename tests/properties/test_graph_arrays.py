@@ -101,10 +101,11 @@ def differences(steps, start):
     """Return by how much each d-value differs from `jax.grad`, largest first."""
     graph = computation_graph(lambda x: run(steps, x, None)[0], start)
     nudges = [jnp.zeros((3, 3))] * len(steps)
-    due_start, due = jax.grad(lambda *at: run(steps, *at)[0], (0, 1))(start, nudges)
+    (J, values), (due_start, due) = jax.value_and_grad(
+        lambda *at: run(steps, *at), (0, 1), has_aux=True
+    )(start, nudges)
     pairs = [(graph["x"].derivative, due_start)]
     pairs += [(graph[f"h{k}"].derivative, slope) for k, slope in enumerate(due)]
-    J, values = run(steps, start, None)
     pairs += [(graph[f"h{k}"].value, value) for k, value in enumerate(values)]
     pairs += [(graph.nodes[-1].value, J)]
     sizes = [np.abs(both).max() for both in pairs]

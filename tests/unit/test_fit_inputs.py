@@ -115,12 +115,22 @@ def look(theta, data):
     return J, dz, gradient, a * q
 
 
-def inverse_hessian(data, dz2):
+def scaled_hessian(data, dz2):
+    """Return the Hessian with ones on its diagonal, and what scales it so."""
     H = (data.rows * (data.weight * dz2)) @ data.rows.T + np.diag(data.ridge)
     scale = 1 / root(np.diag(H))
-    unit = mp.matrix((H * scale * scale[:, None]).tolist())
-    inverse = np.reshape(list(mp.inverse(unit)), H.shape)
+    return mp.matrix((H * scale * scale[:, None]).tolist()), scale
+
+
+def inverse_hessian(data, dz2):
+    unit, scale = scaled_hessian(data, dz2)
+    inverse = np.reshape(list(mp.inverse(unit)), (len(scale), len(scale)))
     return inverse * scale * scale[:, None]
+
+
+def newton_step(data, dz2, gradient):
+    unit, scale = scaled_hessian(data, dz2)
+    return scale * list(mp.lu_solve(unit, mp.matrix(list(scale * gradient))))
 
 
 def minimum(data, near):
@@ -128,7 +138,7 @@ def minimum(data, near):
     theta = big(np.zeros(len(data.rows)) if near is None else np.array(near, float))
     J, _, gradient, dz2 = look(theta, data)
     for _ in range(60):
-        step = inverse_hessian(data, dz2) @ gradient
+        step = newton_step(data, dz2, gradient)
         moved = max(abs(step @ data.rows)) + mp.sqrt((data.ridge * step**2).sum())
         if moved < mpf(10) ** -25:
             return theta - step
@@ -144,14 +154,21 @@ def minimum(data, near):
 
 
 @functools.cache
-def due(group_name, case_name, newton):
-    """Return the minimum of a case, and what may be apart from it."""
+def solved(group_name, case_name):
+    """Return a case's problem in mpmath's numbers, its minimum, and its arguments."""
     names = group_name, case_name
     group, case = next(pair for pair in INPUTS if (pair[0].name, pair[1].name) == names)
     arguments = known(group, case, "default")
     with mp.workdps(DIGITS):
         data = exact(**arguments)
-        return tolerance(minimum(data, case.near), data, arguments, newton)
+        return minimum(data, case.near), data, arguments
+
+
+@functools.cache
+def due(group_name, case_name, newton):
+    """Return the minimum of a case, and what may be apart from it."""
+    with mp.workdps(DIGITS):
+        return tolerance(*solved(group_name, case_name), newton)
 
 
 def tolerance(theta, data, arguments, newton):

@@ -19,10 +19,22 @@ def data_of(shape, seed=0):
     return problem.X, problem.y, options
 
 
+@jax.jit
+def both(found, X, y, options):
+    """Return the influences and the logits without each sample; compiled once."""
+    return influence(found, X, y, **options), leave_one_out(found, X, y, **options)
+
+
+@jax.jit
+def looked_at(X, y, options):
+    found = fit(X, y, **options)
+    return found, *both(found, X, y, options)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_influence_is_the_derivative_in_the_weights(shape):
     X, y, options = data_of(shape)
-    found = influence(fit(X, y, **options), X, y, **options)
+    _, found, _ = looked_at(X, y, options)
 
     def params(weight):
         return fit(X, y, **{**options, "weight": weight}).params
@@ -39,18 +51,15 @@ def test_influence_is_the_derivative_in_the_weights(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_weights_in_other_units_have_influences_in_those_units(shape):
     X, y, options = data_of(shape)
-    scaled = {**options, "weight": 3 * options["weight"]}
-    found = influence(fit(X, y, **options), X, y, **options)
-    other = influence(fit(X, y, **scaled), X, y, **scaled)
+    _, found, _ = looked_at(X, y, options)
+    _, other, _ = looked_at(X, y, {**options, "weight": 3 * options["weight"]})
     assert_close(3 * other.w, found.w, 1e-12 * np.abs(found.w).max())
 
 
 def test_without_weights_each_sample_counts_one():
     X, y, options = data_of((3, 40))
-    ones = {**options, "weight": jnp.ones_like(y)}
-    none = {**options, "weight": None}
-    due = influence(fit(X, y, **ones), X, y, **ones)
-    found = influence(fit(X, y, **none), X, y, **none)
+    _, due, _ = looked_at(X, y, {**options, "weight": jnp.ones_like(y)})
+    _, found, _ = looked_at(X, y, {**options, "weight": None})
     assert_close(found.w, due.w, 1e-13 * np.abs(due.w).max())
 
 
@@ -59,14 +68,14 @@ def test_leave_one_out_is_near_to_fits_without_the_sample(shape):
     """It errs by the square of the influence, and far less than doing nothing."""
     X, y, options = data_of(shape)
     m = shape[1]
-    found = leave_one_out(fit(X, y, **options), X, y, **options)
+    own, _, found = looked_at(X, y, options)
 
     def without(i):
         weight = options["weight"].at[0, i].set(0.0)
         return logits(fit(X, y, **{**options, "weight": weight}).params, X)[0, i]
 
     due = jax.jit(jax.vmap(without))(jnp.arange(m)) + options["offset"][0]
-    own = logits(fit(X, y, **options).params, X)[0] + options["offset"][0]
+    own = logits(own.params, X)[0] + options["offset"][0]
     change = np.abs(due - own)
     error = np.abs(found[0] - due)
     assert change.max() > 0.05  # or there was nothing to predict
@@ -79,30 +88,28 @@ def test_leave_one_out_is_near_to_fits_without_the_sample(shape):
 def test_a_sample_that_is_left_out_has_its_own_logit():
     X, y, options = data_of((3, 40))
     options["weight"] = options["weight"].at[0, 4].set(0.0)
-    found = fit(X, y, **options)
+    found, _, without = looked_at(X, y, options)
     z = logits(found.params, X) + options["offset"]
-    assert_close(leave_one_out(found, X, y, **options)[0, 4], z[0, 4], 1e-15)
+    assert_close(without[0, 4], z[0, 4], 1e-15)
 
 
 def test_a_fit_that_failed_has_no_influences():
     X, y, options = data_of((3, 40))
-    failed = fit(X, y, **options)._replace(status=jnp.asarray(Status.MAX_STEPS))
-    assert np.isnan(influence(failed, X, y, **options).w).all()
-    assert np.isnan(leave_one_out(failed, X, y, **options)).all()
+    found, *_ = looked_at(X, y, options)
+    failed = found._replace(status=jnp.asarray(Status.MAX_STEPS))
+    found, without = both(failed, X, y, options)
+    assert np.isnan(found.w).all()
+    assert np.isnan(without).all()
 
 
-def test_both_work_under_jit_and_vmap():
+def test_both_may_be_mapped():
     X, y, options = data_of((3, 40))
 
-    def both(l2):
-        settings = {**options, "l2": l2}
-        found = fit(X, y, **settings)
-        return influence(found, X, y, **settings), leave_one_out(
-            found, X, y, **settings
-        )
+    def by_penalty(l2):
+        return looked_at(X, y, {**options, "l2": l2})
 
     penalties = jnp.array([0.1, 1.0])
-    many = jax.jit(jax.vmap(both))(penalties)
-    one = both(penalties[1])
-    assert_close(many[0].w[1], one[0].w, 1e-12 * np.abs(one[0].w).max())
-    assert_close(many[1][1], one[1], 1e-12)
+    _, many, many_without = jax.jit(jax.vmap(by_penalty))(penalties)
+    _, one, without = by_penalty(penalties[1])
+    assert_close(many.w[1], one.w, 1e-12 * np.abs(one.w).max())
+    assert_close(many_without[1], without, 1e-12)

@@ -1,12 +1,15 @@
 """Samples are summed: split them anywhere, the totals are the same."""
 
 from functools import partial
+from unittest import mock
 
 import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from jlogreg import Dense, Params
 from jlogreg import totals as module
@@ -14,9 +17,12 @@ from jlogreg.samples import Samples
 from jlogreg.totals import (
     curvature_along_total,
     curvature_total,
+    gram_block,
     loss_total,
+    power_of_two,
     sum_over_samples,
     totals,
+    weighted,
 )
 from tests.problems import assert_close, problems
 
@@ -74,8 +80,124 @@ def test_totals_of_two_parts_add_up(problem):
 def test_every_sample_is_counted_once(block):
     X = 2.0 ** np.arange(7)[None]  # each subset has another sum
     samples = Samples(Dense(X), X)
-    seen = sum_over_samples(lambda part: part.X.dense().sum(), samples, block=block)
-    assert seen == 127
+    lengths = []
+
+    def summand(part):
+        lengths.append(part.X.shape[1])
+        return part.X.dense().sum()
+
+    assert sum_over_samples(summand, samples, block=block) == 127
+    assert min(lengths) > 0  # no pass for nothing
+
+
+@pytest.mark.parametrize(("block", "every", "due"), [(2, 2, 51), (2, 3, 3), (1, 4, 17)])
+def test_of_some_blocks_only_those_are_summed_and_no_rest(block, every, due):
+    X = 2.0 ** np.arange(7)[None]
+    samples = Samples(Dense(X), X)
+    options = {"block": block, "every": every}
+    found = sum_over_samples(lambda part: part.X.dense().sum(), samples, **options)
+    assert found == due
+
+
+def lengths_of(function, n, m):
+    """Return how many samples the blocks have that a function cuts, without data."""
+    X = jax.ShapeDtypeStruct((n, m), np.float32)
+    row = jax.ShapeDtypeStruct((1, m), np.float32)
+    params = Params(
+        w=jax.ShapeDtypeStruct((n, 1), np.float32),
+        b=jax.ShapeDtypeStruct((1, 1), np.float32),
+    )
+    lengths = []
+
+    class Counted(Samples):
+        def part(self, start, size):
+            lengths.append(size)
+            return Samples.part(self, start, size)
+
+    def called(params, X, row):
+        return function(params, Counted(Dense(X), row))
+
+    with mock.patch.object(module, "Samples", Counted):
+        jax.eval_shape(called, params, X, row)
+    return set(lengths)
+
+
+ALONG = partial(lambda *given, **more: curvature_along_total(given[0], *given, **more))
+FUNCTIONS = [totals, loss_total, curvature_total, ALONG]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_block_is_the_callers(function):
+    assert lengths_of(partial(function, block=300), 2, 700) == {300, 100}
+    assert lengths_of(partial(function, block=800), 2, 700) == set()
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_block_fits_the_cache_in_whole_lines_and_a_gram_a_cores_own(
+    function, monkeypatch
+):
+    monkeypatch.setattr(module, "BLOCK_ENTRIES", 2**14)
+    monkeypatch.setattr(module, "GRAM_SAMPLES", 1500)
+    for n, length in [(1, 2**14), (3, 42 * 128), (9, 14 * 128), (99, 1024)]:
+        length = 1500 if function is curvature_total else length
+        assert lengths_of(function, n, 20000) == {length, 20000 % length}
+    assert lengths_of(function, 1, 1000) == set()
+
+
+@pytest.mark.parametrize(("block", "cut"), [(2, {2, 1}), (5, {5}), (9, {5})])
+def test_each_device_cuts_its_own_samples(block, cut):
+    mesh = jax.make_mesh((4,), ("samples",), axis_types=(AxisType.Explicit,))
+    X = jax.device_put(
+        2.0 ** np.arange(20)[None], NamedSharding(mesh, P(None, "samples"))
+    )
+    lengths = set()
+
+    def summand(part, factor):
+        lengths.add(part.X.shape[1])
+        return factor * part.X.dense().sum()
+
+    found = sum_over_samples(summand, Samples(Dense(X), X), 3.0, block=block)
+    assert found == 3 * (2**20 - 1)
+    assert lengths == cut
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_elsewhere_than_on_a_cpu_nothing_is_cut(function, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert lengths_of(function, 100, 50000) == set()
+
+
+def test_a_gram_is_taken_of_so_many_samples_at_once(monkeypatch):
+    for m in (5, 5000):
+        X = np.zeros((1, m))
+        samples = Samples(Dense(X), X)
+        with monkeypatch.context() as patch:
+            assert gram_block(samples) == min(m, 2048)
+            patch.setattr(jax, "default_backend", lambda: "gpu")
+            assert gram_block(samples) == m
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_power_of_two_is_just_below_the_largest_entry_and_has_a_reciprocal(dtype):
+    for largest in (1.0, 1.5, 2.0, 3.75, 1e-30, 1e30):
+        array = np.array([[0.25 * largest, -largest, 0.0]], dtype)
+        found = power_of_two(array)
+        assert found.dtype == dtype
+        assert np.frexp(found)[0] == 0.5
+        assert 1 <= np.abs(array).max() / found < 2
+    most = np.finfo(dtype).max
+    found = power_of_two(np.array([[most]]))
+    assert found == 2.0 ** (np.finfo(dtype).maxexp - 2)  # its reciprocal is normal
+    assert 1 / np.asarray(found) >= np.finfo(dtype).tiny
+
+
+def test_only_samples_of_weight_0_may_have_overflowed():
+    row = np.array([[np.inf, np.inf, 2.0, np.nan, np.nan, 3.0]])
+    weight = np.array([[0.0, 1.0, 0.5, 0.0, 1.0, 0.0]])
+    samples = Samples(Dense(row), row, weight)
+    found = weighted(row, samples)
+    np.testing.assert_array_equal(found, [[0.0, np.inf, 1.0, 0.0, np.nan, 0.0]])
+    np.testing.assert_array_equal(weighted(row, samples._replace(weight=None)), row)
 
 
 def test_large_data_are_cut_into_blocks_and_differentiate_in_both_modes(monkeypatch):

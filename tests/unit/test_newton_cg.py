@@ -1,0 +1,157 @@
+"""Conjugate gradients against the textbook's own loop, iterate by iterate."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jlogreg.solvers import newton_cg as module
+from jlogreg.solvers.newton import Trial
+from jlogreg.solvers.newton_cg import (
+    INNER_TOLERANCE,
+    Solved,
+    conjugate_gradients,
+    inner_most,
+)
+from tests.problems import assert_close
+from tests.unit.test_solvers import positive_definite
+
+EPS = float(np.finfo(float).eps)
+K = 5
+
+
+@partial(jax.jit, static_argnums=4)
+def found(matrix, right, inverse, tolerance, most):
+    return conjugate_gradients(
+        lambda v: matrix @ v, right, lambda v: inverse @ v, tolerance, most
+    )
+
+
+def textbook(matrix, right, inverse):
+    """Return the iterates of Nocedal and Wright's algorithm 5.3, and rT M^-1 r."""
+    x, r = np.zeros_like(right), -right
+    y = inverse @ r
+    p, sizes, iterates = -y, [(r.T @ y).item()], [x]
+    for _ in range(len(right)):
+        step = sizes[-1] / (p.T @ matrix @ p).item()
+        x, r = x + step * p, r + step * matrix @ p
+        y = inverse @ r
+        sizes.append((r.T @ y).item())
+        p = -y + sizes[-1] / sizes[-2] * p
+        iterates.append(x)
+    return iterates, sizes
+
+
+def system(seed):
+    """Return a system and a preconditioner that is none too good."""
+    matrix, random = positive_definite(seed, K)
+    inverse = np.linalg.inv(matrix + np.diag(random.uniform(1, 3, K)))
+    return matrix, random.standard_normal((K, 1)), (inverse + inverse.T) / 2
+
+
+@pytest.mark.parametrize("most", range(K))
+def test_each_iterate_is_the_textbooks(most):
+    for seed in range(4):
+        matrix, right, inverse = system(seed)
+        iterates, sizes = textbook(matrix, right, inverse)
+        here = found(matrix, right, inverse, 1e-30, most)
+        # A few roundings in each iteration, and the condition, below 1e4.
+        size = np.abs(iterates[-1]).max()
+        assert_close(here.x, iterates[most], 1e4 * K**2 * EPS * size)
+        assert not here.reached
+        assert not here.stuck
+        if most and sizes[most] >= min(sizes[:most]):
+            continue  # it may rise on the way
+        # The size of the residual that is left, to a part in a million, is the border.
+        for part, due in ((1 - 1e-6, False), (1 + 1e-6, True)):
+            tolerance = part * math.sqrt(sizes[most] / sizes[0])
+            assert found(matrix, right, inverse, tolerance, most).reached == due
+
+
+@pytest.mark.parametrize("power", [-900, -600, -400, 400, 600])
+def test_the_size_of_the_right_hand_side_changes_nothing(power):
+    """Not a bit, for powers of four; the squares of it underflow, or overflow."""
+    matrix, right, inverse = system(0)
+    due = found(matrix, right, inverse, 1e-10, 2 * K)
+    scaled = found(matrix, right * 2.0**power, inverse, 1e-10, 2 * K)
+    np.testing.assert_array_equal(scaled.x, due.x * 2.0**power)
+    assert due.reached
+    assert scaled.reached
+
+
+@pytest.mark.parametrize("power", [-400, 400])
+def test_the_units_of_the_map_change_nothing(power):
+    matrix, right, inverse = system(1)
+    due = found(matrix, right, inverse, 1e-10, 2 * K)
+    scale = 2.0**power
+    other = found(matrix * scale, right * scale, inverse / scale, 1e-10, 2 * K)
+    np.testing.assert_array_equal(other.x, due.x)
+    assert other.reached
+
+
+def test_a_map_without_curvature_is_where_it_gets_stuck():
+    """At once along the way down; later, where it was."""
+    flat, right, unit = np.zeros((2, 2)), np.array([[1.0], [2.0]]), np.eye(2)
+    once = found(flat, right, 3 * unit, 1e-9, 9)
+    assert_close(once.x, 3 * right, 4 * EPS * 3 * right)
+    assert once.stuck
+    tiny = float(np.finfo(float).tiny) / EPS
+    for part in (1 - 1e-6, 1 + 1e-6):  # the border of what counts as curvature
+        here = found(part * tiny * unit, right, unit, 1e-9, 9)
+        assert here.stuck == (part < 1)
+    partly = np.diag([1.0, 0.0])
+    later = found(partly, np.ones((2, 1)), unit, 1e-9, 9)
+    assert later.stuck
+    assert not later.reached
+    # One iteration of rTr / rTAr = 2; the next search is along the second axis.
+    np.testing.assert_array_equal(later.x, [[2.0], [2.0]])
+
+
+def iterate(size, first, unit=2.0, iterations=0, stuck=False):
+    column = jnp.ones((2, 1))
+    rest = map(jnp.asarray, (size, first, iterations, stuck, unit))
+    return module._Iterate(column, column, column, *rest)
+
+
+def test_it_goes_on_while_all_say_so():
+    for size, iterations, stuck, due in [
+        (0.25, 3, False, False),  # reached, to the border
+        (0.26, 3, False, True),
+        (0.26, 4, False, False),
+        (0.26, 3, True, False),
+    ]:
+        now = iterate(size, 1.0, iterations=iterations, stuck=stuck)
+        assert module._going(now, 0.5, 4) == due
+        assert module._solved(now, 0.5).reached == (size <= 0.25)
+    assert not module._going(iterate(math.nan, 1.0), 0.5, 4)
+    assert [inner_most(k) for k in (1, 5, 119, 120, 121)] == [12, 20, 248, 250, 250]
+
+
+def test_the_inner_tolerance_falls_with_the_root_of_the_gradients_size():
+    no = jnp.zeros((), bool)
+    for size, small, due in [
+        (4.0, False, INNER_TOLERANCE),
+        (1e-4, False, 1e-2),
+        (1e-4, True, INNER_TOLERANCE),
+    ]:
+        trial = Trial(no, no, jnp.asarray(small), no, jnp.zeros(()))
+        tolerance = module._tolerance(iterate(0.0, (size / 2) ** 2), trial)
+        assert_close(tolerance, due, 4 * EPS)
+
+
+@pytest.mark.parametrize("reached", [False, True])
+@pytest.mark.parametrize("stuck", [False, True])
+@pytest.mark.parametrize("singular", [False, True])
+def test_a_direction_is_minus_the_solution(reached, stuck, singular):
+    x = jnp.array([[1.0], [-2.0]])
+    solved = Solved((x, None), jnp.asarray(reached), jnp.asarray(stuck))
+    gradient = jnp.array([[3.0], [-3.0]])
+    new = module._direction(solved, gradient, jnp.asarray(singular))
+    np.testing.assert_array_equal(new.vector, -x)
+    assert new.decrement == 3  # the root of xT g
+    assert new.singular == (singular or stuck)
+    assert new.solved == (reached or stuck)
+    assert module._direction(solved, -gradient, jnp.asarray(singular)).decrement == 0
