@@ -113,3 +113,20 @@ def test_a_limit_that_is_not_reached_at_infinity_is_noticed(tails, monkeypatch):
     monkeypatch.setattr(accuracy, "ways", wrong)
     with pytest.raises(AssertionError, match="sigmoid, jlogreg"):
         accuracy.check_infinity(np.dtype(np.float32))
+
+
+# What the exact forms reach over all numbers of float32, rounded up.
+REACHED = {"sigmoid": 0.9, "log_sigmoid": 0.95, "dz": 0.9, "dz2": 1.9, "log_loss": 1.25}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_exact_forms_err_by_no_more_than_is_said(dtype):
+    """At a hundred thousand numbers of every size, and next to every border."""
+    wide = np.float64 if dtype == np.float32 else np.longdouble
+    chunks = ulp.float64_chunks(50_000) if dtype == np.float64 else None
+    z = np.concatenate(list(chunks or ulp.float32_chunks(4001)))
+    for (name, whose), function in ulp.ways(dtype).items():
+        if whose == "jlogreg":
+            due = ulp.references(z, wide)[name]
+            seen = ulp.error(function(z), due, ulp.unit(due, dtype), z)
+            assert seen.error <= REACHED[name.partition(",")[0]], (name, seen)

@@ -185,6 +185,13 @@ def test_the_calibration_error_is_printed(probed):
 # --- runs -----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave the pictures empty: to draw them takes most of such a run."""
+    monkeypatch.setattr(Run, "write_figure", lambda run, name, _: run.write(name, b""))
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_finished_run_is_shown_and_not_run_again(run_ok, run_cli, monkeypatch):
     folder, out = run_ok(CONFIG, *SMALL)
     monkeypatch.setattr(probes, "cross_validate", None)
@@ -194,6 +201,7 @@ def test_a_finished_run_is_shown_and_not_run_again(run_ok, run_cli, monkeypatch)
     assert cells_of(result.out) == cells_of(out)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_was_killed_is_run_again(
     run_ok, run_cli, runs, tmp_path, monkeypatch
 ):
@@ -213,12 +221,14 @@ def test_a_run_that_was_killed_is_run_again(
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_seed_deals_the_folds(run_ok):
     folders = [run_ok(CONFIG, *SMALL, f"--seed={seed}")[0] for seed in (0, 1)]
     one, two = (arrays_of(folder)["fold_loss"] for folder in folders)
     assert not np.isclose(one, two, rtol=1e-3).all()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_bar_counts_the_fits(run_ok, monkeypatch):
     bars = bars_of(monkeypatch)
     run_ok(CONFIG, *SMALL)
