@@ -116,7 +116,13 @@ def test_a_limit_that_is_not_reached_at_infinity_is_noticed(tails, monkeypatch):
 
 
 # What the exact forms reach over all numbers of float32, rounded up.
-REACHED = {"sigmoid": 0.9, "log_sigmoid": 0.95, "dz": 0.9, "dz2": 1.9, "log_loss": 1.25}
+REACHED = {
+    "sigmoid": 0.92,
+    "log_sigmoid": 0.97,
+    "dz": 0.92,
+    "dz2": 1.99,
+    "log_loss": 1.29,
+}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
