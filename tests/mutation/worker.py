@@ -28,7 +28,7 @@ from tests.mutation.mutants import reporting
 
 OPTIONS = [
     *("-x", "-q", "--rootdir=.", "-s", "--tb=no", "--assert=plain", "-o", "addopts="),
-    *("-p", "no:cacheprovider"),
+    *("-p", "no:cacheprovider", "-m", "not nightly"),
 ]
 OURS = ("jlogreg", "tests")
 

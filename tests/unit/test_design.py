@@ -145,6 +145,42 @@ def test_products_are_those_of_the_array(kind):
         assert_close(*sides, few * np.sum(forward_size * np.abs(dz)))
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (3, 1)])
+def test_one_feature_or_one_sample_is_no_other_case(shape):
+    random = np.random.default_rng(0)
+    n, m = shape
+    X, w, dz = (random.standard_normal(s) for s in (shape, (n, 2), (2, m)))
+    for design in (Dense(jnp.asarray(X)), check_design("X", Stacked(X, X))):
+        both = X if design.shape == shape else np.vstack([X, X])
+        for columns in (1, 2):
+            v = np.resize(w, (len(both), columns))
+            rows = dz[:columns]
+            s = rows[:1]
+            for found, due, size in [
+                (design.forward(v), v.T @ both, np.abs(v).T @ np.abs(both)),
+                (design.adjoint(rows), both @ rows.T, np.abs(both) @ np.abs(rows).T),
+                (design.gram(s), (both * s) @ both.T, np.abs(both * s) @ abs(both).T),
+            ]:
+                assert_close(found, due, 8 * EPS * size)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n"), [("dense", 1), *((kind, N) for kind in sorted(DIVISIBLE))]
+)
+def test_products_are_as_precise_as_can_be_and_of_one_feature_sums(kind, n):
+    """A GPU rounds the factors of a product to 10 bits, unless told otherwise."""
+    X, w, dz, s = numbers()
+    design = check_design("X", KINDS[kind](X[:n]))
+    for function, argument in [
+        *((design.forward, w[:n]), (design.adjoint, dz[:1])),
+        *((design.gram, s), (design.squares, s)),
+    ]:
+        text = str(jax.make_jaxpr(function)(argument))
+        count = text.count("dot_general[")
+        assert (count > 0) == (n > 1 or function == design.squares)
+        assert text.count("Precision.HIGHEST") in (count, 2 * count)
+
+
 @pytest.mark.parametrize("kind", sorted(DIVISIBLE))
 def test_a_part_is_some_of_the_columns(kind):
     X, *rest = numbers()
@@ -441,6 +477,7 @@ def bcoo(data, indices, *shape):
         (Stacked(ONES, ONES[:, 1:]), ShapeError, "X.shared has 9 samples"),
         (Stacked(ONES, FLOAT32), DtypeError, "X.shared has dtype float64"),
         (Stacked(ONES, Dense(ONES[0])), RankError, "X.own has rank 1"),
+        (Stacked(ONES[0], ONES), RankError, r"X.shared .* rank 2, shape \(n, m\)"),
         (Standardized(FLOAT32, COLUMN, COLUMN), DtypeError, "X.mean has dtype"),
         (Standardized(ONES, COLUMN[1:], COLUMN), ShapeError, "X.mean has rank 2"),
         (Standardized(ONES, COLUMN, COLUMN[:, 0]), RankError, "X.scale has rank 1"),

@@ -1,5 +1,6 @@
 """Factors of small and larger matrices: right, alone and in a batch, also singular."""
 
+import math
 from functools import cache
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlogreg.solvers.factor import UNROLLED_MOST, factorise
+from jlogreg.solvers.factor import UNROLLED_MOST, factorise, lost
 from tests.problems import assert_close
 from tests.unit.test_solvers import positive_definite
 
@@ -161,6 +162,8 @@ def test_a_singular_matrix_gets_the_factor_of_a_little_more(k):
 def test_how_far_a_column_may_be_explained_is_the_callers():
     """By default all but 100 + 10 k roundings; what is asked for otherwise."""
     eps = float(np.finfo(float).eps)
+    assert lost(1, np.float64) == 110 * eps
+    assert lost(20, np.float32) == 300 * float(np.finfo(np.float32).eps)
 
     @jax.jit
     def is_singular(off):
@@ -201,3 +204,23 @@ def test_who_needs_no_factor_of_a_singular_matrix_pays_for_none(k):
     texts = (str(jax.make_jaxpr(jax.vmap(f))(mixed, right)) for f in (once, solved))
     less, more = (text.count(" cond[") for text in texts)
     assert more == less + 1
+
+
+@pytest.mark.parametrize("k", [2, UNROLLED_MOST + 1])
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_column_near_underflow_is_as_good_as_nothing(k, at):
+    """Up to the border its numbers count as zeros; beyond, as any others."""
+    eps, border = float(np.finfo(float).eps), 2.0**-970  # tiny / eps
+    for size, nothing in [(border, True), (math.nextafter(border, 1), False)]:
+        matrix = np.eye(k)
+        matrix[at, at] = size
+        matrix[at, 1 - at] = matrix[1 - at, at] = 2.0**-490  # semidefinite
+        _, factor = alone(matrix, np.ones((k, 2)))
+        assert factor.singular == nothing
+        due = np.ones((k, 1))
+        due[at] = 1 if nothing else 2.0**485
+        assert_close(factor.scale, due, 4 * eps * due)
+        assert (factor.L[1, 0] == 0) == nothing
+        if nothing:
+            added = np.where(np.arange(k) == at, 0.0, 1.0) + 10 * k * eps
+            assert_close(np.diag(factor.L), np.sqrt(added), 4 * eps)

@@ -223,6 +223,37 @@ def test_names_from_within():
     assert names(clash) == ["u", "v", "J", "p", "q", "J2"]
 
 
+def test_names_from_within_are_on_one_line():
+    graph = computation_graph(lambda x: checkpoint_name(x * x, " a \n b") + 1, 3.0)
+    assert names(graph) == ["x", "a b", "J"]
+
+
+def test_each_result_of_a_step_says_which_it_is():
+    graph = computation_graph(lambda x: sum(jnp.split(x, 2)).sum(), jnp.arange(2.0))
+    assert [node.expression for node in graph.nodes[1:3]] == [
+        "split(x)[0]",
+        "split(x)[1]",
+    ]
+
+
+def test_what_is_captured_comes_in_order_after_the_arguments():
+    """However many there are: a set of places has no order."""
+    for count in range(1, 12):
+        graph = computation_graph(
+            lambda *x: ((sum(x) * C) * (C + 1) * np.arange(4.0, 7.0)).sum(),
+            *range(count),
+        )
+        assert names(graph)[count : count + 2] == ["c", "c2"]
+        assert graph["c"].value.tolist() == C.tolist()
+        assert graph["c2"].value.tolist() == [4, 5, 6]
+
+
+def test_a_constant_result_is_a_node_of_its_own():
+    graph = computation_graph(lambda x: 2.0, 3.0)
+    assert graph.result == "J"
+    assert graph["J"] == ("J", "", (), 2, 1)
+
+
 def test_every_node_has_a_name_of_its_own_however_many():
     graph = computation_graph(lambda x: sum(k * x for k in range(1, 30)), 1.0)
     assert len(set(names(graph))) == len(graph.nodes) > 50

@@ -8,19 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jlogreg import NewtonCG, Status
 from jlogreg.solvers import newton_cg as module
 from jlogreg.solvers.newton import Trial
 from jlogreg.solvers.newton_cg import (
-    INNER_TOLERANCE,
     Solved,
     conjugate_gradients,
     inner_most,
 )
 from tests.problems import assert_close
-from tests.unit.test_solvers import positive_definite
+from tests.unit.test_newton import falls, shortened
+from tests.unit.test_solvers import Toy, positive_definite
 
-EPS = float(np.finfo(float).eps)
+EPS, INF = float(np.finfo(float).eps), math.inf
 K = 5
+INNER = 0.3  # of the residual is left by the first steps
 
 
 @partial(jax.jit, static_argnums=4)
@@ -74,12 +76,14 @@ def test_each_iterate_is_the_textbooks(most):
 @pytest.mark.parametrize("power", [-900, -600, -400, 400, 600])
 def test_the_size_of_the_right_hand_side_changes_nothing(power):
     """Not a bit, for powers of four; the squares of it underflow, or overflow."""
-    matrix, right, inverse = system(0)
-    due = found(matrix, right, inverse, 1e-10, 2 * K)
-    scaled = found(matrix, right * 2.0**power, inverse, 1e-10, 2 * K)
-    np.testing.assert_array_equal(scaled.x, due.x * 2.0**power)
-    assert due.reached
-    assert scaled.reached
+    matrix, *rest = system(0)
+    negative = -np.arange(float(K))[:, None]  # with a zero
+    for right, inverse in (rest, (negative, 2 * np.eye(K))):
+        due = found(matrix, right, inverse, 1e-10, 2 * K)
+        scaled = found(matrix, right * 2.0**power, inverse, 1e-10, 2 * K)
+        np.testing.assert_array_equal(scaled.x, due.x * 2.0**power)
+        assert due.reached
+        assert scaled.reached
 
 
 @pytest.mark.parametrize("power", [-400, 400])
@@ -99,9 +103,9 @@ def test_a_map_without_curvature_is_where_it_gets_stuck():
     assert_close(once.x, 3 * right, 4 * EPS * 3 * right)
     assert once.stuck
     tiny = float(np.finfo(float).tiny) / EPS
-    for part in (1 - 1e-6, 1 + 1e-6):  # the border of what counts as curvature
+    for part in (1 - 1e-6, 1, 1 + 1e-6):  # the border of what counts as curvature
         here = found(part * tiny * unit, right, unit, 1e-9, 9)
-        assert here.stuck == (part < 1)
+        assert here.stuck == (part <= 1)
     partly = np.diag([1.0, 0.0])
     later = found(partly, np.ones((2, 1)), unit, 1e-9, 9)
     assert later.stuck
@@ -133,9 +137,9 @@ def test_it_goes_on_while_all_say_so():
 def test_the_inner_tolerance_falls_with_the_root_of_the_gradients_size():
     no = jnp.zeros((), bool)
     for size, small, due in [
-        (4.0, False, INNER_TOLERANCE),
+        (4.0, False, INNER),
         (1e-4, False, 1e-2),
-        (1e-4, True, INNER_TOLERANCE),
+        (1e-4, True, INNER),
     ]:
         trial = Trial(no, no, jnp.asarray(small), no, jnp.zeros(()))
         tolerance = module._tolerance(iterate(0.0, (size / 2) ** 2), trial)
@@ -155,3 +159,127 @@ def test_a_direction_is_minus_the_solution(reached, stuck, singular):
     assert new.singular == (singular or stuck)
     assert new.solved == (reached or stuck)
     assert module._direction(solved, -gradient, jnp.asarray(singular)).decrement == 0
+
+
+def parts(kind, A, c):
+    """Return value, gradient and curvature of the toys of test_solvers, in NumPy."""
+
+    def look(p):
+        x = A @ (p - c)
+        if kind == 1:
+            value = np.logaddexp(x, -x) - np.log(2)
+            slope, bend = np.tanh(x), 1 - np.tanh(x) ** 2
+        else:
+            root = np.sqrt(1 + x**2)
+            value, slope, bend = root - 1, x / root, root**-3.0
+        return 1 + value.sum(), A.T @ slope, (A.T * bend[:, 0]) @ A
+
+    return look
+
+
+def by_hand(toy, start, inverse, most):
+    """Return after each pass the steps, whether a trial is next, the size, the point.
+
+    And the way that the next trial goes. A pass is a trial, or one iteration that
+    solves for the next; a step counts when its end is known. It ends before roundings
+    matter.
+    """
+    look = parts(*toy)
+    zero = look(np.zeros_like(start))[0]
+    p, way, size, steps = start, np.zeros_like(start), 1.0, -1
+    value, fall = None, 0.0
+    while steps < 1 or size != 1 or not 0 < fall < 1e-9:
+        found, g, H = look(p + size * way)
+        row = {"value": value, "found": found, "slope": (g.T @ (size * way)).item()}
+        if steps >= 0 and not falls(row, size * fall):
+            size = size * shortened({**row, "size": size}, size * fall)
+            steps += 1
+            yield steps, True, size, p, way
+            continue
+        p, value, size = p + size * way, found, 1.0
+        if steps < 0 and value > zero + 64 * EPS * abs(zero):
+            way, fall = -p, 0.0
+        else:
+            iterates, sizes = textbook(H, g, inverse)
+            tolerance = min(INNER, sizes[0] ** 0.25)
+            reached = [left <= tolerance**2 * sizes[0] for left in sizes]
+            count = min([*np.flatnonzero(reached), most])
+            for _ in range(count):
+                yield steps, False, size, p, way
+            way = -iterates[min(count, most)]
+            fall = -(way.T @ g).item()
+        steps += 1
+        yield steps, True, size, p, way
+
+
+@partial(jax.jit, static_argnums=3)
+def one_pass(toy, inverse, state, most):
+    del most  # it is compiled once for each
+    objective = Toy(*toy).objective(matrix_free=True)
+    system = objective.system._replace(precondition=lambda g: inverse @ g)
+    solver, objective = NewtonCG(), objective._replace(system=system)
+    if state is None:
+        return solver.init(objective, jnp.zeros((K, 1)))
+    return solver.step(objective, state)
+
+
+SEARCHES = [(1, 0.3, K), (1, 1.0, K), (2, 0.3, K), (2, 3.0, K), (2, 3.0, 2)]
+
+
+@pytest.mark.parametrize(("kind", "reach", "most"), SEARCHES)
+def test_each_pass_is_a_trial_or_an_iteration_of_the_textbooks(
+    kind, reach, most, monkeypatch
+):
+    if most < K:
+        monkeypatch.setattr(module, "inner_most", lambda k: most + k - K)
+    cut = jumped = False
+    for seed in range(4):
+        random = np.random.default_rng(seed)
+        A, root = positive_definite(seed, K)[0] / 3, random.standard_normal((K, K))
+        toy = kind, A, random.uniform(-2, 2, (K, 1))
+        inverse = np.eye(K) + root @ root.T / K
+        start = toy[2] + random.uniform(-reach, reach, (K, 1))
+        state = one_pass(toy, inverse, None, most)._replace(point=start)
+        for steps, trying, size, point, way in by_hand(toy, start, inverse, most):
+            assert state.status == Status.MAX_STEPS
+            state = one_pass(toy, inverse, state, most)
+            assert (state.steps, state.memory.trying) == (steps, trying)
+            # Roundings grow by the condition, below 1e4, in each of a few steps.
+            few = 1e7 * EPS * (1 + np.abs(point).max() + np.abs(way).max())
+            assert_close(state.size, size, few)
+            assert_close(state.point, point, few)
+            if trying:
+                assert_close(state.direction.vector, way, few)
+                assert_close(state.memory.change, way.T, few)
+            cut |= size < 1
+            jumped |= trying and steps == 0 and np.array_equal(way, -point)
+        for _ in range(4 * K):
+            if state.status == Status.MAX_STEPS:
+                state = one_pass(toy, inverse, state, most)
+        assert state.status == Status.CONVERGED or most < K
+    assert cut == jumped == (reach > 0.5)
+
+
+@pytest.mark.parametrize(("part", "accept"), [(0.9, True), (1.1, False)])
+def test_the_slope_of_a_trial_is_along_its_whole_step(part, accept):
+    """Where the value says nothing; of a point that the gradient there tells."""
+    objective = Toy(1, np.eye(K), np.zeros((K, 1))).objective(matrix_free=True)
+    solver, fall = NewtonCG(), 2.0**-30
+    state = solver.init(objective, jnp.zeros((K, 1)))
+    state = state._replace(
+        evaluation=state.evaluation._replace(value=jnp.asarray(1.0)),
+        direction=state.direction._replace(vector=jnp.full((K, 1), 4.0)),
+        size=jnp.asarray(0.5),
+        fall=jnp.asarray(fall),
+        steps=jnp.asarray(3),
+    )
+
+    def look(vector, change, curvature, trying):
+        slope = jnp.full((K, 1), part * fall / 4 / (2.0 * K))  # half of what is left
+        found = state.evaluation._replace(gradient=slope)
+        return found, vector.T
+
+    system = objective.system._replace(look=look)
+    after = solver.step(objective._replace(system=system), state)
+    assert (after.point[0, 0] == 2) == accept
+    assert after.memory.trial.accept == accept

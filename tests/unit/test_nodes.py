@@ -177,6 +177,7 @@ def is_real(array):
 
 def test_json_holds_it(graph):
     text = json.dumps(graph.to_dict(), allow_nan=False)  # NaN and Infinity are not JSON
+    assert json.loads(text)["result"] == graph.result
     for found, node in zip(json.loads(text)["nodes"], graph.nodes, strict=True):
         assert [found["name"], found["expression"]] == [node.name, node.expression]
         assert tuple(found["operands"]) == node.operands

@@ -73,6 +73,22 @@ def test_rules_that_are_not_the_derivative(name):
     assert slopes(graph)["x"] == jax.grad(f)(2.0)
 
 
+BITS = {
+    "reduce": lambda x: lax.reduce_precision(x, 8, 7),
+    "cast": lambda x: lax.bitcast_convert_type(
+        lax.bitcast_convert_type(x, np.int64), np.float64
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BITS)
+@pytest.mark.parametrize("inner", [lambda f: f, jax.jit])
+def test_what_takes_numbers_apart_is_one_step(name, inner):
+    """Inside there are no derivatives, so that it is not entered."""
+    graph = computation_graph(times(5, inner(BITS[name])), 2.0, names=["x"])
+    assert slopes(graph) == {"x": 5, "J": 1}
+
+
 def test_a_rule_for_some_arguments():
     @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
     def apply(f, x, n):

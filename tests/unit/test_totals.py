@@ -4,14 +4,16 @@ from functools import partial
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.experimental.sparse import BCOO
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jlogreg import Dense, Params
+from jlogreg import Dense, Params, Sparse
 from jlogreg import totals as module
 from jlogreg.samples import Samples
 from jlogreg.totals import (
@@ -97,6 +99,17 @@ def test_of_some_blocks_only_those_are_summed_and_no_rest(block, every, due):
     options = {"block": block, "every": every}
     found = sum_over_samples(lambda part: part.X.dense().sum(), samples, **options)
     assert found == due
+
+
+def test_what_cannot_be_cut_is_summed_at_once():
+    row = 2.0 ** np.arange(7)[None]
+    X = Sparse(BCOO.fromdense(jnp.asarray(row)))
+    seen = []
+    total = sum_over_samples(
+        lambda part: seen.append(part) or part.X.dense().sum(), Samples(X, row), block=2
+    )
+    assert total == 127
+    assert [part.X.shape for part in seen] == [(1, 7)]
 
 
 def lengths_of(function, n, m):
