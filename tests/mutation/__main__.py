@@ -19,15 +19,16 @@ from tests.mutation.campaign import ROOT, Campaign, Verdict
 
 GRAPHS = ["unit/test_graph", "properties/test_graph", "properties/test_graph_arrays"]
 FITS = ["unit/test_solvers", "unit/test_fit"]
+LIKELIHOODS = ["unit/test_bernoulli", "properties/test_likelihood"]
 # The files of tests that are run for each module, of those that reach it.
 TESTS = {
     "arrays": [
         *("unit/test_arrays", "unit/test_predict", "properties/test_broadcasting"),
         "properties/test_rank_discipline",
     ],
-    "tails": ["unit/test_bernoulli", "properties/test_likelihood"],
-    "losses": ["unit/test_bernoulli", "properties/test_likelihood"],
-    "bernoulli": ["unit/test_bernoulli", "properties/test_likelihood"],
+    "tails": [*LIKELIHOODS, "experiments/test_accuracy"],
+    "losses": ["unit/test_losses", *LIKELIHOODS],
+    "bernoulli": [*LIKELIHOODS, "unit/test_arrays"],
     "design": ["unit/test_design", "properties/test_rank_discipline"],
     "totals": [
         *("unit/test_totals", "unit/test_cost", "properties/test_gradient"),
@@ -37,9 +38,9 @@ TESTS = {
         *("unit/test_cost", "properties/test_gradient", "unit/test_arrays"),
         "properties/test_rank_discipline",
     ],
-    "graph": GRAPHS,
+    "graph": [*GRAPHS, "unit/test_tape"],
     "tape": ["unit/test_tape", *GRAPHS],
-    "nodes": ["unit/test_nodes", *GRAPHS],
+    "nodes": ["unit/test_nodes", "unit/test_corners", *GRAPHS],
     "solvers.driver": ["unit/test_newton", *FITS],
     "solvers.factor": ["unit/test_factor", "unit/test_solvers"],
     "solvers.newton": ["unit/test_newton", *FITS],
@@ -66,7 +67,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(TESTS))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=FOLDER / "report.md")
-    parser.add_argument("--record", action="store_true")
     options = parser.parse_args(arguments)
     if unknown := set(options.modules) - set(TESTS):
         parser.error(f"there is no module {', '.join(sorted(unknown))}")
@@ -79,9 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     campaign = Campaign(ROOT, "jlogreg", files, IMPORTS, ENVIRONMENT, say)
     campaign.record(options.workers, FOLDER / "reach.json", chosen)
-    say("recorded")
-    if options.record:
-        return 0
     verdicts = campaign.run(options.workers, chosen)
     accepted = read(Path(__file__).with_name("survivors.toml"), chosen)
     text, fine = report(verdicts, accepted)

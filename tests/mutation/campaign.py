@@ -102,7 +102,8 @@ class Campaign:
         paths = [str(self.root), str(ROOT)]
         environment = {**os.environ, **self.environment, **environment}
         environment |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
-        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no order but ours
+        # No order and no options but ours.
+        environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command, cwd=self.root, env=environment, stdin=pipe, stdout=pipe, text=True

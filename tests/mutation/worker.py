@@ -18,6 +18,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from tests.mutation.mutants import reporting
 OPTIONS = [
     *("-x", "-q", "--rootdir=.", "-s", "--tb=no", "--assert=plain", "-o", "addopts="),
     *("-p", "no:cacheprovider", "-m", "not nightly"),
+    # A compiled program that another process is just writing is compiled anew.
+    *("-W", "ignore:Error reading persistent compilation cache entry"),
 ]
 OURS = ("jlogreg", "tests")
 
@@ -64,6 +67,7 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> int | None:
+        assert threading.active_count() == 1, "a thread would not be there in a child"
         gc.collect()
         gc.freeze()
         for line in self.jobs:
@@ -107,7 +111,6 @@ class Worker:
         os.setsid()
         self.child, self.words = True, words
         self.hits: set[tuple[str, int]] = set()
-        os.environ.update(self.job.get("environment", {}))
         builtins.__hit__ = lambda *place: self.hits.add(place)  # type: ignore
         self.recording = self.job.get("record", [])
         codes: dict[str, tuple[str, Any]] = {}

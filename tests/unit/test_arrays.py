@@ -19,6 +19,8 @@ from jlogreg import (
     likelihood,
     log_loss,
     log_loss_dz,
+    log_loss_dz2,
+    log_sigmoid,
     logits,
     predict,
     predict_proba,
@@ -341,8 +343,11 @@ def test_elements_are_scalars_or_matrices_of_one_shape_and_dtype():
     with pytest.raises(DtypeError, match="equal, but are z float64, y float32"):
         log_loss(z, z.astype(np.float32))
     for bad in (0, True, "0", None, [0.0], np.zeros((2, 2), int)):
-        with pytest.raises(DtypeError, match=r"^z (must be an array|has dtype int64)"):
-            sigmoid(bad)
+        for function in (sigmoid, log_sigmoid, log_loss_dz2):
+            with pytest.raises(
+                DtypeError, match=r"^z (must be an arr|has dtype int64)"
+            ):
+                function(bad)
 
 
 def test_parameters_show_themselves():

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from itertools import islice
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jlogreg import (
     ShapeError,
     computation_graph,
 )
+from jlogreg.graph import _candidates
 
 C = jnp.arange(3.0)
 
@@ -112,7 +114,7 @@ def test_a_result_that_is_not_one_float(f, error, words):
 
 @pytest.mark.parametrize("value", ["a", 3j, [1.0, "b"], np.array([None]), {1.0}])
 def test_an_argument_that_is_no_number(value):
-    with pytest.raises(DtypeError, match=r"^x\S* (must|has dtype)"):
+    with pytest.raises(DtypeError, match=r"^x\S* (must be a number or|has dtype)"):
         computation_graph(lambda x: 1.0, value)
 
 
@@ -221,6 +223,17 @@ def test_names_from_within():
     assert float(graph["h2"].derivative) == 4 * 8
     clash = computation_graph(lambda u, v, J: (u * v + J) * u, 3.0, 4.0, 5.0)
     assert names(clash) == ["u", "v", "J", "p", "q", "J2"]
+
+
+def test_candidates_are_the_wish_or_letters_and_then_numbered():
+    assert [*islice(_candidates("h"), 4)] == ["h", "h2", "h3", "h4"]
+    more = ["t", "u1", "v1", "p1", "q1", "r1", "s1", "t1", "u2", "v2"]
+    assert [*islice(_candidates(None), 16)][6:] == more
+
+
+def test_a_negative_number_is_in_brackets():
+    graph = computation_graph(lambda x: x * -2.0 + 0.5, 3.0)
+    assert [node.expression for node in graph.nodes] == ["", "x * (-2)", "u + 0.5"]
 
 
 def test_names_from_within_are_on_one_line():

@@ -20,6 +20,7 @@ from jlogreg.solvers.driver import (
     Objective,
     State,
     first_state,
+    proceed_to,
     where,
 )
 from jlogreg.solvers.newton import Trial, directed, rounding, tried
@@ -295,6 +296,21 @@ def test_a_first_state_knows_nothing_but_where_to_look(dtype):
         assert (leaf.dtype, leaf.shape) == (dtype, ())
     assert state.steps.dtype == state.status.dtype == np.int32
     assert first_state(objective_of(1)._replace(direction=None), start).memory is None
+
+
+class Counting:
+    """Count steps, and never find anything."""
+
+    def step(self, objective, state):
+        return state._replace(steps=state.steps + 1)
+
+
+def test_a_search_takes_so_many_passes_or_steps():
+    state = state_of(steps=0)
+    for most, passes, due in [(10, 3, 3), (10, 0, 0), (2, 3, 2), (10, None, 10)]:
+        assert proceed_to(Counting(), None, state, most, passes).steps == due
+    done = state._replace(status=jnp.asarray(int(Status.SEPARATED)))
+    assert proceed_to(Counting(), None, done, 10, 3).steps == 0
 
 
 def test_one_tree_or_the_other():

@@ -74,7 +74,7 @@ def test_rules_that_are_not_the_derivative(name):
 
 
 BITS = {
-    "reduce": lambda x: lax.reduce_precision(x, 8, 7),
+    "reduce": lambda x: 2 * lax.reduce_precision(x, 8, 7),
     "cast": lambda x: lax.bitcast_convert_type(
         lax.bitcast_convert_type(x, np.int64), np.float64
     ),
@@ -258,6 +258,12 @@ def test_whole_numbers_and_truth_values_have_no_d_value():
     for node in graph.nodes:
         assert (node.derivative is None) == (kinds[node.name] != "f")
     assert (float(graph.nodes[-1].value), slopes(graph)["x"]) == (3.5 * 5, 5)
+
+
+def test_what_is_not_used_has_no_say_even_where_its_slope_is_infinite():
+    """A slope of infinity times a derivative of 0 would be NaN."""
+    graph = computation_graph(lambda x: (jnp.sqrt(x), 2 * x)[1], 0.0)
+    assert slopes(graph)["x"] == 2
 
 
 def test_what_the_result_does_not_depend_on_has_0():
