@@ -116,14 +116,9 @@ def solve_hessian(
     Zero is zero all the same, so that a problem that failed can be left out of a sum
     that is differentiated.
     """
-    samples, l2 = problem
-    m, eps = total_weight(samples), float(np.finfo(right.dtype).eps)
+    eps = float(np.finfo(right.dtype).eps)
     converged = solution.status == Status.CONVERGED
-
-    def multiply(vector: Array) -> Array:
-        along = split(vector)
-        sums = curvature_along_total(solution.params, along, samples)
-        return join(Params(w=sums.w / m + l2 * along.w, b=sums.b / m))
+    multiply = _hessian_map(problem, solution.params)
 
     def solve(_multiply: Any, right: Array) -> Array:
         # To all digits with the factor's own precision, and no further.
@@ -142,6 +137,32 @@ def inverse_hessian(
     problem: Problem, params: Params, right: Float[Array, "n+1 c"]
 ) -> Float[Array, "n+1 c"]:
     """Return H^-1 right at any parameters, where no solver has kept a factor."""
+    multiply = _hessian_map(problem, params)
+
+    def each(columns: Array) -> Array:
+        return jax.vmap(multiply, 1, 1)(columns[:, :, None])[:, :, 0]
+
+    # Its derivatives are solutions, too; those of a factorisation have no transpose.
+    still = lax.stop_gradient((problem, params))
+    return lax.custom_linear_solve(
+        each, right, lambda _, right: _by_factor(*still, right), symmetric=True
+    )
+
+
+def _hessian_map(problem: Problem, params: Params) -> Callable[[Array], Array]:
+    """Return H as a map of vectors (n + 1, 1)."""
+    samples, l2 = problem
+    m = total_weight(samples)
+
+    def multiply(vector: Array) -> Array:
+        along = split(vector)
+        sums = curvature_along_total(params, along, samples)
+        return join(Params(w=sums.w / m + l2 * along.w, b=sums.b / m))
+
+    return multiply
+
+
+def _by_factor(problem: Problem, params: Params, right: Array) -> Array:
     samples, l2 = problem
     X, m = samples.X, total_weight(samples)
     if spanned(X, l2):
@@ -156,7 +177,7 @@ def _inverse(problem: Problem, solution: Solution) -> Callable[[Array], Array]:
     factor = lax.stop_gradient(solution.factor)
     if factor is None:  # of a lean solver
         params = lax.stop_gradient(solution.params)
-        return lambda right: inverse_hessian(problem, params, right)
+        return lambda right: _by_factor(problem, params, right)
     if isinstance(factor, SpanFactor):
         # The gram, which is not used here, is not computed.
         span = span_of(problem.samples)

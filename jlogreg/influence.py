@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params
 from jlogreg.checks import AnyArray
 from jlogreg.cost import check_problem, total_weight
-from jlogreg.design import Design, matmul
+from jlogreg.design import Design
 from jlogreg.fit import Fit
 from jlogreg.implicit import inverse_hessian
 from jlogreg.losses import log_loss_dz, log_loss_dz2
 from jlogreg.objectives import Problem, join, ridge
 from jlogreg.status import Status
 from jlogreg.tails import FAST
-from jlogreg.totals import sample_logits, weighted
+from jlogreg.totals import sample_logits
 
 __all__ = ["influence", "leave_one_out"]
 
@@ -120,30 +119,16 @@ def _look(fit: Fit, X: Any, y: Any, weight: Any, offset: Any, l2: Any) -> _Look:
     theta = join(params)
     z = sample_logits(params, samples)
     pull = ridge(problem) * theta
-    dz2, total = log_loss_dz2(FAST, z), total_weight(samples)
-    share = weighted(dz2, samples) / total
-
-    def multiply(vector: Array) -> Array:
-        along = matmul(columns.T, vector)
-        return matmul(columns * share, along) + ridge(problem) * vector
-
-    # Its derivatives are solutions, too; those of a factorisation have no transpose.
-    still = lax.stop_gradient((problem, params))
-    both = lax.custom_linear_solve(
-        multiply,
-        jnp.concatenate([columns, pull], axis=1),
-        lambda _, right: inverse_hessian(*still, right),
-        symmetric=True,
-    )
+    both = inverse_hessian(problem, params, jnp.concatenate([columns, pull], axis=1))
     return _Look(
         columns=columns,
         inverse=both[:, :-1],
         pull=both[:, -1:],
         z=z,
         dz=log_loss_dz(FAST, z, samples.y),
-        dz2=dz2,
+        dz2=log_loss_dz2(FAST, z),
         weight=jnp.ones_like(z) if samples.weight is None else samples.weight,
-        total=total,
+        total=total_weight(samples),
     )
 
 

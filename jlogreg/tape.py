@@ -211,7 +211,10 @@ def _closed(jaxpr: Any) -> Any:
 def _takes_bits(closed: Any) -> bool:
     return any(
         equation.primitive.name in _BITS
-        or ("jaxpr" in equation.params and _takes_bits(equation.params["jaxpr"]))
+        or (
+            equation.primitive.name in _WRAPPERS
+            and _takes_bits(_closed(equation.params["jaxpr"]))
+        )
         for equation in closed.jaxpr.eqns
     )
 

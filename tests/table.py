@@ -15,6 +15,7 @@ import numpy as np
 
 import jlogreg
 from jlogreg import loops
+from jlogreg.testing.ranks import get_at, with_at
 from tests.problems import make_problem
 
 N, M = 3, 5
@@ -59,12 +60,9 @@ class Case(NamedTuple):
 
     def call(self, **changes: Any) -> Any:
         """Call the function with some arguments, named by path, replaced."""
-        arguments = dict(self.arguments)
+        arguments = self.arguments
         for path, value in changes.items():
-            name, _, field = path.partition(".")
-            arguments[name] = (
-                arguments[name]._replace(**{field: value}) if field else value
-            )
+            arguments = with_at(arguments, path, value)
         return self.function(**arguments)
 
     def traceable(self) -> tuple[dict[str, Any], Callable[..., Any]]:
@@ -74,9 +72,7 @@ class Case(NamedTuple):
         return arrays, lambda arrays: self.function(**arrays, **static)
 
     def get(self, path: str) -> Any:
-        name, _, field = path.partition(".")
-        value = self.arguments[name]
-        return getattr(value, field) if field else value
+        return get_at(self.arguments, path)
 
 
 def fitted(X: Any, y: Any, **options: Any) -> tuple[Any, Any]:

@@ -137,7 +137,7 @@ def _check_references(console: Console) -> None:
         UserError: mpmath is missing, or long double is no wider than float64.
     """
     try:
-        from mpmath import mp
+        import mpmath  # noqa: F401
     except ModuleNotFoundError as missing:
         raise UserError('mpmath is missing; pip install "jlogreg[peers]"') from missing
     if np.finfo(np.longdouble).nmant <= np.finfo(float).nmant:
@@ -146,21 +146,28 @@ def _check_references(console: Console) -> None:
         reach = 87 if dtype is np.float32 else 708
         sizes = np.exp(np.random.default_rng(1).uniform(-17, math.log(reach), CHECKED))
         z = np.concatenate([sizes, -sizes]).astype(dtype)
-        largest = 0.0
-        for name, due in references(z, wide).items():
-            units = unit(due, dtype)
-            for at, value, one in zip(z, due, units, strict=True):
-                # So many that 1 + exp(-708) is not 1.
-                with mp.workdps(350):
-                    exact = _exact(name, mp.mpf(float(at)), dtype)
-                    # A long double in two parts that are numbers of Python's.
-                    high = float(value)
-                    given = mp.mpf(high) + mp.mpf(float(value - wide(high)))
-                    largest = max(largest, float(abs(given - exact) / float(one)))
+        largest = max(
+            _distance(name, due, z) for name, due in references(z, wide).items()
+        )
         console.print(
             f"{np.dtype(dtype)}: the reference, {np.dtype(wide)}, is within "
             f"{largest:.4f} ulp of mpmath's 350 digits"
         )
+
+
+def _distance(name: str, due: np.ndarray, z: np.ndarray) -> float:
+    """Return by how many units in the last place of z's format due is off, at most."""
+    from mpmath import mp
+
+    dtype, wide, largest = z.dtype.type, due.dtype.type, 0.0
+    with mp.workdps(350):  # so many that 1 + exp(-708) is not 1
+        for at, value, one in zip(z, due, unit(due, dtype), strict=True):
+            # A long double in two parts that are numbers of Python's.
+            high = float(value)
+            given = mp.mpf(high) + mp.mpf(float(value - wide(high)))
+            exact = _exact(name, mp.mpf(float(at)), dtype)
+            largest = max(largest, float(abs(given - exact) / float(one)))
+    return largest
 
 
 def _exact(name: str, z: Any, dtype: Any) -> Any:

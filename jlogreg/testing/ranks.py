@@ -12,7 +12,7 @@ import numpy as np
 
 from jlogreg.testing.compare import name_of
 
-__all__ = ["MODES", "check_rank_discipline"]
+__all__ = ["MODES", "check_rank_discipline", "get_at", "with_at"]
 
 
 def _eager(function: Callable[[Any], Any], bad: Any) -> None:
@@ -102,10 +102,10 @@ def check_rank_discipline(
     for path in [*paths, *elements]:
         ranks = (1, 3) if path in elements else (0, 1, 3)
         for rank in ranks:
-            bad = _of_rank(_get(arguments, path), rank)
+            bad = _of_rank(get_at(arguments, path), rank)
             words = message.format(name=re.escape(path), rank=rank)
             _refuses(f, arguments, path, bad, modes, (error, words))
-        turned = jnp.asarray(_get(arguments, path)).T
+        turned = jnp.asarray(get_at(arguments, path)).T
         if path not in free and turned.shape != turned.T.shape:
             _refuses(f, arguments, path, turned, modes, (ValueError, ""))
 
@@ -121,7 +121,7 @@ def _refuses(
     error, words = due
     for mode in modes:
         what = f"{path} of rank {bad.ndim}, shape {bad.shape}, in mode {mode}"
-        raised = _raised(mode, lambda bad: f(**_with(arguments, path, bad)), bad)
+        raised = _raised(mode, lambda bad: f(**with_at(arguments, path, bad)), bad)
         assert raised is not None, f"{name_of(f)} takes {what}"
         fits = isinstance(raised, error) and re.search(words, str(raised))
         assert fits, (
@@ -142,16 +142,18 @@ def _matrices(arguments: Mapping[str, Any]) -> Iterator[str]:
     for name, value in arguments.items():
         fields = getattr(value, "_fields", ())
         for path in [f"{name}.{field}" for field in fields] or [name]:
-            if np.ndim(_get(arguments, path)) == 2:
+            if np.ndim(get_at(arguments, path)) == 2:
                 yield path
 
 
-def _get(arguments: Mapping[str, Any], path: str) -> Any:
+def get_at(arguments: Mapping[str, Any], path: str) -> Any:
+    """Return the argument at a path, such as "X" or "params.w"."""
     name, _, field = path.partition(".")
     return getattr(arguments[name], field) if field else arguments[name]
 
 
-def _with(arguments: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+def with_at(arguments: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """Return the arguments with another one at a path."""
     name, _, field = path.partition(".")
     if field:
         value = arguments[name]._replace(**{field: value})

@@ -269,3 +269,16 @@ def test_what_is_not_used_has_no_say_even_where_its_slope_is_infinite():
 def test_what_the_result_does_not_depend_on_has_0():
     graph = computation_graph(lambda x, y: (jnp.sin(y), 2 * x)[1], 3.0, C)
     assert slopes_of_arrays(graph) == {"x": 2.0, "y": [0] * 3, "u": [0] * 3, "J": 1.0}
+
+
+def test_a_rule_of_its_own_around_a_checkpoint_is_entered():
+    @jax.custom_jvp
+    def double(x):
+        return jax.checkpoint(lambda x: x * x)(x) * 2
+
+    @double.defjvp
+    def rule(primals, tangents):
+        return double(*primals), 5 * tangents[0]
+
+    found = slopes(computation_graph(lambda x: double(x), 3.0))
+    assert found == {"x": 5, "u": 2, "J": 1}
