@@ -9,14 +9,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jlogreg.checks import (
-    canonical_dtype,
-    check_array,
-    check_count,
-    check_dtype,
-    check_matrix,
-)
+from jlogreg.checks import check_array, check_count, check_dtype, check_matrix
 from jlogreg.errors import DtypeError, RankError, ShapeError
+from jlogreg.host import canonical_dtype
 from jlogreg.text import as_html, brief
 
 __all__ = [

@@ -8,8 +8,11 @@ hard labels are within 1.3 units in the last place, those of log_loss_dz2 within
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
+import jax
 from jaxtyping import Array, Float
 
 from jlogreg import losses
@@ -49,7 +52,7 @@ def sigmoid(z: Elements) -> Result:
         [[0.0, 0.5, 1.0]]
     """
     (z,) = check_elementwise(z=z)
-    return losses.sigmoid(EXACT, z)
+    return _exact(losses.sigmoid, z)
 
 
 def log_sigmoid(z: Elements) -> Result:
@@ -67,7 +70,7 @@ def log_sigmoid(z: Elements) -> Result:
         -1000.0
     """
     (z,) = check_elementwise(z=z)
-    return losses.log_sigmoid(EXACT, z)
+    return _exact(losses.log_sigmoid, z)
 
 
 def likelihood(z: Elements, y: Elements) -> Result:
@@ -85,7 +88,7 @@ def likelihood(z: Elements, y: Elements) -> Result:
         >>> print(f"{likelihood(1.0986, 1.0):.2f}, {likelihood(1.0986, 0.0):.2f}")
         0.75, 0.25
     """
-    return losses.likelihood(EXACT, *_pair(z, y))
+    return _exact(losses.likelihood, *_pair(z, y))
 
 
 def log_likelihood(z: Elements, y: Elements) -> Result:
@@ -124,7 +127,7 @@ def log_loss(z: Elements, y: Elements) -> Result:
         >>> float(log_loss(-1000.0, 1.0))  # far on the wrong side, and still finite
         1000.0
     """
-    return losses.log_loss(EXACT, *_pair(z, y))
+    return _exact(losses.log_loss, *_pair(z, y))
 
 
 def log_loss_dz(z: Elements, y: Elements) -> Result:
@@ -144,7 +147,7 @@ def log_loss_dz(z: Elements, y: Elements) -> Result:
         >>> print(f"{log_loss_dz(40.0, 1.0):.3e}")  # sigmoid(40.0) - 1.0 is 0.0
         -4.248e-18
     """
-    return losses.log_loss_dz(EXACT, *_pair(z, y))
+    return _exact(losses.log_loss_dz, *_pair(z, y))
 
 
 def log_loss_dz2(z: Elements) -> Result:
@@ -164,7 +167,7 @@ def log_loss_dz2(z: Elements) -> Result:
         (0.25, '4.248e-18')
     """
     (z,) = check_elementwise(z=z)
-    return losses.log_loss_dz2(EXACT, z)
+    return _exact(losses.log_loss_dz2, z)
 
 
 def squared_loss(z: Elements, y: Elements) -> Result:
@@ -184,6 +187,12 @@ def squared_loss(z: Elements, y: Elements) -> Result:
         (0.125, 0.5)
     """
     return log_loss_dz(z, y) ** 2 / 2
+
+
+@partial(jax.jit, static_argnums=0, inline=True)
+def _exact(function: Callable[..., Array], *given: Array) -> Array:
+    # One program in eager mode; where the arguments are traced, nothing but its steps.
+    return function(EXACT, *given)
 
 
 def _pair(z: Elements, y: Elements) -> tuple[Array, Array]:

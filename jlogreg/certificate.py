@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Float
 
 from jlogreg.arrays import Params
-from jlogreg.checks import AnyArray, is_traced
+from jlogreg.checks import AnyArray
 from jlogreg.cost import check_problem
 from jlogreg.design import Design
+from jlogreg.host import is_traced
 from jlogreg.samples import Samples
 
 __all__ = ["Certificate", "certificate", "information"]

@@ -17,11 +17,10 @@ import numpy as np
 from jaxtyping import Array
 
 from jlogreg.errors import DtypeError, RankError, ShapeError
+from jlogreg.host import as_array, canonical_dtype, is_traced, on_host
 
 __all__ = [
     "AnyArray",
-    "as_array",
-    "canonical_dtype",
     "check_array",
     "check_count",
     "check_dtype",
@@ -29,15 +28,9 @@ __all__ = [
     "check_matrix",
     "check_number",
     "check_range",
-    "is_traced",
 ]
 
 AnyArray: TypeAlias = Array | np.ndarray
-
-
-def is_traced(value: object) -> bool:
-    """Return whether the numbers inside value are unknown, as under jit or grad."""
-    return isinstance(value, jax.core.Tracer)
 
 
 def check_count(name: str, value: Any, least: int) -> int:
@@ -88,22 +81,6 @@ def check_array(name: str, value: Any, floating: bool = True) -> Array:
             f"it with {name}.astype(np.uint8), say, or turn x64 on"
         )
     return as_array(value)
-
-
-def as_array(value: Any, dtype: Any = None) -> Array:
-    """Return value as a JAX array whose numbers are known wherever they are.
-
-    Under jit jnp.asarray would stage a constant, and its numbers would be out of sight.
-    """
-    if is_traced(value):
-        return value if dtype is None else value.astype(dtype)
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(value, dtype)
-
-
-def canonical_dtype(dtype: Any) -> Any:
-    """Return the dtype that JAX makes of a dtype: without x64, 32 bits of 64."""
-    return jax.dtypes.canonicalize_dtype(dtype)
 
 
 def check_matrix(
@@ -223,12 +200,14 @@ def check_range(
     if is_traced(value):
         return jnp.where(_inside(value, low, high, above), value, jnp.nan)
     with jax.ensure_compile_time_eval():
-        if _all_inside(value, low, high, above):
+        numbers = on_host(value)
+        look = _all_are_inside if isinstance(numbers, np.ndarray) else _all_inside
+        if look(numbers, low, high, above):
             return value
-        bad = ~_inside(value, low, high, above)
+        bad = ~_inside(numbers, low, high, above)
         count = int(bad.sum())
-        place = tuple(int(i) for i in jnp.argwhere(bad, size=1)[0])
-        found = float(value[place])
+        place = np.unravel_index(int(bad.argmax()), value.shape)
+        found = float(numbers[place])
     due = "finite"
     if low is not None:
         due = f"{'greater than' if above else 'at least'} {low:g}"
@@ -242,8 +221,8 @@ def check_range(
     )
 
 
-def _inside(value: Array, low: float | None, high: float | None, above: bool) -> Array:
-    inside = jnp.isfinite(value)
+def _inside(value: Any, low: float | None, high: float | None, above: bool) -> Any:
+    inside = (np if isinstance(value, np.ndarray) else jnp).isfinite(value)
     if low is not None:
         inside &= (value > low) if above else (value >= low)
     if high is not None:
@@ -252,8 +231,8 @@ def _inside(value: Array, low: float | None, high: float | None, above: bool) ->
 
 
 def _all_are_inside(
-    value: Array, low: float | None, high: float | None, above: bool
-) -> Array:
+    value: Any, low: float | None, high: float | None, above: bool
+) -> Any:
     return _inside(value, low, high, above).all()
 
 

@@ -12,8 +12,10 @@ checked too (`validate`), which is a pass over X in each call; under jit it is n
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -79,8 +81,7 @@ def cost(
         >>> print(f"{cost(init_params(1), X, y):.6f}")  # log 2: nothing is known yet
         0.693147
     """
-    params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
-    return loss_total(params, samples) / total_weight(samples) + _penalty(params, l2)
+    return _cost(*check_problem(params, X, y, weight, offset, l2))
 
 
 def gradient(
@@ -161,10 +162,7 @@ def hessian(
         >>> hessian(init_params(1), X, y).tolist()
         [[0.5, 0.25], [0.25, 0.25]]
     """
-    params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
-    curvature = curvature_total(params, samples) / total_weight(samples)
-    penalty = jnp.broadcast_to(l2, params.w.shape)
-    return curvature + jnp.diag(jnp.append(penalty, jnp.zeros_like(params.b)))
+    return _hessian(*check_problem(params, X, y, weight, offset, l2))
 
 
 def hessian_vector(
@@ -194,8 +192,7 @@ def hessian_vector(
     """
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
     vector = check_params(vector, params.w.shape[0], params.w.dtype, name="vector")
-    sums, m = curvature_along_total(params, vector, samples), total_weight(samples)
-    return Params(w=sums.w / m + l2 * vector.w, b=sums.b / m)
+    return _hessian_vector(params, vector, samples, l2)
 
 
 def check_problem(
@@ -240,6 +237,27 @@ def _check_penalty(l2: Any, n: int, dtype: Any) -> Array:
     return check_matrix("l2", l2, (n, 1), dtype)
 
 
+@partial(jax.jit, inline=True)
+def _cost(params: Params, samples: Samples, l2: Array) -> Array:
+    return loss_total(params, samples) / total_weight(samples) + _penalty(params, l2)
+
+
+@partial(jax.jit, inline=True)
+def _hessian(params: Params, samples: Samples, l2: Array) -> Float[Array, "n+1 n+1"]:
+    curvature = curvature_total(params, samples) / total_weight(samples)
+    penalty = jnp.broadcast_to(l2, params.w.shape)
+    return curvature + jnp.diag(jnp.append(penalty, jnp.zeros_like(params.b)))
+
+
+@partial(jax.jit, inline=True)
+def _hessian_vector(
+    params: Params, vector: Params, samples: Samples, l2: Array
+) -> Params:
+    sums, m = curvature_along_total(params, vector, samples), total_weight(samples)
+    return Params(w=sums.w / m + l2 * vector.w, b=sums.b / m)
+
+
+@partial(jax.jit, inline=True)
 def objective(params: Params, samples: Samples, l2: Array) -> tuple[Array, Params]:
     """Return J and its gradient for arguments that `check_problem` returned."""
     sums, m = totals(params, samples), total_weight(samples)

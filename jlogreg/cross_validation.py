@@ -17,13 +17,10 @@ from jaxtyping import Array, Float, Int
 
 from jlogreg.arrays import Params, stack
 from jlogreg.bernoulli import sigmoid
-from jlogreg.checks import (
-    AnyArray,
-    check_matrix,
-    check_range,
-)
+from jlogreg.checks import AnyArray, check_matrix, check_range
 from jlogreg.design import Design, check_design
 from jlogreg.fit import Fit
+from jlogreg.host import as_array
 from jlogreg.losses import log_loss
 from jlogreg.many import Progress, along
 from jlogreg.plan import plan
@@ -153,6 +150,7 @@ def cross_validate(
     chosen = np.asarray(best if rule == "best" else within)[:, 0]
     label = np.arange(len(chosen))
     at_chosen = jax.tree.map(lambda leaf: leaf[label, chosen], of_folds.params)
+    fit = jax.tree.map(lambda leaf: leaf[label, chosen], path)
     return CrossValidation(
         l2=given.l2,
         fold_loss=fold_loss,
@@ -160,10 +158,10 @@ def cross_validate(
         standard_error=standard_error,
         best=best,
         one_standard_error=within,
-        status=of_folds.status,
+        status=as_array(of_folds.status),
         probability=_probability(X, given, at_chosen),
-        path=path,
-        fit=jax.tree.map(lambda leaf: leaf[label, chosen], path),
+        path=jax.tree.map(as_array, path),
+        fit=jax.tree.map(as_array, fit),
     )
 
 
@@ -210,7 +208,7 @@ def _fits(
     memory_limit: int | None,
     progress: Callable[[Progress], None] | None,
 ) -> Fit:
-    """Return the fits (K, L, F + 1): of each fold, and of all samples."""
+    """Return the fits (K, L, F + 1), on the host: of each fold, and of all samples."""
     K, L, F = len(given.Y), len(given.l2), len(given.folds)
     seen = jnp.concatenate([given.folds, jnp.ones_like(given.folds[:1])])
     if given.weight is not None:
@@ -222,8 +220,8 @@ def _fits(
     lanes = plan(X, rows, solver, tol, max_steps, differ=L > 1)
     path = along(lanes, given.l2, memory_limit, progress)
 
-    def axes(leaf: Array) -> Array:
-        return jnp.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)
+    def axes(leaf: np.ndarray) -> np.ndarray:
+        return np.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)
 
     return jax.tree.map(axes, path)
 

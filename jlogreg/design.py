@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.checks import check_matrix, check_range, is_traced
+from jlogreg.checks import check_matrix, check_range
 from jlogreg.errors import DtypeError, ShapeError
+from jlogreg.host import is_traced
 from jlogreg.sparse import Sparse
 
 __all__ = ["Dense", "Design", "Stacked", "check_design", "matmul"]

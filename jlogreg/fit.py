@@ -10,18 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jlogreg.arrays import Params, check_params
-from jlogreg.checks import (
-    AnyArray,
-    as_array,
-    check_count,
-    check_number,
-    check_range,
-    is_traced,
-)
+from jlogreg.checks import AnyArray, check_count, check_number, check_range
 from jlogreg.coordinates import Limits
 from jlogreg.cost import check_data
 from jlogreg.design import Design
 from jlogreg.errors import DtypeError
+from jlogreg.host import as_array, is_traced
 from jlogreg.implicit import Solution, differentiable
 from jlogreg.objectives import Problem
 from jlogreg.search import search

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlogreg.checks import check_array, is_traced
+from jlogreg.checks import check_array
 from jlogreg.errors import DtypeError, ShapeError
+from jlogreg.host import is_traced
 from jlogreg.nodes import Graph, Node
 from jlogreg.tape import Step, Tape, backward, record
 from jlogreg.text import call_text, value_text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -15,6 +17,7 @@ from jlogreg.fit import Fit
 from jlogreg.implicit import inverse_hessian
 from jlogreg.losses import log_loss_dz, log_loss_dz2
 from jlogreg.objectives import Problem, join, ridge
+from jlogreg.samples import Samples
 from jlogreg.status import Status
 from jlogreg.tails import FAST
 from jlogreg.totals import sample_logits
@@ -51,11 +54,9 @@ def influence(
         >>> [f"{one:.2f}" for one in change.w[0]]
         ['0.10', '0.17', '-0.27', '-0.27', '0.17', '0.10']
     """
-    seen = _look(fit, X, y, weight, offset, l2)
-    total = seen.z.shape[1] if weight is None else jnp.asarray(weight).sum()
-    slopes = seen.inverse * seen.dz + seen.pull
-    change = _if_converged(fit, -slopes / total)
-    return Params(w=change[:-1], b=change[-1:].T)
+    checked = check_problem(fit.params, X, y, weight, offset, l2)
+    m = None if weight is None else jnp.asarray(weight).sum()
+    return _change(fit.status, m, *checked)
 
 
 def leave_one_out(
@@ -86,12 +87,31 @@ def leave_one_out(
         >>> print(f"seen {found.cost:.2f}, unseen {log_loss(z, y).mean():.2f}")
         seen 0.41, unseen 0.84
     """
-    seen = _look(fit, X, y, weight, offset, l2)
+    checked = check_problem(fit.params, X, y, weight, offset, l2)
+    return _unseen(fit.status, *checked)
+
+
+@partial(jax.jit, inline=True)
+def _change(
+    status: Array, m: Array | None, params: Params, samples: Samples, l2: Array
+) -> Params:
+    seen = _look(params, samples, l2)
+    slopes = seen.inverse * seen.dz + seen.pull
+    total = seen.z.shape[1] if m is None else m
+    change = _if_converged(status, -slopes / total)
+    return Params(w=change[:-1], b=change[-1:].T)
+
+
+@partial(jax.jit, inline=True)
+def _unseen(
+    status: Array, params: Params, samples: Samples, l2: Array
+) -> Float[Array, "1 m"]:
+    seen = _look(params, samples, l2)
     scale = seen.weight / seen.total
     leverage = jnp.sum(seen.columns * seen.inverse, axis=0, keepdims=True) * scale
     pulled = jnp.sum(seen.columns * seen.pull, axis=0, keepdims=True) * scale
     change = (leverage * seen.dz + pulled) / (1 - leverage * seen.dz2)
-    return _if_converged(fit, seen.z + change)
+    return _if_converged(status, seen.z + change)
 
 
 class _Look(NamedTuple):
@@ -112,9 +132,8 @@ class _Look(NamedTuple):
     total: Array | int
 
 
-def _look(fit: Fit, X: Any, y: Any, weight: Any, offset: Any, l2: Any) -> _Look:
-    params, samples, penalty = check_problem(fit.params, X, y, weight, offset, l2)
-    problem = Problem(samples, penalty)
+def _look(params: Params, samples: Samples, l2: Array) -> _Look:
+    problem = Problem(samples, l2)
     columns = jnp.concatenate([samples.X.dense(), jnp.ones_like(samples.y)])
     theta = join(params)
     z = sample_logits(params, samples)
@@ -132,5 +151,5 @@ def _look(fit: Fit, X: Any, y: Any, weight: Any, offset: Any, l2: Any) -> _Look:
     )
 
 
-def _if_converged(fit: Fit, value: Array) -> Array:
-    return jnp.where(jnp.asarray(fit.status) == Status.CONVERGED, value, jnp.nan)
+def _if_converged(status: Array, value: Array) -> Array:
+    return jnp.where(status == Status.CONVERGED, value, jnp.nan)

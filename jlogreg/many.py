@@ -22,6 +22,7 @@ from jlogreg.checks import AnyArray
 from jlogreg.design import Design
 from jlogreg.errors import ShapeError
 from jlogreg.fit import Fit
+from jlogreg.host import as_array
 from jlogreg.lanes import Lanes, join, take
 from jlogreg.plan import plan, width_of
 from jlogreg.rows import Rows
@@ -154,7 +155,7 @@ def run(
             chunk = take(chunk, order[:room]) if room else None
         if progress is not None:
             progress(seen.progress())
-    return jax.tree.map(jnp.asarray, seen.fit)
+    return jax.tree.map(as_array, seen.fit)
 
 
 def along(

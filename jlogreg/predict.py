@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -35,6 +37,11 @@ def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "
     """
     design = check_design("X", X)
     params = check_params(params, design.shape[0], design.dtype, K="K")
+    return _logits(params, design)
+
+
+@partial(jax.jit, inline=True)
+def _logits(params: Params, design: Design) -> Float[Array, "K m"]:
     return design.forward(params.w) + params.b
 
 
@@ -85,6 +92,11 @@ def predict(
     a = predict_proba(params, X)
     threshold = check_number("threshold", threshold, a.dtype)
     threshold = check_range("threshold", threshold, 0.0, 1.0)
+    return _labels(a, threshold)
+
+
+@partial(jax.jit, inline=True)
+def _labels(a: Float[Array, "K m"], threshold: Array) -> Float[Array, "K m"]:
     labels = (a > threshold).astype(a.dtype)
     return jnp.where(jnp.isnan(a - threshold), jnp.nan, labels)
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from jlogreg.arrays import Params, check_params
 from jlogreg.checks import check_matrix, check_number, check_range
 from jlogreg.errors import RankError, ShapeError
+from jlogreg.host import as_array
 
 __all__ = ["Repeated", "Rows", "check_rows_of_many"]
 
@@ -31,7 +31,19 @@ class Repeated:
 
     def __getitem__(self, picked: Any) -> Any:
         """Return the rows of some problems."""
-        return self.table[self.index[picked]]
+        return _taken(self.table, self.index[picked])
+
+
+def _taken(table: Any, picked: Any) -> Any:
+    """Return some of the rows of a table, from the host if it is there."""
+    if isinstance(table, np.ndarray):
+        return as_array(table[picked])
+    return table[picked] if isinstance(table, Repeated) else _taken_there(table, picked)
+
+
+@jax.jit
+def _taken_there(table: Array, picked: Any) -> Array:
+    return table[picked]
 
 
 class Rows(NamedTuple):
@@ -49,11 +61,13 @@ class Rows(NamedTuple):
 
     def common(self) -> Rows:
         """Return of a table the rows that all problems have, None for the others."""
-        return self._each(lambda leaf: jnp.asarray(leaf[0]), lambda size: size == 1)
+        return self._each(
+            lambda leaf: _taken(leaf, np.int32(0)), lambda size: size == 1
+        )
 
     def pick(self, picked: np.ndarray) -> Rows:
         """Return of a table the rows of some problems, None for what all have."""
-        return self._each(lambda leaf: jnp.asarray(leaf[picked]), lambda size: size > 1)
+        return self._each(lambda leaf: _taken(leaf, picked), lambda size: size > 1)
 
     def beside(self, common: Rows) -> Rows:
         """Return one problem's rows, made of its own and of what all have."""
@@ -73,7 +87,7 @@ class Rows(NamedTuple):
         """Return of a table 1 for each sample that some problem has, else 0."""
         if self.weight is None:
             return None
-        return jnp.asarray((_all_rows(self.weight) > 0).any(axis=0), dtype)
+        return as_array((_all_rows(self.weight) > 0).any(axis=0), dtype)
 
     def _each(self, change: Callable[[Any], Array], of: Callable[[int], bool]) -> Rows:
         """Return the rows changed whose tables are of such a size, else None."""
@@ -154,7 +168,7 @@ def _check_penalties(l2: Any, dtype: Any) -> Any:
 def _check_init(init: Params, n: int, dtype: Any) -> Params:
     ranks = {getattr(leaf, "ndim", 0) for leaf in init}
     if ranks == {3}:
-        w, b = (jnp.asarray(leaf) for leaf in init)
+        w, b = map(as_array, init)
         if w.shape[1:] != (n, 1) or b.shape != (len(w), 1, 1):
             raise ShapeError(
                 f"init has w of shape {w.shape} and b of shape {b.shape}, but must "

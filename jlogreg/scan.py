@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Num
 from jlogreg.beside import ON_HOST, Null, Scan, by_fit, by_newton, check_scan, null_of
 from jlogreg.checks import AnyArray
 from jlogreg.errors import DtypeError, RankError, ShapeError
+from jlogreg.host import as_array
 from jlogreg.samples import Samples
 from jlogreg.status import Status
 from jlogreg.validate import refuse_traced
@@ -156,7 +157,7 @@ def _end(null: Null, G: np.ndarray, begun: Parts) -> Scan:
             parts = _in_parts(function, G[left], side_by_side)
             for table, rows in zip(found, _joined(parts, left.size), strict=True):
                 table[left] = rows
-    return Scan(*map(jnp.asarray, found))
+    return Scan(*map(as_array, found))
 
 
 def _width(G: np.ndarray, height: int) -> int:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.checks import check_matrix, check_range, is_traced
+from jlogreg.checks import check_matrix, check_range
 from jlogreg.errors import RankError, ShapeError
+from jlogreg.host import is_traced
 
 __all__ = ["Sparse"]
 

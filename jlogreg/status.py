@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jlogreg.checks import is_traced
+from jlogreg.host import is_traced
 
 __all__ = ["FitError", "Status", "count_statuses", "raise_if_failed"]
 

@@ -10,11 +10,12 @@ from jaxtyping import Float
 
 from jlogreg.arrays import Params
 from jlogreg.certificate import certificate, information
-from jlogreg.checks import AnyArray, is_traced
+from jlogreg.checks import AnyArray
 from jlogreg.cost import check_problem
 from jlogreg.design import Design
 from jlogreg.errors import ShapeError
 from jlogreg.fit import Fit
+from jlogreg.host import is_traced
 from jlogreg.predict import predict
 from jlogreg.samples import Samples
 from jlogreg.status import Status

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jlogreg.checks import is_traced
+from jlogreg.host import is_traced
 
 __all__ = ["align", "as_html", "brief", "call_text", "value_text"]
 

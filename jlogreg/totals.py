@@ -8,6 +8,7 @@ used for the logits and again for the gradient while it is still in the cache.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -211,6 +212,7 @@ def gram_block(samples: Samples) -> int:
     return min(m, GRAM_SAMPLES) if jax.default_backend() == "cpu" else m
 
 
+@partial(jax.jit, inline=True)
 def power_of_two(array: Array) -> Float[Array, ""]:
     """Return the power of 2 just below the largest |entry|: dividing by it is exact.
 

@@ -8,14 +8,16 @@ Never does it become a plausible result.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from jlogreg.checks import check_range, is_traced
+from jlogreg.checks import check_range
 from jlogreg.design import Design
+from jlogreg.host import is_traced, on_host
 from jlogreg.samples import Samples, check_samples
 
 __all__ = [
@@ -81,7 +83,7 @@ def check_rows(samples: Samples) -> Samples:
         weight = check_range("weight", weight, 0.0)
         if not is_traced(weight):
             with jax.ensure_compile_time_eval():
-                if not weight.any():
+                if not on_host(weight).any():
                     raise ValueError("weight is 0 for every sample: none is left")
         y = _usable(weight, y, 0.0, 1.0)
         offset = None if offset is None else _usable(weight, offset)
@@ -98,15 +100,16 @@ def _usable(
     What is in range stays, so that the derivative in a weight of 0 is that of putting
     the sample in.
     """
-
-    def replaced() -> Array:
-        inside = jnp.isfinite(row) & (row >= low) & (row <= high)
-        return jnp.where((weight == 0) & ~inside, 0, row)
-
     if is_traced(weight) or is_traced(row):
-        return replaced()
+        return _replaced(weight, row, low, high)
     with jax.ensure_compile_time_eval():
-        return replaced()
+        return _replaced(weight, row, low, high)
+
+
+@partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _replaced(weight: Array, row: Array, low: float, high: float) -> Array:
+    inside = jnp.isfinite(row) & (row >= low) & (row <= high)
+    return jnp.where((weight == 0) & ~inside, 0, row)
 
 
 def _clean(X: Design, weight: Array) -> tuple[Design, Array]:

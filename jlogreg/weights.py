@@ -6,13 +6,15 @@ subset or on a resample is a fit of all the samples with another row of weights.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jlogreg.checks import canonical_dtype, check_count, check_dtype
+from jlogreg.checks import check_count, check_dtype
+from jlogreg.host import canonical_dtype
 
 __all__ = ["bootstrap_weights", "fold_weights"]
 
@@ -47,9 +49,13 @@ def fold_weights(
     m, folds = check_count("m", m, least=2), check_count("folds", folds, least=2)
     if folds > m:
         raise ValueError(f"folds must be at most m = {m}, but is {folds}")
+    return _dealt(key, m, folds, _dtype(dtype))
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _dealt(key: Any, m: int, folds: int, dtype: Any) -> Float[Array, "folds m"]:
     held = jax.random.permutation(key, jnp.arange(m) % folds)
-    rows = held[None] != jnp.arange(folds)[:, None]
-    return rows.astype(_dtype(dtype))
+    return (held[None] != jnp.arange(folds)[:, None]).astype(dtype)
 
 
 def bootstrap_weights(
@@ -79,8 +85,13 @@ def bootstrap_weights(
     """
     m = check_count("m", m, least=1)
     replicates = check_count("replicates", replicates, least=1)
-    dtype = _dtype(dtype)
+    return _drawn(key, m, replicates, _dtype(dtype))
 
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _drawn(
+    key: Any, m: int, replicates: int, dtype: Any
+) -> Float[Array, "replicates m"]:
     def row(key: Any) -> Array:
         drawn = jax.random.randint(key, (m,), 0, m)
         return jnp.zeros(m, dtype).at[drawn].add(jnp.ones((), dtype))

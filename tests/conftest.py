@@ -4,6 +4,7 @@ Every test runs with float64 available, with rank and dtype promotion as errors,
 four virtual devices; pyproject.toml makes every warning an error.
 """
 
+import gc
 import os
 
 import jax
@@ -18,6 +19,16 @@ FAST = (
     "--xla_cpu_parallel_codegen_split_count=1"
 )
 os.environ.setdefault("XLA_FLAGS", FAST)
+# Programs say nothing of the lines that they come from; and what the compiler frees, it
+# will want again. The workers that pytest-xdist starts read this.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "1000000000")
+os.environ.setdefault("MALLOC_TOP_PAD_", "67108864")
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1000000000")
+
+# Tracing makes many objects that live on: to look through them all so often, as Python
+# does by default, takes a tenth of the time.
+gc.set_threshold(200_000, 20, 50)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jlogreg import Params, testing
@@ -43,7 +42,7 @@ def problems(dtypes=(np.float32, np.float64), shapes=SHAPES, hazards=HAZARDS):
 def make_problem(shape, dtype, hazard="plain", seed=0, l2=0.01) -> Problem:
     """Return a problem as JAX's own arrays."""
     made = testing.make_problem(hazard, shape, dtype, seed=seed, l2=l2, weighted=True)
-    return jax.tree.map(jnp.asarray, made)
+    return jax.device_put(made)
 
 
 class Slack(NamedTuple):

@@ -19,6 +19,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # A file may import those before it, and nothing after it.
 ORDER = [
     "errors",
+    "host",
     "checks",
     "text",
     "arrays",

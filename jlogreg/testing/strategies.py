@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from jlogreg.arrays import Params
-from jlogreg.checks import canonical_dtype
+from jlogreg.host import canonical_dtype
 from jlogreg.testing.kinds import Kind, Problem, can_be, make_problem
 
 try:

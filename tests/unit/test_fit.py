@@ -306,4 +306,4 @@ def test_new_numbers_do_not_compile_again(change, caplog):
 
 def test_the_count_notices_a_compilation(caplog):
     found = compilations(caplog, lambda: fit(PROBLEM.X[:, :11], PROBLEM.y[:, :11]))
-    assert len(found) > 3  # the checks of the numbers, and the search itself
+    assert len(found) == 1  # of few numbers, the checks compile nothing

@@ -1,0 +1,71 @@
+"""What is known of an array, and how it comes to the host and from there."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jlogreg import fit, validate
+from jlogreg.host import FEW, as_array, on_host
+
+MANY = (2, FEW // 2 + 1)  # two numbers too many for the host
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.bool_])
+@pytest.mark.parametrize("shape", [(), (3,), (4, 5), (64, 64)])
+def test_what_is_changed_later_is_not_seen(dtype, shape):
+    # Memory that is aligned JAX would use as it lies: here some of many always is.
+    tables = [np.zeros(shape, dtype) for _ in range(16)]
+    arrays = [as_array(table) for table in tables]
+    for table in tables:
+        table[...] = 1
+    assert all(array.dtype == dtype and not array.any() for array in arrays)
+
+
+def test_an_array_is_known_wherever_it_is():
+    values = (0.5, np.ones(3), np.float32(2), jnp.ones((2, 2)))
+
+    @jax.jit
+    def traced(z):
+        for value in values:
+            assert not isinstance(as_array(value), jax.core.Tracer)
+        assert as_array(z) is z
+        assert as_array(z, np.float32).dtype == np.float32
+        return z
+
+    assert traced(1.0) == 1.0
+
+
+def test_a_double_that_is_no_float_is_infinite_without_a_warning():
+    assert as_array(np.array([1e300, -1e300]), np.float32).tolist() == [np.inf, -np.inf]
+
+
+def test_only_small_arrays_come_to_the_host():
+    assert isinstance(on_host(jnp.zeros((2, FEW // 2))), np.ndarray)
+    assert isinstance(on_host(jnp.zeros(MANY)), jax.Array)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), MANY])
+def test_a_bad_number_is_found_wherever_it_is_looked_for(shape):
+    X, y = np.zeros(shape), np.zeros((1, shape[1]))
+    validate(X, y, weight=y + 1)
+    X[1, 2] = X[1, 1] = np.nan
+    found = rf"2 of {X.size} entries are not; the first is X\[1, 1\] = nan"
+    with pytest.raises(ValueError, match=found):
+        validate(X, y)
+    y[0, 2] = 2
+    with pytest.raises(ValueError, match=r"the first is y\[0, 2\] = 2"):
+        validate(np.zeros(shape), y)
+    with pytest.raises(ValueError, match="weight is 0 for every sample"):
+        validate(np.zeros(shape), np.zeros_like(y), weight=np.zeros_like(y))
+
+
+def test_a_fit_is_that_of_the_features_as_they_were():
+    # Dispatch is asynchronous: the arguments may be changed while the fit still runs.
+    random = np.random.default_rng(0)
+    X = random.normal(size=(64, 4096))
+    y = (random.random((1, 4096)) < 0.5).astype(float)
+    due = fit(X, y, l2=0.1).params.w
+    found = fit(X, y, l2=0.1)
+    X[:] = np.nan
+    np.testing.assert_array_equal(found.params.w, due)
