@@ -19,12 +19,6 @@ FAST = (
     "--xla_cpu_parallel_codegen_split_count=1"
 )
 os.environ.setdefault("XLA_FLAGS", FAST)
-# Programs say nothing of the lines that they come from; and what the compiler frees, it
-# will want again. The workers that pytest-xdist starts read this.
-os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "1000000000")
-os.environ.setdefault("MALLOC_TOP_PAD_", "67108864")
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1000000000")
 
 # Tracing makes many objects that live on: to look through them all so often, as Python
 # does by default, takes a tenth of the time.

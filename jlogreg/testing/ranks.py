@@ -28,7 +28,7 @@ def _under_jit(function: Callable[[Any], Any], bad: Any) -> None:
 
 
 def _under_vmap(function: Callable[[Any], Any], bad: Any) -> None:
-    jax.vmap(function)(jnp.stack([bad, bad]))
+    jax.vmap(function)(np.stack([bad, bad]))
 
 
 def _under_grad(function: Callable[[Any], Any], bad: Any) -> None:
@@ -39,7 +39,7 @@ def _under_grad(function: Callable[[Any], Any], bad: Any) -> None:
 
 
 def _under_jit_of_vmap_of_grad(function: Callable[[Any], Any], bad: Any) -> None:
-    jax.jit(jax.vmap(lambda bad: _under_grad(function, bad)))(jnp.stack([bad, bad]))
+    jax.jit(jax.vmap(lambda bad: _under_grad(function, bad)))(np.stack([bad, bad]))
 
 
 MODES: dict[str, Callable[[Callable[[Any], Any], Any], None]] = {

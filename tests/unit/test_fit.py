@@ -305,5 +305,6 @@ def test_new_numbers_do_not_compile_again(change, caplog):
 
 
 def test_the_count_notices_a_compilation(caplog):
+    fit(PROBLEM.X[:, :12], PROBLEM.y[:, :12])  # now the settings are compiled for
     found = compilations(caplog, lambda: fit(PROBLEM.X[:, :11], PROBLEM.y[:, :11]))
     assert len(found) == 1  # of few numbers, the checks compile nothing
