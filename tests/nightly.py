@@ -38,15 +38,15 @@ class Job(NamedTuple):
 
 
 def checked(flag: str, *options: str) -> Job:
-    """Return the tests of the core under one of JAX's own checks."""
-    return Job((*PYTEST, *CORE, *options), {flag: "1"})
+    """Return the tests of the core, compiled as users do, under a check of JAX's."""
+    return Job((*PYTEST, *CORE, *options), {flag: "1", "XLA_FLAGS": ""})
 
 
 JOBS = {
-    # Compiled as users compile, in another order each time, with 1000 examples.
+    # In another order each time, with 1000 examples.
     "suite": Job(
         (*PYTEST, "-p", "randomly", "-m", "nightly or not nightly"),
-        {"HYPOTHESIS_PROFILE": "nightly", "XLA_FLAGS": ""},
+        {"HYPOTHESIS_PROFILE": "nightly"},
     ),
     "accuracy": Job((sys.executable, "-m", "experiments", "bench", "accuracy")),
     "mutation": Job((sys.executable, "-m", "tests.mutation")),

@@ -247,7 +247,7 @@ def test_each_text_is_right_and_each_d_value_is_the_nudge():
     law()
     assert seen["read"] > 0.9 * seen["programs"]
     assert seen["sharp"] > 4 * seen["programs"]
-    assert seen["blunt"] < 0.01 * seen["sharp"]
+    assert seen["blunt"] < 0.03 * seen["sharp"]
 
 
 @given(programs())
