@@ -182,4 +182,4 @@ def _solve(H: np.ndarray, slope: np.ndarray) -> np.ndarray | None:
         step = np.linalg.solve(H * scale * scale.T, (scale * slope).astype(float))
     except np.linalg.LinAlgError:
         return None
-    return _long(scale * step)
+    return _long(scale) * step  # which may be more than a double holds

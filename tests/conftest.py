@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 # Nearly all the time of the suite goes into compiling programs that run once. XLA's
 # older emitters, without LLVM's optimisation, compile them five times as fast, and each
 # in one piece saves another tenth. An XLA_FLAGS of your own, an empty one too, is kept:
-# `nightly` runs what users run.
+# so `nightly` runs the core as users do.
 FAST = (
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
     "--xla_cpu_parallel_codegen_split_count=1"

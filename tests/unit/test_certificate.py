@@ -53,6 +53,13 @@ def test_the_decrement_and_the_change_are_those_of_a_newton_step():
     assert_close(found.change, np.abs(moves[:, counts]).max(), 1e-12)
 
 
+def test_where_next_to_no_curvature_is_left_the_step_is_huge():
+    problem = make_problem((1, 1), np.float64, "huge logits", seed=5516, l2=0.0)
+    found = certificate(Found(problem.params), *problem[1:3], **problem.options)
+    assert found.change > 1e308
+    assert 1e150 < found.decrement < np.inf
+
+
 def test_a_fit_stands_and_a_moved_one_does_not():
     problem = make_problem((3, 64), np.float64, "soft labels", seed=2, l2=0.1)
     data = problem[1:3]
