@@ -39,6 +39,7 @@ __all__ = [
     "cost",
     "gradient",
     "hessian",
+    "hessian_along",
     "hessian_vector",
     "objective",
     "total_weight",
@@ -192,7 +193,7 @@ def hessian_vector(
     """
     params, samples, l2 = check_problem(params, X, y, weight, offset, l2)
     vector = check_params(vector, params.w.shape[0], params.w.dtype, name="vector")
-    return _hessian_vector(params, vector, samples, l2)
+    return hessian_along(params, vector, samples, l2)
 
 
 def check_problem(
@@ -250,9 +251,10 @@ def _hessian(params: Params, samples: Samples, l2: Array) -> Float[Array, "n+1 n
 
 
 @partial(jax.jit, inline=True)
-def _hessian_vector(
+def hessian_along(
     params: Params, vector: Params, samples: Samples, l2: Array
 ) -> Params:
+    """Return H times a vector for arguments that `check_problem` returned."""
     sums, m = curvature_along_total(params, vector, samples), total_weight(samples)
     return Params(w=sums.w / m + l2 * vector.w, b=sums.b / m)
 

@@ -149,8 +149,9 @@ def cross_validate(
     best, within = _choose(loss, standard_error, given.l2)
     chosen = np.asarray(best if rule == "best" else within)[:, 0]
     label = np.arange(len(chosen))
-    at_chosen = jax.tree.map(lambda leaf: leaf[label, chosen], of_folds.params)
-    fit = jax.tree.map(lambda leaf: leaf[label, chosen], path)
+    unseen, fit = jax.tree.map(
+        lambda leaf: leaf[label, chosen], (of_folds.params, path)
+    )
     return CrossValidation(
         l2=given.l2,
         fold_loss=fold_loss,
@@ -159,7 +160,7 @@ def cross_validate(
         best=best,
         one_standard_error=within,
         status=as_array(of_folds.status),
-        probability=_probability(X, given, at_chosen),
+        probability=_probability(X, given, unseen),
         path=jax.tree.map(as_array, path),
         fit=jax.tree.map(as_array, fit),
     )

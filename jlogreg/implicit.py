@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 
 from jlogreg.arrays import Params
 from jlogreg.bound import Bound
-from jlogreg.cost import objective, total_weight
+from jlogreg.cost import hessian_along, objective, total_weight
 from jlogreg.losses import log_loss_dz2
 from jlogreg.objectives import Problem, join, ridge, split
 from jlogreg.solvers.driver import where
@@ -29,12 +29,7 @@ from jlogreg.solvers.newton_cg import conjugate_gradients
 from jlogreg.span import SpanFactor, span_factor, span_of, spanned
 from jlogreg.status import Status
 from jlogreg.tails import FAST
-from jlogreg.totals import (
-    curvature_along_total,
-    curvature_total,
-    sample_logits,
-    weighted,
-)
+from jlogreg.totals import curvature_total, sample_logits, weighted
 
 __all__ = ["Solution", "differentiable", "inverse_hessian", "solve_hessian"]
 
@@ -151,15 +146,7 @@ def inverse_hessian(
 
 def _hessian_map(problem: Problem, params: Params) -> Callable[[Array], Array]:
     """Return H as a map of vectors (n + 1, 1)."""
-    samples, l2 = problem
-    m = total_weight(samples)
-
-    def multiply(vector: Array) -> Array:
-        along = split(vector)
-        sums = curvature_along_total(params, along, samples)
-        return join(Params(w=sums.w / m + l2 * along.w, b=sums.b / m))
-
-    return multiply
+    return lambda vector: join(hessian_along(params, split(vector), *problem))
 
 
 def _by_factor(problem: Problem, params: Params, right: Array) -> Array:

@@ -14,6 +14,7 @@ from jlogreg.checks import AnyArray
 from jlogreg.cost import check_problem, total_weight
 from jlogreg.design import Design
 from jlogreg.fit import Fit
+from jlogreg.host import as_array
 from jlogreg.implicit import inverse_hessian
 from jlogreg.losses import log_loss_dz, log_loss_dz2
 from jlogreg.objectives import Problem, join, ridge
@@ -55,8 +56,9 @@ def influence(
         ['0.10', '0.17', '-0.27', '-0.27', '0.17', '0.10']
     """
     checked = check_problem(fit.params, X, y, weight, offset, l2)
-    m = None if weight is None else jnp.asarray(weight).sum()
-    return _change(fit.status, m, *checked)
+    # What the weights were before `check_problem` scaled them.
+    weight = None if weight is None else as_array(weight)
+    return _change(fit.status, weight, *checked)
 
 
 def leave_one_out(
@@ -93,11 +95,11 @@ def leave_one_out(
 
 @partial(jax.jit, inline=True)
 def _change(
-    status: Array, m: Array | None, params: Params, samples: Samples, l2: Array
+    status: Array, weight: Array | None, params: Params, samples: Samples, l2: Array
 ) -> Params:
     seen = _look(params, samples, l2)
     slopes = seen.inverse * seen.dz + seen.pull
-    total = seen.z.shape[1] if m is None else m
+    total = seen.z.shape[1] if weight is None else weight.sum()
     change = _if_converged(status, -slopes / total)
     return Params(w=change[:-1], b=change[-1:].T)
 

@@ -20,7 +20,7 @@ from jlogreg.coordinates import Begun, Limits
 from jlogreg.design import Design
 from jlogreg.fit import Fit
 from jlogreg.objectives import Problem
-from jlogreg.rows import Rows
+from jlogreg.rows import Rows, taken
 from jlogreg.samples import Samples
 from jlogreg.search import begin, finish, proceed
 from jlogreg.solvers.driver import Solver, unfinished
@@ -118,7 +118,7 @@ class Lanes(NamedTuple):
 def take(chunk: Chunk, lanes: np.ndarray) -> Chunk:
     """Return a chunk of some of the lanes; -1 makes an empty one."""
     picked = np.where(lanes >= 0, chunk.picked[lanes], -1)
-    return Chunk(picked, *_take(chunk[1:], np.maximum(lanes, 0)))
+    return Chunk(picked, *taken(chunk[1:], np.maximum(lanes, 0)))
 
 
 def join(one: Chunk, other: Chunk) -> Chunk:
@@ -189,11 +189,6 @@ def _finish(solver: Solver, width: int, same: _Same, rows: Rows, begun: Begun) -
         return Fit.of(finish(solver, problem, same.shared, begun, init, same.limits))
 
     return jax.vmap(one, axis_size=width)(rows, begun)
-
-
-@jax.jit
-def _take(tree: Any, lanes: Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf[lanes], tree)
 
 
 @jax.jit

@@ -15,7 +15,7 @@ from jlogreg.checks import check_matrix, check_number, check_range
 from jlogreg.errors import RankError, ShapeError
 from jlogreg.host import as_array
 
-__all__ = ["Repeated", "Rows", "check_rows_of_many"]
+__all__ = ["Repeated", "Rows", "check_rows_of_many", "taken"]
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,20 @@ class Repeated:
 
     def __getitem__(self, picked: Any) -> Any:
         """Return the rows of some problems."""
-        return _taken(self.table, self.index[picked])
+        return _rows_of(self.table, self.index[picked])
 
 
-def _taken(table: Any, picked: Any) -> Any:
+def _rows_of(table: Any, picked: Any) -> Any:
     """Return some of the rows of a table, from the host if it is there."""
     if isinstance(table, np.ndarray):
         return as_array(table[picked])
-    return table[picked] if isinstance(table, Repeated) else _taken_there(table, picked)
+    return table[picked] if isinstance(table, Repeated) else taken(table, picked)
 
 
 @jax.jit
-def _taken_there(table: Array, picked: Any) -> Array:
-    return table[picked]
+def taken(tree: Any, picked: Any) -> Any:
+    """Return some of the rows of all arrays of a tree, by one program."""
+    return jax.tree.map(lambda leaf: leaf[picked], tree)
 
 
 class Rows(NamedTuple):
@@ -61,13 +62,11 @@ class Rows(NamedTuple):
 
     def common(self) -> Rows:
         """Return of a table the rows that all problems have, None for the others."""
-        return self._each(
-            lambda leaf: _taken(leaf, np.int32(0)), lambda size: size == 1
-        )
+        return self._each(lambda leaf: _rows_of(leaf, 0), lambda size: size == 1)
 
     def pick(self, picked: np.ndarray) -> Rows:
         """Return of a table the rows of some problems, None for what all have."""
-        return self._each(lambda leaf: _taken(leaf, picked), lambda size: size > 1)
+        return self._each(lambda leaf: _rows_of(leaf, picked), lambda size: size > 1)
 
     def beside(self, common: Rows) -> Rows:
         """Return one problem's rows, made of its own and of what all have."""

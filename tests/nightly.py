@@ -27,7 +27,7 @@ CORE = (
 NOT_FINITE = "not (nan or infinit or refused or overflow or no_probability or finite)"
 COUNTED = "not (compil or retrac or traced_once)"
 # A search begins with an infinite decrement, and infinity has its limit.
-FINITE = NOT_FINITE.replace(")", " or test_solvers or everywhere)")
+FINITE = f"{NOT_FINITE} and not (test_solvers or everywhere)"
 
 
 class Job(NamedTuple):
