@@ -77,3 +77,9 @@ def pytest_runtest_teardown():
     look = next(tests_run) % 10 == 0 and MAPPINGS.exists()
     if look and MAPPINGS.read_bytes().count(b"\n") > MOST:
         jax.clear_caches()
+
+
+def pytest_unconfigure():
+    """Look for garbage once: pytest does it five times, a second each."""
+    gc.collect()
+    gc.freeze()
