@@ -15,17 +15,28 @@ def assert_close(found: Any, due: Any, within: Any, what: str = "") -> None:
 
     The message names the worst place, how far it is off and how far it may be.
     """
-    found, due = np.asarray(found, float), np.asarray(due, float)
-    assert found.shape == due.shape, f"{what}shape {found.shape}, due {due.shape}"
+    found, due = _numbers(found), _numbers(due)
+    if found.shape != due.shape:
+        raise AssertionError(f"{what}shape {found.shape}, due {due.shape}")
     within = np.broadcast_to(np.asarray(within, float), due.shape)
-    excess = np.abs(found - due) - within
-    assert not np.isnan(excess).any(), f"{what}NaN: found {found}, due {due}"
-    worst = np.unravel_index(np.argmax(excess), excess.shape)
-    assert excess[worst] <= 0, (
-        f"{what}at {tuple(map(int, worst))}: found {float(found[worst])!r}, due "
-        f"{float(due[worst])!r}, too far: {abs(found[worst] - due[worst]):.3g} apart, "
-        f"{within[worst]:.3g} allowed"
-    )
+    off = np.asarray(np.abs(found - due))
+    bad = ~(off <= within)  # where a number is NaN, too
+    if bad.any():
+        excess = np.where(bad, off - within, -np.inf)
+        worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN before others
+        far = "NaN" if np.isnan(off[worst]) else "too far"
+        raise AssertionError(
+            f"{what}at {tuple(map(int, worst))}: found {found.item(worst)!r}, due "
+            f"{due.item(worst)!r}, {far}: {off[worst]:.3g} apart, "
+            f"{within[worst]:.3g} allowed"
+        )
+
+
+def _numbers(array: Any) -> Any:
+    """Return what can be subtracted: whole numbers as Python's, which are exact."""
+    array = np.asarray(array)
+    whole = array.dtype.kind in "biu"
+    return array.astype(object if whole else np.result_type(array.dtype, float))
 
 
 def leaves_of(tree: Any) -> dict[str, np.ndarray]:

@@ -20,7 +20,8 @@ class Kind(StrEnum):
     PLAIN: random labels, and nothing is promised. ZERO_START: the same, at parameters
     of 0. HUGE_LOGITS: at parameters whose largest logit is between 100 and 10 000.
     SOFT_LABELS: labels inside (0, 1). ILL_SCALED: features from a thousandth to a
-    thousand. WEIGHTED: weights among 0, 1/2, 1, 2 and 3, and an offset.
+    thousand, a thousandth where there is one. WEIGHTED: weights among 0, 1/2, 1, 2 and
+    3 and, in half of these problems, an offset.
 
     WELL_POSED: one finite minimum whatever the penalty: n + 1 affinely independent
     samples are there with both labels. COLLINEAR: the same, but feature 1 is twice

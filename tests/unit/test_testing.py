@@ -1,7 +1,11 @@
 """The kinds of problems are what they say, and each law catches a planted fault."""
 
+import ast
+import dataclasses
 import sys
+from collections import namedtuple
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +15,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+import jlogreg.testing
 from jlogreg import (
     Params,
     Status,
@@ -40,6 +45,7 @@ from jlogreg.testing.kinds import can_be
 from jlogreg.testing.solver import solvable, unsolvable
 from jlogreg.testing.strategies import SHAPES
 
+LAWS = Path(jlogreg.testing.__file__).parent
 FEW = settings(max_examples=25)
 CASES = [(kind, shape) for kind in Kind for shape in SHAPES if can_be(kind, shape)]
 OVERLAPPING = {Kind.WELL_POSED, Kind.COLLINEAR, Kind.CONSTANT_COLUMN}
@@ -215,6 +221,12 @@ def test_without_hypothesis_the_error_says_what_to_install(monkeypatch):
         __import__("jlogreg.testing")
 
 
+@pytest.mark.parametrize("path", sorted(LAWS.glob("*.py")), ids=lambda path: path.name)
+def test_laws_hold_where_python_leaves_asserts_out(path):
+    nodes = ast.walk(ast.parse(path.read_text()))
+    assert not any(isinstance(node, ast.Assert) for node in nodes)
+
+
 # --- check_gradient -------------------------------------------------------------------
 
 POINT = make_problem("well-posed", dtype=np.float64, l2=0.1)
@@ -315,6 +327,61 @@ def test_a_formula_that_drops_what_is_imaginary_is_refused():
         check_gradient(J, POINT.params, formula=lambda params: np.abs(params.w).sum())
 
 
+def narrow(x):
+    return jnp.sum(jnp.sin(jnp.asarray(x, jnp.float32)))
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_what_computes_in_less_than_it_is_given_is_held_to_that(x64):
+    x = np.array([[0.3, 0.7]])
+    with jax.enable_x64(x64):
+        for known in (np.cos, lambda x: np.cos(x).astype(np.float32)):
+            check_gradient(narrow, x, known, formula=lambda x: np.sin(x).sum())
+            check_gradient(narrow, x, known)
+        check_convex(lambda x: jnp.sum(jnp.asarray(x, jnp.float32) * 0.3), x, x + 1)
+        with pytest.raises(AssertionError, match="too far"):
+            check_gradient(narrow, x, lambda x: np.cos(x) * (1 + 1e-3))
+
+
+@jax.jit
+def total_size(x):
+    return jnp.abs(x).sum()
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_bend_nearby_is_no_mistake_and_hides_none(dtype, seed):
+    """Where differences look across it."""
+    h = float(np.finfo(dtype).eps) ** 0.2
+    x = np.random.default_rng(seed).uniform(-5 * h, 5 * h, (1, 3)).astype(dtype)
+    check_gradient(total_size, x, jnp.sign)
+    with pytest.raises(AssertionError, match="too far"):
+        check_gradient(total_size, x + 1, lambda x: jnp.sign(x) * 1.01)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_function_may_end_nearby(dtype):
+    x = np.array([[1e-3, 2.0]], dtype)
+
+    def logs(x):
+        with np.errstate(all="ignore"):
+            return np.log(x).sum()
+
+    check_gradient_of_logs = partial(check_gradient, lambda x: jnp.log(x).sum(), x)
+    check_gradient_of_logs(lambda x: 1 / x, formula=logs)
+    check_gradient_of_logs(lambda x: 1 / x)
+    with pytest.raises(AssertionError, match="too far"):
+        check_gradient_of_logs(lambda x: 1.1 / x)
+
+
+def test_a_function_of_jax_arrays_is_given_these():
+    def first(x):
+        return jnp.sum(x.at[0, 0].multiply(3.0) ** 2)
+
+    check_gradient(first, jnp.ones((1, 2)), jax.grad(first))
+    check_convex(first, jnp.ones((1, 2)), jnp.zeros((1, 2)))
+
+
 # --- check_convex ---------------------------------------------------------------------
 
 AWAY = jax.tree.map(lambda leaf: leaf + 3, POINT.params)
@@ -345,6 +412,18 @@ def test_what_is_nan_or_concave_elsewhere_is_caught():
         check_convex(lambda x: np.where(x < 0.7, x, np.nan).sum(), *ENDS)
     with pytest.raises(AssertionError, match=r"0[.]9 of the way"):
         check_convex(lambda x: 1.0 * (abs(x - 0.9) < 0.01).sum(), *ENDS, at=[0.1, 0.9])
+
+
+def test_a_convex_function_may_be_infinite_and_end_nearby():
+    def barrier(x):
+        return np.where(x < 1, -np.log1p(-np.minimum(x, 1 - 1e-16)), np.inf).sum()
+
+    check_convex(barrier, ENDS[0], ENDS[1])
+    check_convex(barrier, ENDS[0], ENDS[1] - 1e-9)
+    with pytest.raises(AssertionError, match="above the chord"):
+        check_convex(lambda x: -barrier(x), ENDS[0], ENDS[1] - 1e-9)
+    with pytest.raises(AssertionError, match="is inf, above the chord"):
+        check_convex(lambda x: np.where(abs(x - 0.5) < 0.1, np.inf, 0).sum(), *ENDS)
 
 
 # --- check_vmap -----------------------------------------------------------------------
@@ -406,6 +485,34 @@ def test_nan_infinities_and_whole_numbers_must_be_the_same():
     check_vmap(odd, LANES)
 
 
+@pytest.mark.parametrize(
+    ("lanes", "planted"),
+    [
+        (LANES * (1 + 1j), lambda z: z.conj()),
+        (np.full((3, 2), 2**60), lambda z: z + 1),
+        (np.ones((3, 2), bool), jnp.logical_not),
+    ],
+)
+def test_lanes_of_other_numbers_than_real_ones_are_compared(lanes, planted):
+    @jax.custom_batching.custom_vmap
+    def same(z):
+        return z
+
+    check_vmap(lambda z: z, lanes)
+    same.def_vmap(lambda size, mapped, z: (planted(z), mapped[0]))
+    with pytest.raises(AssertionError, match="lane 0 of same under vmap, at "):
+        check_vmap(same, lanes)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_a_lane_may_return_a_python_number_and_nothing(x64):
+    def described(z):
+        return {"loss": jnp.sum(z), "m": z.shape[1], "half": 0.5, "none": z[:0]}
+
+    with jax.enable_x64(x64):
+        check_vmap(described, LANES)
+
+
 # --- check_no_retrace -----------------------------------------------------------------
 
 
@@ -424,13 +531,24 @@ FUNCTIONS = {
     "static": jax.jit(scaled, static_argnames="size"),
     "compiled in each call": lambda x, size: jax.jit(lambda: x * size)(),
     "of another shape": lambda x, size: jnp.ones((int(4 * size), 1)) + x[0],
+    "static under grad": lambda x, size: jax.grad(
+        lambda x: FUNCTIONS["static"](x, size).sum()
+    )(x),
+    "static under vmap": lambda x, size: jax.vmap(
+        lambda x: FUNCTIONS["static"](x, size)
+    )(x),
+    "compiled in each call, under grad": lambda x, size: jax.grad(
+        jax.jit(lambda x: (x * size).sum())
+    )(x),
 }
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_is_traced_again_is_caught(name):
+    # Each has numbers of its own: JAX keeps what it has compiled for others.
+    first, *others = [(LANES, 0.5 + len(name) / 8 + by) for by in (0, 20, 40)]
     with pytest.raises(AssertionError, match=r"^other numbers, call [12], trace"):
-        check_no_retrace(FUNCTIONS[name], (LANES, 0.5), (LANES, 0.25), (LANES, 2.0))
+        check_no_retrace(FUNCTIONS[name], first, *others)
 
 
 def test_a_python_number_that_becomes_an_array_is_caught():
@@ -492,7 +610,7 @@ def test_an_array_that_is_let_through_is_caught(let, match):
 def test_an_error_that_says_something_else_is_caught():
     rows = {"z": LANES[0], "y": LANES[1]}
     with pytest.raises(AssertionError, match=r"refuses z of rank 0.* AttributeError"):
-        check_rank_discipline(lambda z, y: z.nothing, rows)
+        check_rank_discipline(lambda z, y: z + y if z.ndim else z.nothing, rows)
     with pytest.raises(
         AssertionError, match=r"not by a ValueError that matches '.*z.*'"
     ):
@@ -505,6 +623,68 @@ def test_elements_may_be_numbers_and_what_is_free_may_be_turned():
         check_rank_discipline(sigmoid, {"z": LANES[0]}, free=["z"])
     with pytest.raises(AssertionError, match=r"takes z of rank 2, shape \(5, 1\)"):
         check_rank_discipline(sigmoid, {"z": LANES[0]}, [], elements=["z"])
+
+
+def strict_sum(z, y):
+    """Be strict about rows of five."""
+    for name, array in {"z": z, "y": y}.items():
+        if jnp.shape(array) != (1, 5):
+            raise ValueError(f"{name} has rank {jnp.ndim(array)}")
+    return z.sum() + y.sum()
+
+
+@dataclasses.dataclass
+class Rows:
+    z: np.ndarray
+    y: np.ndarray
+
+
+ROWS = {"z": LANES[0], "y": LANES[1]}
+
+
+@pytest.mark.parametrize(
+    ("make", "read"),
+    [
+        (dict, lambda rows: rows),
+        (Rows, vars),
+        (Row := namedtuple("Row", "z y"), Row._asdict),
+    ],
+)
+def test_arrays_that_an_argument_holds_are_found(make, read):
+    rows = {"rows": make(**ROWS)}
+    check_rank_discipline(lambda rows: strict_sum(**read(rows)), rows, message="{rank}")
+    with pytest.raises(AssertionError, match=r"takes rows[.]z of rank 0"):
+        check_rank_discipline(lambda rows: sum(map(jnp.sum, read(rows).values())), rows)
+
+
+def test_what_refuses_everything_is_caught():
+    def refuse(z, y):
+        raise ValueError("z and y are bad")
+
+    with pytest.raises(
+        AssertionError, match=r"refuses the arguments as they are, by ValueError 'z and"
+    ):
+        check_rank_discipline(refuse, ROWS)
+
+
+def test_a_check_of_nothing_and_of_no_mode_is_refused():
+    flat = {"z": LANES[0, 0]}
+    with pytest.raises(ValueError, match="nothing to check"):
+        check_rank_discipline(lambda z: z.sum(), flat)
+    with pytest.raises(ValueError, match=r"modes may be .*, not \['hasty'\]"):
+        check_rank_discipline(strict_sum, ROWS, modes=["eager", "hasty"])
+
+
+def test_the_error_may_be_any_for_a_transpose_too():
+    def typed(z, y):
+        try:
+            return strict_sum(z, y)
+        except ValueError as error:
+            raise TypeError(str(error)) from None
+
+    check_rank_discipline(typed, ROWS, error=TypeError)
+    with pytest.raises(AssertionError, match="not by a ValueError"):
+        check_rank_discipline(typed, ROWS)
 
 
 # --- check_solver ---------------------------------------------------------------------
@@ -522,7 +702,12 @@ def solver():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_minima_are_minima(dtype):
     for name, problem in solvable(dtype):
-        assert ((problem.y > 0) & (problem.y < 1)).all(), name
+        hard = name.startswith(("labels", "separable"))
+        assert (
+            np.isin(problem.y, [0, 1]).all()
+            if hard
+            else ((problem.y > 0) & (problem.y < 1)).all()
+        )
         assert {leaf.dtype for leaf in jax.tree.leaves(problem[1:])} == {
             np.dtype(dtype)
         }
@@ -559,7 +744,7 @@ FAULTS = {
         lambda found: ended(
             found, params=jax.tree.map(lambda p: p * np.nan, found.params)
         ),
-        "^soft labels: the logits, NaN",
+        r"^soft labels: the logits, at \(0, 0\): found nan, .* NaN",
     ),
     "always claims": (ended, "^separable: the fit claims success, but there is no min"),
     "claims quasi": (
@@ -625,3 +810,50 @@ def test_a_part_of_w_that_moves_no_logit_is_caught(solver):
 
     with pytest.raises(AssertionError, match=r"samples: the gradient in w, .* too far"):
         check_solver(lengthened)
+
+
+@pytest.mark.parametrize(
+    ("fault", "match"),
+    [
+        (
+            lambda found, l2, hard: found if l2 else None,
+            "^labels of 0 and 1: the logits, .* too far",
+        ),
+        (
+            lambda found, l2, hard: (
+                found._replace(status=Status.SEPARATED) if hard and l2 else found
+            ),
+            r"^separable, with a penalty: the fit claims no success \(status 2\)",
+        ),
+        (
+            lambda found, l2, hard: (
+                ended(
+                    found, params=jax.tree.map(lambda leaf: 0 * leaf + 7, found.params)
+                )
+                if hard
+                else found
+            ),
+            "^labels of 0 and 1: the logits, .* too far",
+        ),
+    ],
+    ids=["ignores weights without a penalty", "separated despite one", "0 and 1 only"],
+)
+def test_labels_of_0_and_1_have_minima_too(solver, fault, match):
+    def wrong(X, y, weight, offset, l2):
+        hard = bool(np.isin(y, [0, 1]).all())
+        found = fault(solver(X, y, weight, offset, l2), float(l2), hard)
+        return found or solver(X, y, np.ones_like(weight), offset, l2)
+
+    with pytest.raises(AssertionError, match=match):
+        check_solver(wrong)
+
+
+def test_a_fit_may_change_its_arrays(solver):
+    def centred(X, *data):
+        mean = X.mean(axis=1, keepdims=True)
+        X -= mean
+        found = solver(X, *data)
+        w, b = (np.asarray(leaf) for leaf in found.params)
+        return found._replace(params=Params(w, b - w.T @ mean))
+
+    check_solver(centred)
