@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -67,7 +68,9 @@ class Data(NamedTuple):
     """Hold two sets of samples, a column each.
 
     Shapes: X_train (n, m), y_train (1, m), X_test (n, p), y_test (1, p), float32.
-    image_shape is (h, w) or (h, w, c), or None where a column is no image.
+    image_shape is (h, w) or (h, w, c), or None where a column is no image. units holds
+    the mean (n, 1) and the deviation (n, 1) of each feature as it was given, where the
+    features have been standardised: (X - mean) / deviation.
     """
 
     X_train: Floats
@@ -77,6 +80,7 @@ class Data(NamedTuple):
     classes: tuple[str, str]
     features: tuple[str, ...] | None = None
     image_shape: tuple[int, ...] | None = None
+    units: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
 
 
 class Digits(NamedTuple):
@@ -353,4 +357,8 @@ def _standardized(data: Data) -> Data:
     def scaled(X: Floats) -> Floats:
         return ((X - mean) / deviation).astype(np.float32)
 
-    return data._replace(X_train=scaled(data.X_train), X_test=scaled(data.X_test))
+    return data._replace(
+        X_train=scaled(data.X_train),
+        X_test=scaled(data.X_test),
+        units={"mean": mean, "deviation": deviation},
+    )

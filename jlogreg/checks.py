@@ -33,8 +33,8 @@ __all__ = [
 AnyArray: TypeAlias = Array | np.ndarray
 
 
-def check_count(name: str, value: Any, least: int) -> int:
-    """Return value as a whole number of at least `least` that fits 32 bits.
+def check_count(name: str, value: Any, least: int, below: int = 2**31) -> int:
+    """Return value as a whole number of at least `least`; by default one of 32 bits.
 
     Raises:
         DtypeError: value is no whole number.
@@ -49,8 +49,8 @@ def check_count(name: str, value: Any, least: int) -> int:
             f"{name} must be a whole number, but is {value!r} of type "
             f"{type(value).__name__}"
         )
-    if not least <= count < 2**31:
-        most = "at least" if count < least else "below 2147483648 and at least"
+    if not least <= count < below:
+        most = "at least" if count < least else f"below {below} and at least"
         raise ValueError(f"{name} must be {most} {least}, but is {count}")
     return count
 

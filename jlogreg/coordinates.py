@@ -35,8 +35,8 @@ from jlogreg.totals import gram_block
 
 __all__ = ["Begun", "Coordinates", "Limits", "coordinates_of"]
 
-# Newton's steps that certify what a descent has found.
-CERTIFY_STEPS = 20
+# Newton's steps that certify what a descent has found, or that there is no minimum.
+CERTIFY_STEPS = 100
 # Of many samples a 64th is fitted first, then an eighth, where that leaves so many for
 # each feature; roughly, in few steps.
 IDEA_PARTS, IDEA_SAMPLES = (64, 8), 32

@@ -51,7 +51,8 @@ class CrossValidation(NamedTuple):
     fit at the chosen penalty that did not see it, NaN for a sample that no fold holds
     out; path, the fits of all samples, with leading axes K and L, and fit those of the
     chosen penalties, with a leading axis K. A penalty with a fit that did not converge
-    has a loss of NaN and is not chosen.
+    has a loss of NaN and is not chosen; where all have, best is 0. A row of labels with
+    a number out of range ends BAD_INPUT, as in `fit_many`.
 
     Examples:
         >>> import jax.numpy as jnp

@@ -207,6 +207,11 @@ class _Seen:
         """Begin with nothing, or with a copy of what an earlier call has found."""
         self.fit, self.finished = lanes.empty(), np.zeros(lanes.total, bool)
         if resume is not None:
+            if not isinstance(resume, Progress):
+                raise TypeError(
+                    "resume must be the last Progress of an earlier call, but is a "
+                    f"{type(resume).__name__}"
+                )
             due = (lanes.total, 1)
             if np.shape(resume.finished) != due:
                 raise ShapeError(

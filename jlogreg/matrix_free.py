@@ -6,6 +6,7 @@ by conjugate gradients, with a bound of the Hessian for a preconditioner.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
@@ -89,10 +90,11 @@ def escapes(problem: Problem, bound: Bound, curvature: Array) -> Bool[Array, ""]
     Samples that are told apart to the last digit no longer show in the gradient. If a
     direction moves none but them (quasi-separation), there is no minimum; if, where
     weights leave samples out, it moves none at all, there are many. Either way H has no
-    inverse, and the system with something along that direction on its right has no
-    solution of moderate size. Without such samples and without weights the right is
-    zero, and nothing is solved; nor is it where penalties hold all the weights, and
-    only the bias is left to have no curvature.
+    inverse, and a system with something along that direction on its right has no
+    solution of moderate size. So one has the pull of those samples, and one, where
+    there are weights, something of every direction: apart, or they might cancel. Where
+    a right is zero nothing is solved; nor is it where penalties hold all the weights,
+    and only the bias is left to have no curvature.
     """
     samples, penalty = problem.samples, ridge(problem)
     eps = float(np.finfo(curvature.dtype).eps)
@@ -100,21 +102,20 @@ def escapes(problem: Problem, bound: Bound, curvature: Array) -> Bool[Array, ""]
     pull = jnp.where(curvature <= eps * weight, weight * (2 * samples.y - 1), 0.0)
     right = join(sum_over_samples(_adjoint, Samples(samples.X, pull)))
     k = right.shape[0]
-    tolerance = INNER_TOLERANCE
+    rights, tolerances = [right], [INNER_TOLERANCE]
     if samples.weight is not None:
-        right = bound.scale * right
-        right = right / jnp.maximum(jnp.abs(right).max(), 1.0)
-        right = (
-            right + jnp.cos(jnp.arange(k, dtype=right.dtype))[:, None]
-        ) / bound.scale
-        tolerance = INNER_TOLERANCE / k**0.5  # so that no one direction is neglected
+        rights.append(jnp.cos(jnp.arange(k, dtype=right.dtype))[:, None] / bound.scale)
+        tolerances.append(INNER_TOLERANCE / k**0.5)  # so that no direction is neglected
     held = (penalty * jnp.square(bound.scale))[:-1].min() > lost(k, right.dtype)
-    right = jnp.where(held, 0.0, right)
-    reduced = jnp.full((), tolerance, right.dtype)
-    solved = _solve(problem, bound, curvature, right, reduced)
-    size = jnp.sum(right * bound.solve(right))
-    free = solved.stuck | ~(eps * k * jnp.sum(solved.x * right) <= size)
-    return jnp.where(held, ~(curvature.sum() > eps * weight.sum()), free)
+
+    def is_free(right: Array, tolerance: Array) -> Bool[Array, ""]:
+        right = jnp.where(held, 0.0, right)
+        size = jnp.sum(right * bound.solve(right))
+        solved = _solve(problem, bound, curvature, right, tolerance)
+        return solved.stuck | ~(eps * k * jnp.sum(solved.x * right) <= size)
+
+    free = jax.vmap(is_free)(jnp.stack(rights), jnp.asarray(tolerances, right.dtype))
+    return jnp.where(held, ~(curvature.sum() > eps * weight.sum()), free.any())
 
 
 def _adjoint(part: Samples) -> Params:

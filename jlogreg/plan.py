@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jlogreg.checks import check_count
 from jlogreg.design import Dense, Design, check_design
 from jlogreg.fit import check_limits, check_solver
 from jlogreg.lanes import Lanes
@@ -103,9 +103,12 @@ def width_of(lanes: Lanes, limit: Any) -> int:
     """Return how many problems to solve side by side: a power of 2.
 
     Raises:
-        ValueError: the memory limit is too small for one problem.
+        DtypeError: the memory limit is no whole number.
+        ValueError: it is too small for one problem.
     """
-    limit = _free_memory() // 2 if limit is None else operator.index(limit)
+    if limit is None:
+        limit = _free_memory() // 2
+    limit = check_count("memory_limit", limit, least=0, below=2**63)
     each, m = lanes.bytes_each(), lanes.X.shape[1]
     if each > limit:
         raise ValueError(

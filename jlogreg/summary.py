@@ -16,7 +16,7 @@ from jlogreg.design import Design
 from jlogreg.errors import ShapeError
 from jlogreg.fit import Fit
 from jlogreg.host import is_traced
-from jlogreg.predict import predict
+from jlogreg.predict import logits
 from jlogreg.samples import Samples
 from jlogreg.status import Status
 from jlogreg.text import align, value_text
@@ -36,20 +36,23 @@ def summary(
     X: Float[AnyArray, "n m"] | Design,
     y: Float[AnyArray, "1 m"],
     names: Sequence[str] | None = None,
+    *,
+    offset: Float[AnyArray, "1 m"] | None = None,
 ) -> str:
     """Return what a fit has found, as text: status, cost, steps and coefficients.
 
-    Shapes: fit of one problem, w (n, 1); X (n, m), y (1, m); n names. Standard errors,
-    z and Wald's two-sided p, equation (27) of docs/derivation.md, are given where the
-    parameters maximise the likelihood of X and y, to a hundredth of a standard error;
-    a penalty, weights or an offset lead elsewhere. Of more than 20 features those with
-    the largest |z| are listed, or |w|. Host only.
+    Shapes: fit of one problem, w (n, 1); X (n, m), y and offset (1, m); n names.
+    Standard errors, z and Wald's two-sided p, equation (27) of docs/derivation.md, are
+    given where the parameters maximise the likelihood of X and y, to a hundredth of a
+    standard error; a penalty, weights or another offset lead elsewhere. Of more than 20
+    features those with the largest |z| are listed, or |w|. Host only.
 
     Args:
         fit: what `fit` returned.
         X: the features, as they were fitted.
         y: their labels.
         names: of the features; by default x0, x1, ...
+        offset: that of the fit, if it had one.
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array, the fit is of
@@ -79,7 +82,7 @@ def summary(
             f"the fit is of {np.size(fit.status)} problems: take one of them, with "
             "jax.tree.map(lambda leaf: leaf[0], fit)"
         )
-    params, samples, _ = check_problem(fit.params, X, y, None, None, 0.0)
+    params, samples, _ = check_problem(fit.params, X, y, None, offset, 0.0)
     n = params.w.shape[0]
     labels = [f"x{j}" for j in range(n)] if names is None else [*map(str, names)]
     if len(labels) != n:
@@ -98,7 +101,9 @@ def _heading(fit: Fit, samples: Samples) -> list[str]:
     """Return how the fit ended, and what it was of."""
     status, (n, m) = Status(int(fit.status)), samples.X.shape
     y = np.asarray(samples.y, float)
-    right = np.asarray(predict(fit.params, samples.X)) == (y > 0.5)
+    z = np.asarray(logits(fit.params, samples.X))
+    z = z if samples.offset is None else z + np.asarray(samples.offset)
+    right = np.where(np.isnan(z), np.nan, z > 0) == (y > 0.5)
     return [
         f"{status.name}: {status.message}",
         f"{_count(n, 'feature')}, {_count(m, 'sample')}, mean label {y.mean():.3g}",
@@ -118,10 +123,10 @@ def _standard_errors(fit: Fit, samples: Samples) -> tuple[np.ndarray | None, str
         return None, "the fit has no answer"
     if n > COVARIANCE_MOST:
         return None, f"there are more than {COVARIANCE_MOST} features"
-    reached = certificate(fit, samples.X, samples.y)
+    reached = certificate(fit, samples.X, samples.y, offset=samples.offset)
     if not math.sqrt(m) * reached.decrement <= NEAR:
         return None, (
-            "a penalty, weights or an offset led away from the maximum of the "
+            "a penalty, weights or another offset led away from the maximum of the "
             "likelihood of X and y"
         )
     matrix = information(fit.params, samples)

@@ -100,7 +100,9 @@ def _descend(config: Config, data: Data, run: Run) -> tuple[Params, Floats]:
             run.console.print(f"step {done:>6}   J {float(more[0, 0]):.6f}")
             run.log(step=done, cost=float(more[0, 0]))
             costs = np.concatenate([costs, np.asarray(more)], axis=1)
-            run.write_arrays("params.npz", w=params.w, b=params.b, costs=costs)
+            run.write_arrays(
+                "params.npz", w=params.w, b=params.b, costs=costs, **data.units
+            )
             advance(steps)
     return params, costs
 

@@ -60,7 +60,9 @@ def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
         f"{name}{' (diverged)' if bad else ''}"
         for name, bad in zip(names, diverged, strict=True)
     ]
-    run.write_arrays("params.npz", w=w, b=b, costs=costs, learning_rates=rates)
+    run.write_arrays(
+        "params.npz", w=w, b=b, costs=costs, learning_rates=rates, **data.units
+    )
     ceiling = 1e4 * float(costs[0, 0])
     run.write_figure("costs.png", cost_curves(costs, labels, ceiling=ceiling))
     bad = [name for name, flag in zip(names, diverged, strict=True) if flag]

@@ -81,6 +81,14 @@ class Optax:
 
     optimizer: optax.GradientTransformation
 
+    def __post_init__(self) -> None:
+        """Refuse what is no transformation."""
+        if not all(hasattr(self.optimizer, name) for name in ("init", "update")):
+            raise TypeError(
+                "Optax must hold a transformation such as optax.sgd(0.1), but holds "
+                f"{self.optimizer!r}"
+            )
+
     def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:
         """Return the state before the first look at the objective."""
         return first_state(objective, start, self.optimizer.init(start))

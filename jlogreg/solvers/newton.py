@@ -28,7 +28,7 @@ ARMIJO = 1e-4
 # Roundings by which two values of one objective may differ.
 SLACK = 64
 # A step that was cut down to this part finds no way down.
-SMALLEST = 1e-12
+SMALLEST = 1e-30
 
 
 @jax.tree_util.register_static

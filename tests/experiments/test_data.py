@@ -120,6 +120,9 @@ def test_standardized_features_have_mean_0_and_deviation_1_on_the_train_set(sour
     assert (np.abs(data.X_test - due) <= within * (1 + np.abs(due))).all()
     assert data.X_test.mean(axis=1).any()
     np.testing.assert_array_equal(data.y_train, raw.y_train)
+    again = (raw.X_test - data.units["mean"]) / data.units["deviation"]
+    np.testing.assert_array_equal(data.X_test, again.astype(np.float32))
+    assert not raw.units
 
 
 def test_large_features_are_standardized_too(tmp_path, samples):

@@ -154,6 +154,10 @@ def test_a_penalty_is_descended_as_numpy_does(standardize, config, table, run_ok
     assert np.abs(arrays["w"] - w).max() <= 1e-5
     assert abs(arrays["b"].item() - b) <= 1e-5
     assert numbers_of(folder)["cost J at the end"] == pytest.approx(costs[-1], abs=2e-6)
+    units = {"mean", "deviation"} if standardize == "true" else set()
+    assert set(arrays) == {"w", "b", "costs"} | units
+    for name in units:
+        np.testing.assert_array_equal(arrays[name], data.units[name])
 
 
 def test_a_table_is_drawn_as_bars_and_has_no_pictures_of_mistakes(config, run_ok):

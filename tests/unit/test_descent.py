@@ -13,7 +13,7 @@ from jlogreg.solvers.descent import descend
 from jlogreg.solvers.driver import Evaluation, Objective, System
 from tests.unit.test_newton import EPS, INF, NAN, TOL, assert_all_as_due
 
-SIZE = 1e-12  # of a step that finds no way down
+SIZE = 1e-30  # of a step that finds no way down
 
 
 def objective_of(evaluate):

@@ -224,6 +224,13 @@ def test_what_cannot_be_fitted_is_refused(options, error, words):
         fit(**options)
 
 
+def test_what_is_no_transformation_is_refused():
+    with pytest.raises(
+        TypeError, match=r"Optax must hold .* optax[.]sgd\(0[.]1\), but"
+    ):
+        Optax(optax.sgd)
+
+
 @pytest.mark.parametrize("most", [np.float64(9), np.ones(2, int)])
 def test_a_traced_limit_of_another_kind_is_refused(most):
     with pytest.raises(DtypeError, match="max_steps must be a whole number"):
@@ -248,6 +255,55 @@ def of_status(name):
         "BAD_INPUT": plain._replace(y=y + np.nan),
     }
     return changes[name], 1 if name == "MAX_STEPS" else 100
+
+
+def quasi_separated(count, dtype):
+    """Return problems with a feature that occurs beside one label only."""
+    random, (n, m) = np.random.default_rng(0), (3, 40)
+    X, features = random.standard_normal((count, n, m)), random.integers(n, size=count)
+    y = 1.0 * (random.random((count, 1, m)) < 1 / (1 + np.exp(-X[:, 1:2])))
+    for x, labels, feature in zip(X, y, features, strict=True):
+        few = np.flatnonzero(labels[0] == random.integers(2))[: random.integers(1, 5)]
+        x[feature] = 0
+        x[feature, few] = random.choice([1, 10, 100]) * random.choice([-1, 1])
+    return X.astype(dtype), y.astype(dtype)
+
+
+@jax.numpy_dtype_promotion("standard")  # as a line search of optax needs
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "solver",
+    [NewtonCG(), Optax(optax.sgd(0.5)), Optax(optax.lbfgs())],
+    ids=["newton_cg", "sgd", "lbfgs"],
+)
+def test_no_solver_finds_a_minimum_where_there_is_none(solver, dtype):
+    """Where weights of 1 are given, too."""
+    X, y = quasi_separated(100, dtype)
+    weight, options = np.ones_like(y[0]), {"solver": solver, "max_steps": 300}
+    found = jax.jit(jax.vmap(lambda X, y: fit(X, y, weight=weight, **options)))(X, y)
+    assert not (found.status == Status.CONVERGED).any()
+
+
+@jax.numpy_dtype_promotion("standard")  # as a line search of optax needs
+def test_a_descent_whose_steps_are_left_does_not_say_that_they_ran_out():
+    X, y = np.eye(1, 6, 5), np.array([[1.0, 0, 1, 0, 1, 1]])
+    found = fit(X, y, solver=Optax(optax.lbfgs()), max_steps=10**6)
+    assert Status(int(found.status)) == Status.DIVERGED
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", [Newton(), NewtonCG()], ids=["newton", "newton_cg"])
+def test_an_offset_that_all_samples_share_moves_the_bias_alone(solver, dtype):
+    """However far: at zero there is next to no curvature then."""
+    X, y = (part.astype(dtype) for part in (PROBLEM.X, np.round(PROBLEM.y)))
+    eps = float(np.finfo(dtype).eps)
+    fitted = jax.jit(lambda offset: fit(X, y, offset=offset, l2=0.1, solver=solver))
+    due = fitted(np.zeros_like(y))
+    for by in (-60, 20, 40, 60):
+        found = fitted(np.full_like(y, by))
+        assert Status(int(found.status)) == Status.CONVERGED
+        assert np.abs(found.params.w - due.params.w).max() <= 4 * eps**0.5
+        assert abs(found.params.b + by - due.params.b) <= 4 * eps**0.5 + 4 * eps * 60
 
 
 @pytest.mark.parametrize("status", Status, ids=lambda status: status.name)

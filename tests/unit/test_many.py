@@ -304,7 +304,7 @@ MISTAKES = [
     ({"solver": "newton"}, DtypeError, r"solver must be Newton\(\)"),
     ({"memory_limit": 1000}, ValueError, "memory_limit is 1000 bytes, .*about"),
     ({"memory_limit": 0}, ValueError, "memory_limit is 0 bytes"),
-    ({"memory_limit": 1e9}, TypeError, "float"),
+    ({"memory_limit": 1e9}, DtypeError, "memory_limit must be a whole number, but"),
 ]
 
 
@@ -461,6 +461,13 @@ def test_what_is_resumed_is_believed():
     found, due = many(resume=last), many()
     changed = np.abs(found.params.w - due.params.w).max(axis=(1, 2)) > 0.5
     np.testing.assert_array_equal(changed, last.finished[:, 0])
+
+
+def test_what_is_resumed_is_what_was_told():
+    with pytest.raises(
+        TypeError, match=r"resume must be the last Progress .* is a Fit"
+    ):
+        many(resume=interrupted(3).fit)
 
 
 @pytest.mark.parametrize("count", [K - 1, K + 1])

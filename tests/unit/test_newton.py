@@ -196,7 +196,7 @@ def ending(row):
         status = Status.SINGULAR if row["singular"] else Status.CONVERGED
     elif row["level"] and not decrement < row["before"] / 2:
         status = Status.DIVERGED if row["swung"] else Status.SINGULAR
-    elif row["size"] < 1e-12:
+    elif row["size"] < 1e-30:
         status = Status.DIVERGED
     kept = {"vector": 3.0, "decrement": decrement, "fall": decrement**2}
     return {"status": status, **kept}
@@ -227,7 +227,7 @@ def test_how_a_search_ends():
         "value": [1.0, INF, NAN],
         "decrement": [0.5, math.nextafter(0.5, 0), INF, NAN],
         "before": [1.0],
-        "size": [1.0, 1e-12, 0.9e-12],
+        "size": [1.0, 1e-30, 0.9e-30],
         "swung": [0.0, 0.25, 1.0],
         **dict.fromkeys(("jump", "small", "level", "unbounded", "singular"), no_yes),
     }

@@ -91,7 +91,7 @@ def test_standard_errors_are_those_of_the_inverse_information(dtype):
 
 def test_there_are_none_where_they_would_mean_nothing():
     X, y = spector()
-    away = "a penalty, weights or an offset led away from the maximum of the likelihood"
+    away = "a penalty, weights or another offset led away from the maximum of the like"
     assert away in summary(fit(X, y, l2=0.1), X, y)
     assert away in summary(fit(X, y, weight=jnp.asarray(y + 1.0)), X, y)
     assert away in summary(fit(X, y, offset=X[:1]), X, y)
@@ -101,6 +101,23 @@ def test_there_are_none_where_they_would_mean_nothing():
     text = summary(fit(X, separated), X, separated)
     assert text.startswith(f"SEPARATED: {Status.SEPARATED.message}\n")
     assert "(no standard errors: the fit has no answer)" in text
+
+
+def test_an_offset_that_is_given_counts():
+    X, y = spector()
+    offset = 3 * (1 - 2 * np.asarray(y))  # so that without it most would be wrong
+    found = fit(X, y, offset=offset)
+    z = np.asarray(found.params.w.T @ X + found.params.b + offset)
+    text = summary(found, X, y, offset=offset)
+    assert f"{np.mean((z > 0) == (y > 0.5)):.1%} of these samples" in text
+    assert "no standard errors" not in text
+    assert text != summary(found, X, y)
+    rows = lines_of(text)
+    a = 1 / (1 + np.exp(-z))
+    both = np.vstack([X, np.ones_like(y)]).astype(float)
+    due = np.sqrt(np.diag(np.linalg.inv(both * (a * (1 - a)) @ both.T)))
+    shown = [float(rows[name][1]) for name in ("x0", "x1", "x2", "bias")]
+    np.testing.assert_allclose(shown, due, rtol=1e-2)
 
 
 def test_a_fit_without_numbers_has_a_summary():
