@@ -27,6 +27,9 @@ __all__ = ["Span", "SpanFactor", "in_span", "span_factor", "span_of", "spanned"]
 
 # Features whose products are added to the Gram matrix at a time, centred in the cache.
 ROWS = 2048
+# A penalty of so many roundings of the curvature can be told from none. With less the
+# factor is made of roundings, and steps of it lead about, or nowhere.
+LOST = 16
 
 
 class Span(NamedTuple):
@@ -173,7 +176,7 @@ def span_factor(curvature: Array, C: Array, l2: Array) -> SpanFactor:
     eps = float(np.finfo(C.dtype).eps)
     # With a penalty that is lost beside the curvature, a step of a slightly larger one
     # still goes down; without any the step must keep some digits.
-    least = jnp.where(l2 == 0, eps**0.5, eps)
+    least = jnp.where(l2 == 0, eps**0.5, LOST * eps)
     l2 = jnp.maximum(l2, least * (jnp.diagonal(inner).max() + eps))
     eye = jnp.eye(C.shape[0], dtype=C.dtype)
     return SpanFactor(root=root, inner=factorise(inner + l2 * eye, 1), l2=l2)

@@ -291,6 +291,20 @@ def test_a_descent_whose_steps_are_left_does_not_say_that_they_ran_out():
     assert Status(int(found.status)) == Status.DIVERGED
 
 
+@pytest.mark.parametrize("l2", [1e-6, 1e-7, 1e-8, 1e-9])
+def test_a_penalty_that_is_lost_in_the_roundings_of_a_span_is_no_end(l2):
+    random = np.random.default_rng(0)
+    X = random.standard_normal((100, 60, 20)).astype(np.float32)
+    y = (np.arange(20) % 2)[None].astype(np.float32)
+    found = spanned_fits(X, y, np.float32(l2))
+    assert (found.status == Status.CONVERGED).all()
+
+
+@jax.jit
+def spanned_fits(X, y, l2):
+    return jax.vmap(lambda X: fit(X, y, l2=l2))(X)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("solver", [Newton(), NewtonCG()], ids=["newton", "newton_cg"])
 def test_an_offset_that_all_samples_share_moves_the_bias_alone(solver, dtype):
