@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "run":
             _run(Path(options.config), rest, Path(options.runs), console)
         elif rest:
-            raise UserError(f"{rest[0]}: only `run` takes settings")
+            formula = options.command == "graph" and not rest[0].startswith("--")
+            hint = "; put what begins with a minus in brackets" if formula else ""
+            raise UserError(f"{rest[0]}: only `run` takes settings{hint}")
         elif options.command == "graph":
             _graph(options.formula, options.values, options.out, console)
         elif options.command == "list":

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -265,6 +266,11 @@ def _read_parquet(path: Path, images: str, labels: str, label: str) -> _Read:
 def _from_table(path: Path, table: pa.Table, label: str) -> _Read:
     if label not in table.column_names:
         raise UserError(f"{path}: has no column {label!r}, only {table.column_names}")
+    twice = sorted(
+        {name for name, count in Counter(table.column_names).items() if count > 1}
+    )
+    if twice:
+        raise UserError(f"{path}: has more than one column {twice[0]!r}")
     for column in table.itercolumns():
         if column.null_count:
             raise UserError(f"{path}: has {column.null_count} missing values")

@@ -125,6 +125,10 @@ def test_first_lines(arguments, due, command):
         (("a", "a=nan"), "a=nan: the number must be finite"),
         (("a", "a=1e400"), "a=1e400: the number must be finite"),
         (("a", "a=5", "--steps", "3"), "--steps: only `run` takes settings"),
+        (
+            ("-a", "a=5"),
+            "-a: only `run` takes settings; put what begins with a minus in brackets",
+        ),
     ],
 )
 def test_values(arguments, words, refused):
