@@ -248,7 +248,8 @@ def test_each_text_is_right_and_each_d_value_is_the_nudge():
             seen[replay.eps, blunt] += size > 1e3 * FLOOR
 
     law()
-    assert seen["read"] > 0.9 * seen["programs"]
+    # The first few are as simple as can be, and not like the others.
+    assert seen["programs"] - seen["read"] < 5 + 0.05 * seen["programs"]
     # Where slopes cancel, or tanh is flat on all ways to J, the roundings of a float32
     # are as large as the d-value itself; those of a float64 only where it would be 0.
     (single, single_blunt), (double, double_blunt) = (
@@ -256,8 +257,8 @@ def test_each_text_is_right_and_each_d_value_is_the_nudge():
         for dtype in (jnp.float32, jnp.float64)
     )
     assert min(single, double) > seen["programs"]
-    assert single_blunt < 0.1 * single
-    assert double_blunt < 0.02 * double
+    assert single_blunt < 10 + 0.05 * single
+    assert double_blunt < 10 + 0.002 * double
 
 
 @given(programs())
