@@ -83,7 +83,7 @@ class Optax:
 
     def __post_init__(self) -> None:
         """Refuse what is no transformation."""
-        if not all(hasattr(self.optimizer, name) for name in ("init", "update")):
+        if not hasattr(self.optimizer, "init"):
             raise TypeError(
                 "Optax must hold a transformation such as optax.sgd(0.1), but holds "
                 f"{self.optimizer!r}"
