@@ -269,17 +269,12 @@ def quasi_separated(count, dtype):
     return X.astype(dtype), y.astype(dtype)
 
 
-@jax.numpy_dtype_promotion("standard")  # as a line search of optax needs
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    "solver",
-    [NewtonCG(), Optax(optax.sgd(0.5)), Optax(optax.lbfgs())],
-    ids=["newton_cg", "sgd", "lbfgs"],
-)
-def test_no_solver_finds_a_minimum_where_there_is_none(solver, dtype):
-    """Where weights of 1 are given, too."""
+def test_weights_of_1_hide_no_separation(dtype):
+    """Of what a descent takes for the minimum."""
     X, y = quasi_separated(100, dtype)
-    weight, options = np.ones_like(y[0]), {"solver": solver, "max_steps": 300}
+    weight, solver = np.ones_like(y[0]), Optax(optax.sgd(0.5))
+    options = {"solver": solver, "max_steps": 300}
     found = jax.jit(jax.vmap(lambda X, y: fit(X, y, weight=weight, **options)))(X, y)
     assert not (found.status == Status.CONVERGED).any()
 
