@@ -270,7 +270,7 @@ def quasi_separated(count, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_weights_of_1_hide_no_separation(dtype):
+def test_weights_of_1_do_not_hide_that_there_is_no_finite_minimum(dtype):
     """Of what a descent takes for the minimum."""
     X, y = quasi_separated(100, dtype)
     weight, solver = np.ones_like(y[0]), Optax(optax.sgd(0.5))
