@@ -143,8 +143,7 @@ def null_of(samples: Samples, alone: bool, tol: Array) -> Null:
 
 
 def _logits(X: Design, samples: Samples, theta: Array) -> Float[Array, "1 m"]:
-    z = X.forward(theta)
-    return z if samples.offset is None else z + samples.offset
+    return samples.with_offset(X.forward(theta))
 
 
 def _numbers(g: Array, dtype: Any) -> tuple[Array, Array]:

@@ -42,7 +42,7 @@ def look(samples: Samples, z: Array, change: Array, free: Array, tol: Array) -> 
     for ever, and there is no minimum.
     """
     y, kept = samples.y, True if samples.weight is None else samples.weight > 0
-    z = z if samples.offset is None else z + samples.offset
+    z = samples.with_offset(z)
     right = jnp.where(y == 1, free > 0, (y == 0) & (free < 0))
 
     def count(rows: Array) -> Array:

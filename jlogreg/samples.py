@@ -34,6 +34,10 @@ class Samples(NamedTuple):
         X, *rows = self
         return Samples(X.part(start, size), *jax.tree.map(take, rows))
 
+    def with_offset(self, z: Array) -> Array:
+        """Return logits (1, m) with the offset, where there is one."""
+        return z if self.offset is None else z + self.offset
+
 
 def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Samples:
     """Return the samples with every row checked against X (n, m).

@@ -101,8 +101,7 @@ def _heading(fit: Fit, samples: Samples) -> list[str]:
     """Return how the fit ended, and what it was of."""
     status, (n, m) = Status(int(fit.status)), samples.X.shape
     y = np.asarray(samples.y, float)
-    z = np.asarray(logits(fit.params, samples.X))
-    z = z if samples.offset is None else z + np.asarray(samples.offset)
+    z = np.asarray(samples.with_offset(logits(fit.params, samples.X)))
     right = np.where(np.isnan(z), np.nan, z > 0) == (y > 0.5)
     return [
         f"{status.name}: {status.message}",

@@ -50,7 +50,8 @@ def difference(f: Callable[[Any], Any], point: Any) -> tuple[Leaves, Leaves]:
     """
     due, lost = _zeros(point), _zeros(point)
     noise = sum(float(leaf.sum()) for leaf in rounding(f, point).values())
-    middle, eps = float(f(point)), _epsilon(point, f(point))
+    value = f(point)
+    middle, eps = float(value), _epsilon(point, value)
     for path, place, move in _entries(point):
         h = eps**0.2 * _size(point, path, place)
         for _ in range(SMALLER):
