@@ -135,7 +135,7 @@ def _run(path: Path, overrides: Sequence[str], runs: Path, console: Console) -> 
 
 
 def _graph(formula: str, values: Sequence[str], out: str, console: Console) -> None:
-    from experiments.graph import draw
+    from experiments.formula.draw import draw
 
     draw(formula, values, out, console)
 
@@ -173,13 +173,13 @@ def _bench(name: str, console: Console) -> None:
         bootstrap,
         descent,
         first_call,
-        fits,
         grid,
         heads,
         one_pass,
         scaling,
         scan,
     )
+    from experiments.benchmarks import one_fit as fits
 
     {
         "accuracy": accuracy.main,

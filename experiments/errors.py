@@ -1,5 +1,7 @@
 """Name the exception that becomes one line on the terminal, and make the line."""
 
+from __future__ import annotations
+
 
 class UserError(Exception):
     """Say what the user can change: a setting, a file, a key. Exit code 2."""

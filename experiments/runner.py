@@ -13,34 +13,39 @@ import hashlib
 import io
 import json
 import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-import jax
 import msgspec
 import numpy as np
 import tomli_w
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.table import Table
 
-from experiments.data import Files, fingerprint
+from experiments.datasets.files import Files, fingerprint
+from experiments.environment import code_digest, environment
 from experiments.errors import UserError
-from jlogreg.checks import AnyArray
+from jlogreg.base.checks import AnyArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
 Row = Mapping[str, str | int | float]
 
+
 RESULTS = "results.csv"
+
+
 METRICS = "metrics.jsonl"
+
+
 TEMPORARY = ".writing-"
 
 
@@ -188,31 +193,6 @@ def as_table(rows: Sequence[Row], title: str = "") -> Table:
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
     return table
-
-
-def environment() -> dict[str, Any]:
-    """Return what the numbers of a run may depend on beside its configuration."""
-    packages = ("jlogreg", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cores": os.cpu_count(),
-        "devices": [str(device) for device in jax.devices()],
-        "packages": {name: version(name) for name in packages},
-        "code": code_digest(),
-    }
-
-
-def code_digest() -> str:
-    """Return a digest of the source of the library and of the experiments."""
-    root = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for path in sorted(
-        [*root.glob("jlogreg/**/*.py"), *root.glob("experiments/**/*.py")]
-    ):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def _identity(config: msgspec.Struct) -> str:

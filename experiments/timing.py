@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 
 PAUSE = 0.25  # seconds
 
+
 Ways = Mapping[str, Callable[[], object]]
 
 

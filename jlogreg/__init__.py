@@ -5,8 +5,29 @@ textbook's: z = wT X + b, a = sigmoid(z), J the mean of the losses, dw = dJ/dw.
 """
 
 from jlogreg import loops
-from jlogreg.arrays import Params, broadcast_shape, flatten_images, init_params, stack
-from jlogreg.bernoulli import (
+from jlogreg.base.errors import DtypeError, FitError, RankError, ShapeError
+from jlogreg.base.params import Params, init_params, stack
+from jlogreg.base.shapes import broadcast_shape, flatten_images
+from jlogreg.base.status import Status, raise_if_failed
+from jlogreg.batch.cross_validation import CrossValidation, cross_validate
+from jlogreg.batch.fit_many import fit_many
+from jlogreg.batch.resampling import bootstrap_weights, fold_weights
+from jlogreg.batch.scheduler import Progress
+from jlogreg.data.design import Dense, Stacked
+from jlogreg.data.samples import validate
+from jlogreg.data.sparse import Sparse
+from jlogreg.data.standardized import Standardized, standardize
+from jlogreg.feature_scan.scan_features import scan_blocks, scan_features
+from jlogreg.feature_scan.single_feature import Scan
+from jlogreg.fitting.fit import Fit, fit
+from jlogreg.fitting.gradient_descent import Descent, gradient_descent
+from jlogreg.fitting.regularization_path import regularization_path
+from jlogreg.graph.computation_graph import computation_graph
+from jlogreg.graph.graph import Graph, Node
+from jlogreg.inference.certificate import Certificate, certificate
+from jlogreg.inference.influence import influence, leave_one_out
+from jlogreg.inference.summary import summary
+from jlogreg.losses.bernoulli import (
     likelihood,
     log_likelihood,
     log_loss,
@@ -16,36 +37,17 @@ from jlogreg.bernoulli import (
     sigmoid,
     squared_loss,
 )
-from jlogreg.beside import Scan
-from jlogreg.certificate import Certificate, certificate
-from jlogreg.cost import (
+from jlogreg.objective.cost import (
     cost,
     gradient,
     hessian,
     hessian_vector,
     value_and_gradient,
 )
-from jlogreg.cross_validation import CrossValidation, cross_validate
-from jlogreg.design import Dense, Stacked
-from jlogreg.errors import DtypeError, RankError, ShapeError
-from jlogreg.fit import Fit, fit
-from jlogreg.gradient_descent import Descent, gradient_descent
-from jlogreg.graph import computation_graph
-from jlogreg.influence import influence, leave_one_out
-from jlogreg.many import Progress, fit_many
-from jlogreg.nodes import Graph, Node
-from jlogreg.path import regularization_path
-from jlogreg.predict import logits, predict, predict_proba
-from jlogreg.scan import scan_blocks, scan_features
-from jlogreg.solvers.descent import Optax
+from jlogreg.objective.prediction import logits, predict, predict_proba
+from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
-from jlogreg.sparse import Sparse
-from jlogreg.standardized import Standardized, standardize
-from jlogreg.status import FitError, Status, raise_if_failed
-from jlogreg.summary import summary
-from jlogreg.validate import validate
-from jlogreg.weights import bootstrap_weights, fold_weights
 
 __version__ = "0.1.0"
 

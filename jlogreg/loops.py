@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jlogreg.arrays import Params
-from jlogreg.checks import AnyArray, check_matrix
-from jlogreg.cost import check_problem
+from jlogreg.base.checks import AnyArray, check_matrix
+from jlogreg.base.params import Params
+from jlogreg.objective.cost import prepare_problem
 
 __all__ = ["cost", "dot", "gradient", "value_and_gradient"]
 
@@ -49,7 +49,7 @@ def value_and_gradient(
         >>> print(f"{J:.6f}", dw.tolist(), db.tolist())
         0.693147 [[-0.5]] [[0.0]]
     """
-    check_problem(params, check_matrix("X", X, ("n", "m")), y, weight, offset, l2)
+    prepare_problem(params, check_matrix("X", X, ("n", "m")), y, weight, offset, l2)
     x, (labels,) = np.asarray(X, float).tolist(), np.asarray(y, float).tolist()
     n, m, b = len(x), len(labels), float(np.asarray(params.b)[0, 0])
     w = [float(value) for (value,) in np.asarray(params.w)]

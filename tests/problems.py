@@ -12,7 +12,7 @@ import numpy as np
 
 from jlogreg import Params, testing
 from jlogreg.testing import Kind, Problem
-from jlogreg.testing.compare import assert_close
+from jlogreg.testing.assertions import assert_close
 from jlogreg.testing.strategies import SHAPES
 
 __all__ = [

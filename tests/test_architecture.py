@@ -11,158 +11,121 @@ from pathlib import Path
 import pytest
 
 import jlogreg
+from tests.architecture import (
+    FLOOR,
+    MODULES,
+    PACKAGE,
+    ROOT,
+    SOURCES,
+    box_of,
+    faults_of,
+    graph_of,
+    imports_of,
+    main,
+)
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "jlogreg"
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-
-# A file may import those before it, and nothing after it.
-ORDER = [
-    "errors",
-    "host",
-    "checks",
-    "text",
-    "arrays",
-    "sparse",
-    "design",
-    "paired",
-    "standardized",
-    "samples",
-    "validate",
-    "tails",
-    "losses",
-    "bernoulli",
-    "predict",
-    "totals",
-    "cost",
-    "loops",
-    "status",
-    "solvers",
-    "solvers.driver",
-    "solvers.factor",
-    "solvers.newton",
-    "solvers.newton_cg",
-    "solvers.descent",
-    "look",
-    "objectives",
-    "bound",
-    "matrix_free",
-    "span",
-    "implicit",
-    "coordinates",
-    "search",
-    "fit",
-    "rows",
-    "lanes",
-    "plan",
-    "many",
-    "path",
-    "weights",
-    "cross_validation",
-    "beside",
-    "scan",
-    "certificate",
-    "summary",
-    "influence",
-    "gradient_descent",
-    "nodes",
-    "tape",
-    "graph",
-    "__init__",
-    "plots.model",
-    "plots.many",
-    "plots.genome",
-    "plots.graph",
-    "plots",
-    "testing.compare",
-    "testing.steps",
-    "testing.kinds",
-    "testing.laws",
-    "testing.ranks",
-    "testing.solver",
-    "testing.strategies",
-    "testing",
-]
 CORE = {"jax", "jaxlib", "jaxtyping", "numpy", "optax"}
-EXTRA = {
-    "plots.model": {"matplotlib"},
-    "plots.many": {"matplotlib"},
-    "plots.genome": {"matplotlib"},
-    "plots.graph": {"matplotlib"},
-    "testing.strategies": {"hypothesis"},
-}
-
-
-def name_of(path):
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__") or "__init__"
-
-
-def imports_of(text):
-    """Yield the full names of the modules that a text imports, wherever it does."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            for alias in node.names:
-                full = f"{module}.{alias.name}"
-                yield full if full.removeprefix("jlogreg.") in ORDER else module
-        elif isinstance(node, ast.Name) and node.id == "__import__":
-            yield node.id
+EXTRA = {"plots": {"matplotlib"}, "testing.strategies": {"hypothesis"}}
+TEXTS = {name: path.read_text() for name, path in MODULES.items()}
+MAX_FILES = 8
 
 
 def wrong_imports(name, text):
     """Return what the module of this name imports and may not.
 
-    It may import what is below it and what runs without an extra.
+    It may import lower floors, its own folder, and what runs without an extra.
     """
-    below = {f"jlogreg.{other}" for other in ORDER[: ORDER.index(name)]}
-    outside = CORE | EXTRA.get(name, set()) | sys.stdlib_module_names
-    return {
+    extra = EXTRA.get(name, set()) | EXTRA.get(box_of(name), set())
+    outside = CORE | extra | sys.stdlib_module_names
+    forbidden = {
         module
         for module in imports_of(text)
         if module.startswith(("jax._src", "importlib"))
-        or not (module in below or module.partition(".")[0] in outside)
+        or (
+            module.removeprefix("jlogreg.") not in MODULES
+            and module.partition(".")[0] not in outside
+        )
     }
+    return forbidden | set(faults_of(graph_of({**TEXTS, name: text})))
 
 
-def test_every_file_has_its_place_in_the_order():
-    assert {name_of(path) for path in SOURCES} == set(ORDER)
+def test_every_file_is_on_a_floor():
+    assert {box_of(name) for name in MODULES} == set(FLOOR)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_imports_point_down_and_the_core_imports_nothing_optional(path):
-    assert wrong_imports(name_of(path), path.read_text()) == set()
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down_and_the_core_imports_nothing_optional(name):
+    assert wrong_imports(name, TEXTS[name]) == set()
 
 
 @pytest.mark.parametrize(
     ("name", "text", "wrong"),
     [
-        ("arrays", "import jlogreg.fit", "jlogreg.fit"),
-        ("arrays", "def f():\n    from jlogreg.fit import fit", "jlogreg.fit"),
-        ("arrays", "from jlogreg.arrays import Params", "jlogreg.arrays"),
-        ("arrays", "import jlogreg", "jlogreg"),
-        ("arrays", "from .fit import fit", ".fit"),
+        (
+            "base.params",
+            "def f():\n    from jlogreg.fitting.fit import fit",
+            "base.params imports fitting.fit",
+        ),
+        (
+            "base.errors",
+            "import jlogreg.base.checks",
+            "circle: base.errors -> ",
+        ),
+        (
+            "base.params",
+            "from jlogreg.base.params import Params",
+            "circle: base.params -> base.params",
+        ),
+        ("base.params", "import jlogreg", "jlogreg"),
+        ("base.params", "from .checks import check_array", ".checks"),
         (
             "solvers.driver",
             "from jlogreg.solvers import newton",
-            "jlogreg.solvers.newton",
+            "circle: solvers.driver -> ",
         ),
-        ("losses", "from jlogreg import fit, tails", "jlogreg.fit"),
-        ("losses", "from jlogreg import Params, tails", "jlogreg"),
-        ("__init__", "from jlogreg import plots", "jlogreg.plots"),
-        ("fit", "if TYPE_CHECKING:\n    import h5py", "h5py"),
-        ("fit", "import matplotlib.pyplot as plt", "matplotlib.pyplot"),
-        ("fit", "from jax._src import core", "jax._src"),
-        ("fit", "from tests.table import cases", "tests.table"),
-        ("fit", "from importlib import import_module", "importlib"),
-        ("fit", '__import__("h5py")', "__import__"),
+        (
+            "losses.elementwise",
+            "from jlogreg import data, losses",
+            "losses.elementwise imports data",
+        ),
+        (
+            "data.design",
+            "from jlogreg.losses.arithmetic import FAST",
+            "data.design imports losses.arithmetic",
+        ),
+        ("losses.elementwise", "from jlogreg import Params", "jlogreg"),
+        ("__init__", "from jlogreg import plots", "__init__ imports plots"),
+        ("fitting.fit", "if TYPE_CHECKING:\n    import h5py", "h5py"),
+        ("fitting.fit", "import matplotlib.pyplot as plt", "matplotlib.pyplot"),
+        ("fitting.fit", "from jax._src import core", "jax._src"),
+        ("fitting.fit", "from tests.table import cases", "tests.table"),
+        ("fitting.fit", "from importlib import import_module", "importlib"),
+        ("fitting.fit", '__import__("h5py")', "__import__"),
         ("plots.graph", "import h5py", "h5py"),
     ],
 )
 def test_a_wrong_import_is_noticed(name, text, wrong):
-    assert wrong in wrong_imports(name, text)
+    assert any(line.startswith(wrong) for line in wrong_imports(name, text))
+
+
+def test_the_command_prints_every_box(capsys):
+    assert main() == 0
+    *lines, counts = capsys.readouterr().out.splitlines()
+    assert {line.split()[1] for line in lines} == set(FLOOR)
+    assert counts.startswith("9 floors, ")
+    assert counts.endswith(", 0 faults")
+
+
+FOLDERS = sorted({path.parent for path in SOURCES} - {PACKAGE})
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_a_folder_is_small_and_its_docstring_names_its_floor(folder):
+    assert len([*folder.glob("*.py")]) - 1 <= MAX_FILES
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    place = {"graph": "Apart: ", "plots": "Edge: ", "testing": "Edge: "}
+    assert text.startswith(place.get(folder.name, f"Floor {FLOOR[folder.name] + 1}: "))
+    assert "Imports " in text
 
 
 def test_runtime_dependencies_are_those_of_the_core():
@@ -173,8 +136,8 @@ def test_runtime_dependencies_are_those_of_the_core():
 
 
 # These gather the public names of the files beside them.
-DOORS = [name for name in ("__init__", "plots", "testing") if name in ORDER]
-MODULES = [name for name in ORDER if name not in (*DOORS, "solvers")]
+DOORS = ["__init__", "plots", "testing"]
+INSIDE = [name for name, path in MODULES.items() if path.name != "__init__.py"]
 
 
 def faults_of_all(text, used):
@@ -203,11 +166,11 @@ USED = {
     for node in ast.walk(ast.parse(path.read_text()))
     if isinstance(node, ast.ImportFrom)
     for alias in node.names
-    if f"{node.module}.{alias.name}".removeprefix("jlogreg.") not in ORDER
+    if f"{node.module}.{alias.name}".removeprefix("jlogreg.") not in MODULES
 }
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", INSIDE)
 def test_all_is_what_is_public(name):
     module = importlib.import_module(f"jlogreg.{name}")
     used = {thing for where, thing in USED if where == module.__name__}
@@ -246,7 +209,7 @@ def test_the_front_doors_name_what_they_import(door):
 
 PUBLIC = [
     (name, getattr(importlib.import_module(f"jlogreg.{name}"), public))
-    for name in MODULES
+    for name in INSIDE
     for public in importlib.import_module(f"jlogreg.{name}").__all__
 ]
 

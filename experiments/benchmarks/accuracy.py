@@ -22,7 +22,7 @@ import optax
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks.report import report, save
+from experiments.benchmarks.harness.report import report, save
 from experiments.benchmarks.ulp import (
     LABELS,
     Function,
@@ -37,14 +37,19 @@ from experiments.benchmarks.ulp import (
 )
 from experiments.errors import UserError
 from experiments.timing import interleaved
-from jlogreg import losses
-from jlogreg.tails import EXACT, FAST
+from jlogreg.losses import elementwise as losses
+from jlogreg.losses.arithmetic import EXACT, FAST
 
 POINTS, CHECKED = 1_000_000, 500
+
+
 ELEMENTS, ROUNDS = 2**20, 21
+
 
 # What is asked for, in float32; in float64 3 of all.
 LIMITS = {"sigmoid": 2.0, "log_sigmoid": 2.0, "log_loss": 2.0, "dz": 2.1, "dz2": 3.5}
+
+
 LIMIT_64 = 3.0
 
 
@@ -182,9 +187,6 @@ def _exact(name: str, z: Any, dtype: Any) -> Any:
     if name == "dz":
         return (1 - y) * a - y * other
     return -y * mp.log(a) - (1 - y) * mp.log(other)
-
-
-# --- what is printed ------------------------------------------------------------------
 
 
 def _table(dtype: str, worst: Mapping[tuple[str, str], Seen]) -> Table:

@@ -11,9 +11,9 @@ import numpy as np
 from rich.console import Console
 from sklearn.datasets import load_breast_cancer
 
-from experiments.benchmarks.compare import Way, compare, loosest, ours
-from experiments.benchmarks.problems import Models, Problems
-from experiments.benchmarks.scikit import TOLERANCES, contest, fit_rows
+from experiments.benchmarks.harness.compare import Way, compare, loosest, ours
+from experiments.benchmarks.harness.problems import Models, Problems
+from experiments.benchmarks.peers.scikit_learn import TOLERANCES, contest, fit_rows
 from jlogreg import Fit, bootstrap_weights, fit, fit_many
 
 

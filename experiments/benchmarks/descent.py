@@ -10,12 +10,14 @@ import numpy as np
 import optax
 from rich.console import Console
 
-from experiments import vectorised
-from experiments.benchmarks.report import report
+from experiments import baselines
+from experiments.benchmarks.harness.report import report
 from experiments.timing import interleaved
 from jlogreg import gradient_descent, init_params
 
 FEATURES, SAMPLES, STEPS, RATE = 12_288, 209, 2000, 0.005
+
+
 ROUNDS = 7
 
 
@@ -38,14 +40,14 @@ def main(console: Console) -> None:
         lambda *args: gradient_descent(*args, optimizer=optax.sgd, **options)
     )
     ways = {
-        "NumPy": lambda: vectorised.gradient_descent(w, b, X, y, RATE, STEPS),
+        "NumPy": lambda: baselines.gradient_descent(w, b, X, y, RATE, STEPS),
         "jlogreg, on X itself": lambda: jax.block_until_ready(
             direct(start, features, labels)
         ),
         "jlogreg": lambda: jax.block_until_ready(plain(start, features, labels)),
     }
     console.print(f"{STEPS} steps of gradient descent, {FEATURES} x {SAMPLES}, float32")
-    theirs, _, costs = vectorised.gradient_descent(w, b, X, y, RATE, STEPS)
+    theirs, _, costs = baselines.gradient_descent(w, b, X, y, RATE, STEPS)
     ours = plain(start, features, labels)
     difference = float(np.abs(np.asarray(ours.params.w) - theirs).max())
     console.print(

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 ROUNDS = 5
+
+
 PROGRAM = """
 import time
 start = time.perf_counter()

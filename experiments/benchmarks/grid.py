@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV
 
-from experiments.benchmarks.compare import (
+from experiments.benchmarks.harness.compare import (
     Tried,
     Way,
     compare,
@@ -28,18 +28,15 @@ from experiments.benchmarks.compare import (
     rank,
     scaled,
 )
-from experiments.benchmarks.problems import Models, Problems, side_by_side
-from experiments.benchmarks.scikit import (
-    TOLERANCES,
-    processes,
-    share,
-    warm,
-)
+from experiments.benchmarks.harness.problems import Models, Problems, side_by_side
+from experiments.benchmarks.peers.scikit_learn import TOLERANCES, processes, share, warm
 from jlogreg import CrossValidation, cross_validate, fold_weights
 
 # Those left out: liblinear penalises the bias too, so that the larger penalties mean
 # something else; sag and saga need hundreds of passes, as the benchmark `heads` shows.
 SOLVERS = ("newton-cholesky", "lbfgs", "newton-cg")
+
+
 EXACT = 1e-9
 
 
@@ -200,9 +197,6 @@ def _peers(
     return found
 
 
-# --- scikit-learn's tools -------------------------------------------------------------
-
-
 def _search(data: Data, solver: str, tol: float, jobs: int) -> Grid:
     """Return the grid of one label by GridSearchCV."""
     model = LogisticRegression(solver=solver, tol=tol, max_iter=1000)
@@ -256,4 +250,6 @@ def _joined(grids: Sequence[Grid]) -> Grid:
 
 
 TOOLS: dict[str, OneLabel] = {"GridSearchCV": _search, "LogisticRegressionCV": _path}
+
+
 SPREADS = {"n_jobs=2": _by_fold, "a label a job": _by_label}

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.benchmarks.compare import compare, ours
-from experiments.benchmarks.population import population
-from experiments.benchmarks.problems import Models, Problems
-from experiments.benchmarks.scikit import contest
+from experiments.benchmarks.harness.compare import compare, ours
+from experiments.benchmarks.harness.problems import Models, Problems
+from experiments.benchmarks.peers.nemos import population
+from experiments.benchmarks.peers.scikit_learn import contest
 from jlogreg import Fit, fit_many
 
 
@@ -29,6 +29,8 @@ class Work(NamedTuple):
 
 
 HEADS = Work(rows=256, features=512, samples=2000)
+
+
 LARGE = Work(rows=128, features=768, samples=10_000, rounds=3, finals=2)
 
 

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments import vectorised
-from experiments.benchmarks.report import report
+from experiments import baselines
+from experiments.benchmarks.harness.report import report
 from experiments.timing import interleaved
 from jlogreg import Params, value_and_gradient
 
 FEATURES, SAMPLES = 100, 2_000_000
+
+
 ROUNDS = 21
 
 
@@ -28,12 +30,12 @@ def main(console: Console) -> None:
     compiled = jax.jit(value_and_gradient)
     plain_sum = jax.jit(jnp.sum)
     ways = {
-        "NumPy": lambda: vectorised.value_and_gradient(w, b, X, y),
+        "NumPy": lambda: baselines.value_and_gradient(w, b, X, y),
         "jlogreg": lambda: jax.block_until_ready(compiled(params, features, labels)),
         "plain sum of X": lambda: jax.block_until_ready(plain_sum(features)),
     }
     console.print(f"one cost and gradient, {FEATURES} x {SAMPLES}, float32")
-    J, dw, _ = vectorised.value_and_gradient(w, b, X, y)
+    J, dw, _ = baselines.value_and_gradient(w, b, X, y)
     ours, slope = compiled(params, features, labels)
     difference = float(np.abs(np.asarray(slope.w) - dw).max())
     console.print(

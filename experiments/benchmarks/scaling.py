@@ -18,12 +18,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments.benchmarks.report import save
+from experiments.benchmarks.harness.report import save
 from experiments.config import CONFIGS
 from experiments.errors import UserError
 from jlogreg import Status, fit_many
 
 ROOT = CONFIGS.parent.parent
+
+
 STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -13,15 +13,30 @@ import numpy as np
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from experiments.benchmarks import filesets
-from experiments.benchmarks.compare import Tried, Way, attempt, compare, ours, scaled
-from experiments.benchmarks.filesets import Estimates, Fileset, Study
+from experiments.benchmarks.harness.compare import (
+    Tried,
+    Way,
+    attempt,
+    compare,
+    ours,
+    scaled,
+)
+from experiments.benchmarks.peers import plink
+from experiments.benchmarks.peers.plink import Estimates
 from experiments.config import CONFIGS
+from experiments.datasets import simulation
+from experiments.datasets.simulation import Fileset, NullStudy
 from jlogreg import Scan, scan_features
 
 JLOGREG, PLINK = "jlogreg", "PLINK 2, two threads"
+
+
 NO_STATSMODELS = "statsmodels is not installed (the extra `peers`): it is left out"
+
+
 ROOT = CONFIGS.parent.parent
+
+
 SMALL = 1e-3  # where |estimate| is less, what is relative to it says nothing
 
 
@@ -84,7 +99,7 @@ def scan(console: Console, work: Work = WORK) -> None:
     models, notes = _statsmodels(study, judge)
     tried = ours(run, check, work.goal)
     with tempfile.TemporaryDirectory() as name:
-        peer, more = _plink(filesets.write(study, Path(name)), judge)
+        peer, more = _plink(simulation.write(study, Path(name)), judge)
         tried += [*peer, *models]
         notes += [*more, *judge.notes()]
         compare(console, "scan", work, "largest error", tried, notes)
@@ -94,7 +109,7 @@ def scan_files(console: Console, work: Work = WORK) -> None:
     """Run the benchmark from .bed to table, whole processes, and print its table."""
     study, judge = _start(console, work)
     with tempfile.TemporaryDirectory() as name:
-        files = filesets.write(study, Path(name))
+        files = simulation.write(study, Path(name))
         del study
         own = _program(files, judge)
         peer, notes = _plink(files, judge)
@@ -102,21 +117,21 @@ def scan_files(console: Console, work: Work = WORK) -> None:
         compare(console, "scan_files", work, "largest error", [own, *peer], notes)
 
 
-def _start(console: Console, work: Work) -> tuple[Study, Judge]:
+def _start(console: Console, work: Work) -> tuple[NullStudy, Judge]:
     console.print(
         f"{work.features} features, {work.samples} samples, {work.covariates} "
         f"covariates, to errors of at most {work.goal:g} of an estimate or its "
         "standard error, whichever is larger, and of a standard error "
         f"({work.probes} features against Newton's method in float64)"
     )
-    study = filesets.simulate(work.features, work.samples, work.covariates)
+    study = simulation.simulate_null(work.features, work.samples, work.covariates)
     places = np.linspace(0, work.features - 1, work.probes).astype(int)
     exact = [_newton(study, row.astype(float)[None]) for row in study.G[places]]
     estimate, error = (np.array(column)[:, None] for column in zip(*exact, strict=True))
     return study, Judge(places, Estimates(estimate, error), {})
 
 
-def _newton(study: Study, g: np.ndarray) -> tuple[float, float]:
+def _newton(study: NullStudy, g: np.ndarray) -> tuple[float, float]:
     """Return estimate and standard error of one feature, in float64."""
     C = study.covariates.astype(float)
     Z = np.concatenate([g, C, np.ones_like(g)])
@@ -153,11 +168,11 @@ def _program(files: Fileset, judge: Judge) -> Tried:
             *("--data.covariates", str(files.covariates)),
             *("--figures", "false"),
         ]
-        filesets.call(command, cwd=ROOT)
+        plink.call(command, cwd=ROOT)
         return runs
 
     def check(runs: Path) -> float:
-        return judge.check(JLOGREG, filesets.read_table(runs))
+        return judge.check(JLOGREG, plink.read_table(runs))
 
     return attempt(Way(JLOGREG, run, check, ours=True))
 
@@ -165,18 +180,18 @@ def _program(files: Fileset, judge: Judge) -> Tried:
 def _plink(files: Fileset, judge: Judge) -> tuple[list[Tried], list[str]]:
     """Return PLINK 2's whole process and its version, or a line where it is missing."""
     folder = Path(tempfile.mkdtemp(dir=files.bed.parent))
-    command = filesets.plink(files, folder)
+    command = plink.plink(files, folder)
     if command is None:
-        return [], [filesets.MISSING]
+        return [], [plink.MISSING]
 
     def check(_: None) -> float:
-        return judge.check(PLINK, filesets.read_table(folder))
+        return judge.check(PLINK, plink.read_table(folder))
 
-    way = Way(PLINK, partial(filesets.call, command), check)
-    return [attempt(way)], [filesets.version(command)]
+    way = Way(PLINK, partial(plink.call, command), check)
+    return [attempt(way)], [plink.version(command)]
 
 
-def _statsmodels(study: Study, judge: Judge) -> tuple[list[Tried], list[str]]:
+def _statsmodels(study: NullStudy, judge: Judge) -> tuple[list[Tried], list[str]]:
     """Return a loop over some features with statsmodels, or a line if it is missing."""
     try:
         from statsmodels.api import Logit, add_constant

@@ -15,13 +15,20 @@ import numpy as np
 import optax
 from scipy import special
 
-from jlogreg import losses
-from jlogreg.tails import EXACT, FAST
+from jlogreg.losses import elementwise as losses
+from jlogreg.losses.arithmetic import EXACT, FAST
 
 LOW, HIGH = 2.0**-26, 128.0
+
+
 CHUNK = 2**16
+
+
 LABELS = {"0": 0.0, "1": 1.0, "0.3": 0.3, "0.9999": 0.9999, "1e-6": 1e-6}
+
+
 HARD = ("0", "1")
+
 
 Function = Callable[..., Any]
 
@@ -31,9 +38,6 @@ class Seen(NamedTuple):
 
     error: float = 0.0
     at: float = 0.0
-
-
-# --- where ----------------------------------------------------------------------------
 
 
 def float32_chunks(stride: int = 1) -> Iterator[np.ndarray]:
@@ -57,9 +61,6 @@ def float64_chunks(points: int) -> Iterator[np.ndarray]:
     near = edges[:, None] * (1 + np.arange(-8, 9) * np.finfo(float).eps)
     for part in np.array_split(np.concatenate([sizes, middle, near.ravel()]), 32):
         yield np.concatenate([part, -part])
-
-
-# --- what -----------------------------------------------------------------------------
 
 
 def references(z: np.ndarray, wide: type) -> dict[str, np.ndarray]:
@@ -124,9 +125,6 @@ def slope(loss: Function, z: Any, y: Any) -> Any:
     """Return the derivative of a loss in z, element by element."""
     value, pull = jax.vjp(lambda z: loss(z, y), z)
     return pull(jnp.ones_like(value))[0]
-
-
-# --- how far off ----------------------------------------------------------------------
 
 
 def unit(due: np.ndarray, dtype: Any) -> np.ndarray:

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from experiments import data as sources
 from experiments.config import Fraction, NonNegative, Section, WholeNumber
-from experiments.data import DataConfig
+from experiments.datasets import load as datasets
+from experiments.datasets.load import DataConfig
 from experiments.errors import UserError
 from experiments.runner import Row, Run
 from jlogreg import (
@@ -64,7 +64,7 @@ def load(config: Config) -> Fitted:
     Raises:
         UserError: the data cannot be had, or have no fit to draw replicates around.
     """
-    data = sources.load(config.data, config.seed, whole=True)
+    data = datasets.load(config.data, config.seed, whole=True)
     n, l2 = len(data.X_train), config.bootstrap.l2
     if n > MOST_FEATURES:
         raise UserError(f"data: a sample has {n} features, at most {MOST_FEATURES} go")

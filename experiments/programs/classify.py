@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import data as sources
 from experiments.config import Count, NonNegative, Positive, Section, WholeNumber
-from experiments.data import Data, DataConfig, Floats
+from experiments.datasets import load as datasets
+from experiments.datasets.files import Floats
+from experiments.datasets.load import Data, DataConfig
 from experiments.runner import Row, Run
 from jlogreg import (
     Params,
@@ -46,7 +47,7 @@ class Config(Section):
 
 def load(config: Config) -> Data:
     """Return the data that the configuration names."""
-    return sources.load(config.data, config.seed)
+    return datasets.load(config.data, config.seed)
 
 
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:

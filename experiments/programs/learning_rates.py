@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from experiments import data as sources
 from experiments.config import Count, NonNegative, Positive, Section, WholeNumber
-from experiments.data import Data, DataConfig
+from experiments.datasets import load as datasets
+from experiments.datasets.load import Data, DataConfig
 from experiments.runner import Row, Run
 from jlogreg import gradient_descent, init_params
 from jlogreg.plots import cost_curves
@@ -37,7 +37,7 @@ class Config(Section):
 
 def load(config: Config) -> Data:
     """Return the data that the configuration names."""
-    return sources.load(config.data, config.seed)
+    return datasets.load(config.data, config.seed)
 
 
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:

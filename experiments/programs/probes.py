@@ -11,9 +11,9 @@ import matplotlib as mpl
 import msgspec
 import numpy as np
 
-from experiments import data as sources
 from experiments.config import Positive, Section, WholeNumber
-from experiments.data import Digits, DigitsConfig
+from experiments.datasets import load as datasets
+from experiments.datasets.load import Digits, DigitsConfig
 from experiments.errors import UserError
 from experiments.runner import Row, Run
 from jlogreg import (
@@ -24,8 +24,8 @@ from jlogreg import (
     predict_proba,
     stack,
 )
+from jlogreg.inference.calibration import calibration
 from jlogreg.plots import image_grid, penalty_path, reliability_diagram
-from jlogreg.plots.many import calibration
 
 
 class GridConfig(Section):
@@ -54,7 +54,7 @@ class Config(Section):
 
 def load(config: Config) -> Digits:
     """Return the digits, enough of them for the folds."""
-    data = sources.load_digits(config.data, config.seed)
+    data = datasets.load_digits(config.data, config.seed)
     m = data.X_train.shape[1]
     if config.grid.folds > m:
         raise UserError(f"grid.folds: there are only {m} samples to learn from")

@@ -18,29 +18,44 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from experiments import genotypes
 from experiments.config import Section, WholeNumber
+from experiments.datasets import plink, simulation
+from experiments.datasets.plink import Block, GenotypeConfig, Study
+from experiments.datasets.simulation import SimulationConfig
 from experiments.errors import UserError
-from experiments.genotypes import Block, GenotypeConfig, SimulationConfig, Study
 from experiments.runner import Row, Run
 from jlogreg import Status, scan_blocks
 
 TABLE = "scan.glm.logistic"
+
+
 COLUMNS = (
     "#CHROM", "POS", "ID", "REF", "ALT", "A1", "TEST", "OBS_CT", "BETA", "SE", "Z_STAT",
     "LOG10_P", "ERRCODE",
 )  # fmt: skip
+
+
 LINE = "%s\t%d\t%s\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
+
+
 ERRORS = (".", *(status.name for status in Status if status))
+
 
 # The p-value below which a variant of the human genome counts as found.
 GENOME_WIDE = 5e-8
+
+
 # Of the square of a standard normal number.
 CHI_SQUARE_MEDIAN = NormalDist().inv_cdf(0.75) ** 2
+
+
 # Blocks that wait at most: for the fit, and for the file.
 WAITING = 2
 
+
 Given = TypeVar("Given")
+
+
 Made = TypeVar("Made")
 
 
@@ -70,7 +85,7 @@ class Config(Section):
 def load(config: Config) -> Study | None:
     """Return the study that the configuration names, None if it is to be simulated."""
     if config.data.bed:
-        return genotypes.load(config.data)
+        return plink.load(config.data)
     if config.data.paths():
         raise UserError("data.bed is not set: name the fileset with --data.bed FILE")
     return None
@@ -81,8 +96,8 @@ def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
     if study is None:
         folder = run.folder / "fileset"
         run.console.print(f"Simulating a fileset in {folder}", soft_wrap=True)
-        files = genotypes.simulate(folder, config.simulation, config.seed)
-        study = genotypes.load(files)
+        files = simulation.simulate_study(folder, config.simulation, config.seed)
+        study = plink.load(files)
     m, cases = study.y.size, int(study.y.sum())
     p = 0 if study.covariates is None else len(study.covariates)
     run.console.print(
@@ -118,10 +133,10 @@ def _scan(study: Study, run: Run) -> Found:
 def _fitted(study: Study) -> Iterator[tuple[Block, Found]]:
     """Yield each block with what was found of it."""
     waiting: deque[Block] = deque()
-    read = partial(genotypes.read, study, genotypes.opened(study))
+    read = partial(plink.read, study, plink.opened(study))
 
     def blocks() -> Iterator[NDArray[np.int8]]:
-        for block in _ahead(read, genotypes.parts(study)):
+        for block in _ahead(read, plink.parts(study)):
             waiting.append(block)
             yield block.G
 

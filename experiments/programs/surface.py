@@ -10,18 +10,12 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from experiments import data as sources
 from experiments.config import Count, Positive, Section, Text, WholeNumber
-from experiments.data import Data, DataConfig
+from experiments.datasets import load as datasets
+from experiments.datasets.load import Data, DataConfig
 from experiments.errors import UserError
 from experiments.runner import Row, Run
-from jlogreg import (
-    Params,
-    cost,
-    gradient_descent,
-    logits,
-    squared_loss,
-)
+from jlogreg import Params, cost, gradient_descent, logits, squared_loss
 from jlogreg.plots import cost_surface
 
 
@@ -48,7 +42,7 @@ class Config(Section):
 
 def load(config: Config) -> Data:
     """Return the data with the one feature that the configuration names."""
-    data = sources.load(config.data, config.seed)
+    data = datasets.load(config.data, config.seed)
     names = data.features or ()
     if config.surface.feature not in names:
         raise UserError(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import vectorised
+from experiments import baselines
 from experiments.config import Count, Section, WholeNumber
 from experiments.runner import Row, Run
 from experiments.timing import Ways, interleaved, median, ratio
@@ -84,7 +84,7 @@ def _pass_ways(size: SizeConfig, random: np.random.Generator) -> Ways:
     arrays = params, jnp.asarray(X), jnp.asarray(y)
     return {
         "loops": lambda: loops.value_and_gradient(params, X, y)[0],
-        "NumPy": lambda: vectorised.value_and_gradient(w, b, X, y)[0],
+        "NumPy": lambda: baselines.value_and_gradient(w, b, X, y)[0],
         "jit": lambda: jax.block_until_ready(compiled(*arrays))[0],
     }
 

@@ -11,17 +11,18 @@ import msgspec
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from experiments import data as sources
+from experiments.baselines import Floats as Arrays
+from experiments.baselines import Pass, by_samples
+from experiments.baselines import gradient_descent as numpy_descent
 from experiments.config import Count, Positive, Section, WholeNumber
-from experiments.data import Digits, DigitsConfig, Floats
+from experiments.datasets import load as datasets
+from experiments.datasets.files import Floats
+from experiments.datasets.load import Digits, DigitsConfig
 from experiments.errors import UserError
 from experiments.runner import Row, Run
 from experiments.timing import interleaved, median, ratio
-from experiments.vectorised import Floats as Arrays
-from experiments.vectorised import Pass, by_samples
-from experiments.vectorised import gradient_descent as numpy_descent
 from jlogreg import Params, gradient_descent, init_params, loops
-from jlogreg.checks import AnyArray
+from jlogreg.base.checks import AnyArray
 from jlogreg.plots import time_bars
 
 # The loops in Python that each way leaves, where all models are wanted.
@@ -33,11 +34,18 @@ LEFT = {
     "vmap": "none",
     "both cores": "none",
 }
+
+
 DEVICES = 2
+
+
 SAME = 1e-6  # nats
+
 
 # w (n, 1) and b (1, 1) of one model, or w (K, n, 1) and b (K, 1, 1) of K.
 Fitted: TypeAlias = tuple[AnyArray, AnyArray]
+
+
 Way: TypeAlias = Callable[[], Fitted]
 
 
@@ -81,7 +89,7 @@ def load(config: Config) -> Digits:
             jax.config.update("jax_num_cpu_devices", DEVICES)
     if len(jax.devices("cpu")) < DEVICES:
         raise UserError("JAX has started with one CPU device, and two are compared")
-    return sources.load_digits(config.data, config.seed)
+    return datasets.load_digits(config.data, config.seed)
 
 
 def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:

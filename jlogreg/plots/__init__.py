@@ -1,16 +1,14 @@
-"""Draw what was learnt, as matplotlib figures made from arrays."""
+"""Edge: draw what was learnt, as matplotlib figures made from arrays.
+
+Imports the floors, and matplotlib; nothing above imports it.
+"""
 
 from jlogreg.plots.genome import manhattan, qq
 from jlogreg.plots.graph import graph_diagram
-from jlogreg.plots.many import interval_forest, penalty_path, reliability_diagram
-from jlogreg.plots.model import (
-    cost_curves,
-    cost_surface,
-    image_grid,
-    time_bars,
-    weights_bars,
-    weights_image,
-)
+from jlogreg.plots.intervals import interval_forest
+from jlogreg.plots.model_selection import penalty_path, reliability_diagram
+from jlogreg.plots.training import cost_curves, cost_surface, time_bars
+from jlogreg.plots.weights import image_grid, weights_bars, weights_image
 
 __all__ = [
     "cost_curves",

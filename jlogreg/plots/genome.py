@@ -10,16 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from jlogreg.checks import AnyArray, check_matrix
-from jlogreg.errors import ShapeError
-from jlogreg.plots.model import plain
+from jlogreg.base.checks import AnyArray, check_matrix
+from jlogreg.base.errors import ShapeError
+from jlogreg.plots.style import plain
 
 __all__ = ["manhattan", "qq"]
 
 # Points that fall into the same cell of such a grid are drawn once.
 CELLS = (2000, 1000)
+
+
 # Between two chromosomes, and at both ends, as a part of the axis.
 GAP = 0.01
+
+
 SHADES = ("#2166ac", "#8c96a3")
 
 

@@ -9,14 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from jlogreg.nodes import COLOURS, Graph
-from jlogreg.plots.model import plain
+from jlogreg.graph.graph import COLOURS, Graph
+from jlogreg.plots.style import plain
 
 __all__ = ["graph_diagram"]
 
 # Inches: the width of a letter, the height of a line and of a box, the margin in a box,
 # and the space between columns and between the boxes of one.
 LETTER, LINE, HEIGHT, MARGIN, GAP, SPACE = 0.078, 0.19, 0.67, 0.1, 0.5, 0.2
+
 
 # What stands in a column: a node, by number, or an edge that passes through.
 _Item: TypeAlias = int | tuple[int, int, int]

@@ -1,1 +1,4 @@
-"""Minimise functions: solvers know value and gradient, nothing of the model."""
+"""Floor 2: minimize a convex function, knowing nothing of the model.
+
+Imports `base`.
+"""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jlogreg.status import Status
+from jlogreg.base.status import Status
 
 __all__ = [
     "Direction",
@@ -27,8 +27,8 @@ __all__ = [
     "System",
     "first_state",
     "loop",
-    "minimise",
-    "proceed_to",
+    "minimize",
+    "run_solver",
     "unfinished",
     "where",
 ]
@@ -124,7 +124,7 @@ class Solver(Protocol):
         """Return the next state, with one look at the objective."""
 
 
-def minimise(
+def minimize(
     solver: Solver, objective: Objective, start: Array, max_steps: Array | int
 ) -> State:
     """Return the state where the solver ended.
@@ -135,10 +135,10 @@ def minimise(
         start: the first point (k, 1).
         max_steps: how many steps at most, after the look at the start.
     """
-    return proceed_to(solver, objective, solver.init(objective, start), max_steps)
+    return run_solver(solver, objective, solver.init(objective, start), max_steps)
 
 
-def proceed_to(
+def run_solver(
     solver: Solver,
     objective: Objective,
     state: State,

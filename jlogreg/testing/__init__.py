@@ -1,14 +1,17 @@
-"""Test code of your own: problems for Hypothesis to draw, and laws to hold it to."""
+"""Edge: problems for Hypothesis to draw, and the laws of your own code.
 
-from jlogreg.testing.kinds import Kind, Problem, make_problem
+Imports the floors, and Hypothesis in one file; nothing above imports it.
+"""
+
 from jlogreg.testing.laws import (
     check_convex,
     check_gradient,
     check_no_retrace,
     check_vmap,
 )
-from jlogreg.testing.ranks import check_rank_discipline
-from jlogreg.testing.solver import check_solver
+from jlogreg.testing.problems import Kind, Problem, make_problem
+from jlogreg.testing.rank_discipline import check_rank_discipline
+from jlogreg.testing.solvers import check_solver
 from jlogreg.testing.strategies import (
     broadcastable_shapes,
     matrices,

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jlogreg.host import canonical_dtype
-from jlogreg.testing.compare import assert_close, leaves_of, name_of
-from jlogreg.testing.steps import (
+from jlogreg.base.arrays import canonical_dtype
+from jlogreg.testing.assertions import assert_close, leaves_of, name_of
+from jlogreg.testing.finite_differences import (
     ROUNDINGS,
     Leaves,
     complex_step,

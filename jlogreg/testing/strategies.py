@@ -12,9 +12,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from jlogreg.arrays import Params
-from jlogreg.host import canonical_dtype
-from jlogreg.testing.kinds import Kind, Problem, can_be, make_problem
+from jlogreg.base.arrays import canonical_dtype
+from jlogreg.base.params import Params
+from jlogreg.testing.problems import Kind, Problem, can_be, make_problem
+
+__all__ = ["broadcastable_shapes", "matrices", "parameters", "problems"]
 
 try:
     from hypothesis import strategies as st
@@ -23,11 +25,16 @@ except ImportError as error:
         'jlogreg.testing draws with Hypothesis: pip install "jlogreg[testing]"'
     ) from error
 
-__all__ = ["broadcastable_shapes", "matrices", "parameters", "problems"]
 
 Shape: TypeAlias = tuple[int, int]
+
+
 SHAPES = ((1, 1), (1, 7), (3, 20), (5, 64), (30, 6))
+
+
 SCALES = (1e-3, 1.0, 1e3)
+
+
 _seeds = st.integers(0, 2**32 - 1)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.benchmarks import accuracy, report, ulp
+from experiments.benchmarks import accuracy, ulp
+from experiments.benchmarks.harness import report
 from experiments.errors import UserError
-from jlogreg.tails import EXACT, FAST
+from jlogreg.losses.arithmetic import EXACT, FAST
 
 FUNCTIONS = ("sigmoid", "log_sigmoid", "dz2", "dz, y = 1", "log_loss, y = 0.3")
 

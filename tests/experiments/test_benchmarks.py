@@ -15,20 +15,13 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from experiments.__main__ import main
-from experiments.benchmarks import (
-    bootstrap,
-    compare,
-    filesets,
-    grid,
-    heads,
-    population,
-    report,
-    scaling,
-    scan,
-    scikit,
-)
-from experiments.benchmarks.compare import Tried, Way
-from experiments.benchmarks.problems import Models, Problems
+from experiments.benchmarks import bootstrap, grid, heads, scaling, scan
+from experiments.benchmarks.harness import compare, report
+from experiments.benchmarks.harness.compare import Tried, Way
+from experiments.benchmarks.harness.problems import Models, Problems
+from experiments.benchmarks.peers import nemos as population
+from experiments.benchmarks.peers import plink as filesets
+from experiments.benchmarks.peers import scikit_learn as scikit
 from experiments.errors import UserError
 from jlogreg import Params, cost, fit
 

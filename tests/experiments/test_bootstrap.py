@@ -9,10 +9,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from experiments.config import convert, read_table
-from experiments.data import DataConfig, load
+from experiments.datasets.load import DataConfig, load
 from experiments.programs import bootstrap
 from experiments.runner import Run, read_results
-from jlogreg import Status, bootstrap_weights, plan
+from jlogreg import Status, bootstrap_weights
+from jlogreg.batch import setup
 from tests.experiments.conftest import (
     CONFIGS,
     assert_is_png,
@@ -203,7 +204,7 @@ class Killed(BaseException):
 def test_an_interrupted_run_keeps_the_replicates_it_has(
     mine, run_cli, run_ok, runs, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(plan, "WIDEST", 8)
+    monkeypatch.setattr(setup, "MAX_WIDTH", 8)
     whole, _ = run_ok(CONFIG, *mine, runs=tmp_path / "whole")
     plain, written = Run.write_arrays, []
 
@@ -243,7 +244,7 @@ def test_a_finished_run_is_shown_and_not_run_again(mine, run_ok, run_cli, monkey
 
 
 def test_the_bar_counts_the_replicates(mine, run_ok, monkeypatch):
-    monkeypatch.setattr(plan, "WIDEST", 8)
+    monkeypatch.setattr(setup, "MAX_WIDTH", 8)
     bars = bars_of(monkeypatch)
     run_ok(CONFIG, *mine)
     ((what, total, done, steps),) = bars

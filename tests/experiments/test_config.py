@@ -121,19 +121,26 @@ def started(monkeypatch):
     return configs
 
 
+def leaves_of(table, path=()):
+    """Yield the path and value of every key, in tables within tables too.
+
+    An empty table is a leaf unless it is a section.
+    """
+    for name, value in table.items():
+        here = (*path, name)
+        if isinstance(value, dict) and (value or here in {key[:-1] for key in KEYS}):
+            yield from leaves_of(value, here)
+        else:
+            yield here, value
+
+
 def is_good(content):
     """Return whether bytes are a configuration, by the standard library's reader."""
     try:
         table = tomllib.loads(content.decode())
     except ValueError:
         return False
-    found = {
-        (*section, key): value
-        for section, keys in [((), table)]
-        + [((name,), one) for name, one in table.items() if isinstance(one, dict)]
-        for key, value in keys.items()
-        if not isinstance(value, dict)
-    }
+    found = dict(leaves_of(table))
     return (
         KEYS.keys() - OPTIONAL <= found.keys() <= KEYS.keys()
         and found[("program",)] == "classify"

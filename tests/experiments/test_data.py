@@ -10,8 +10,9 @@ import pytest
 from skimage.data import lfw_subset
 from sklearn.datasets import load_breast_cancer
 
-from experiments import data
-from experiments.data import DataConfig, fingerprint, load
+from experiments.datasets import files
+from experiments.datasets.files import fingerprint
+from experiments.datasets.load import DataConfig, load
 from tests.experiments.conftest import toy_images, write_csv, write_hdf5
 
 BOTH = ("faces", "breast_cancer")
@@ -293,7 +294,7 @@ def test_the_fingerprint_is_that_of_the_contents(table, tmp_path):
 
 
 def test_the_fingerprint_of_a_large_file_is_its_size_and_time(table, monkeypatch):
-    monkeypatch.setattr(data, "LARGE_FILE", 10)
+    monkeypatch.setattr(files, "LARGE_FILE", 10)
     config = DataConfig("files", train=str(table))
     before = fingerprint(config)
     assert fingerprint(config) == before

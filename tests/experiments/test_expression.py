@@ -13,7 +13,7 @@ from mpmath import iv
 from mpmath.libmp import ComplexResult
 
 from experiments.errors import UserError
-from experiments.expression import parse
+from experiments.formula.expression import parse
 
 iv.prec = 45  # bits: each step is rounded 256 times as coarsely as float64 does
 

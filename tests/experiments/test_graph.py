@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from experiments import graph as drawing
+from experiments.formula import draw as drawing
 from tests.experiments.conftest import ROOT, assert_is_png
 
 LESSON = ("3 * (a + b * c)", "a=5", "b=3", "c=2")

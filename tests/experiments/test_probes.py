@@ -11,12 +11,12 @@ from sklearn import datasets
 from sklearn.linear_model import LogisticRegression
 
 from experiments.__main__ import main
-from experiments.data import DigitsConfig, load_digits
+from experiments.datasets.load import DigitsConfig, load_digits
 from experiments.programs import probes
 from experiments.runner import Run, read_results
 from jlogreg import RankError, Status, fold_weights
+from jlogreg.inference.calibration import calibration
 from jlogreg.plots import interval_forest, penalty_path
-from jlogreg.plots.many import calibration
 from tests.experiments.conftest import CONFIGS, assert_is_png
 from tests.experiments.test_bootstrap import bars_of, cells_of
 

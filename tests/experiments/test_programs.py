@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.data import DataConfig, load
+from experiments.datasets.load import DataConfig, load
 from experiments.programs import learning_rates
 from experiments.programs.learning_rates import has_diverged
 from experiments.programs.surface import count_violations

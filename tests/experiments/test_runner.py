@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments import runner
+from experiments.environment import environment
 from experiments.programs import classify
-from experiments.runner import TEMPORARY, Run, environment, read_results
+from experiments.runner import TEMPORARY, Run, read_results
 from tests.experiments.conftest import ROOT, printed_costs
 
 FILES = {

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from experiments import genotypes
-from experiments.genotypes import GenotypeConfig, SimulationConfig
+from experiments.datasets import plink, simulation
+from experiments.datasets.plink import GenotypeConfig
+from experiments.datasets.simulation import SimulationConfig
 from experiments.programs import scan
 from experiments.runner import TEMPORARY, read_results
 from jlogreg import ShapeError
@@ -243,7 +244,7 @@ def test_the_table_is_that_of_plink_2(case, files, run_ok, tmp_path):
 
 def test_blocks_of_any_size_make_the_same_table(files, run_ok, runs, monkeypatch):
     folder, _ = run_ok(CONFIG, *files)
-    monkeypatch.setattr(genotypes, "BLOCK_BYTES", 4 * M)
+    monkeypatch.setattr(plink, "BLOCK_BYTES", 4 * M)
     again, _ = run_ok(CONFIG, *files, runs=runs / "other")
     name = "scan.glm.logistic"
     for row, other in zip(
@@ -269,7 +270,7 @@ def loaded(*overrides):
         values["covariate_names"] = tuple(values["covariate_names"].split(","))
     if "standardize" in values:
         values["standardize"] = values["standardize"] == "true"
-    return genotypes.load(GenotypeConfig(**values))
+    return plink.load(GenotypeConfig(**values))
 
 
 def test_samples_and_labels_are_those_of_the_files(case, files):
@@ -287,15 +288,15 @@ def test_samples_and_labels_are_those_of_the_files(case, files):
 
 def test_genotypes_are_read_as_they_were_written(case, files):
     study = loaded(*files)
-    bed = genotypes.opened(study)
-    block = genotypes.read(study, bed, slice(0, 35))
+    bed = plink.opened(study)
+    block = plink.read(study, bed, slice(0, 35))
     assert block.G.dtype == np.int8
     assert block.G.flags.c_contiguous
     np.testing.assert_array_equal(block.G, case.G[:35, USED])
     np.testing.assert_array_equal(
         block.observed[:, 0], (case.G[:35, USED] >= 0).sum(axis=1)
     )
-    some = genotypes.read(study, bed, slice(7, 11))
+    some = plink.read(study, bed, slice(7, 11))
     np.testing.assert_array_equal(some.G, case.G[7:11, USED])
 
 
@@ -308,7 +309,7 @@ def test_variants_between_others_are_read_from_their_places(case, files):
     study = loaded(*files)
     kept = [j for j in range(35) if j not in (3, 5)]
     assert study.variants["id"].to_pylist() == [f"v{j}" for j in kept]
-    block = genotypes.read(study, genotypes.opened(study), slice(2, 9))
+    block = plink.read(study, plink.opened(study), slice(2, 9))
     np.testing.assert_array_equal(block.G, case.G[kept[2:9]][:, USED])
 
 
@@ -632,17 +633,17 @@ def test_without_files_a_fileset_is_simulated(run_ok):
 
 
 def test_what_is_simulated_has_causes_where_it_says(tmp_path):
-    config = genotypes.simulate(tmp_path / "a", SimulationConfig(), seed=0)
-    again = genotypes.simulate(tmp_path / "b", SimulationConfig(), seed=0)
+    config = simulation.simulate_study(tmp_path / "a", SimulationConfig(), seed=0)
+    again = simulation.simulate_study(tmp_path / "b", SimulationConfig(), seed=0)
     for path, other in zip(config.paths(), again.paths(), strict=True):
         assert path.read_bytes() == other.read_bytes()
-    other = genotypes.simulate(tmp_path / "c", SimulationConfig(), seed=1)
+    other = simulation.simulate_study(tmp_path / "c", SimulationConfig(), seed=1)
     assert other.paths()[0].read_bytes() != config.paths()[0].read_bytes()
-    study = genotypes.load(config)
+    study = plink.load(config)
     assert study.places.size == 5000
     assert study.covariates.shape == (3, study.y.size)
     assert 0.97 <= study.used.mean() < 1
-    G = genotypes.read(study, genotypes.opened(study), slice(0, 5000)).G.astype(float)
+    G = plink.read(study, plink.opened(study), slice(0, 5000)).G.astype(float)
     assert 0.008 < (G < 0).mean() < 0.012
     G[G < 0] = np.nan
     G -= np.nanmean(G, axis=1, keepdims=True)
@@ -667,9 +668,9 @@ class Killed(BaseException):
 def test_a_kill_leaves_no_table_and_the_same_command_makes_it(
     failing, at, files, run_ok, run_cli, runs, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(genotypes, "BLOCK_BYTES", 8 * M)  # five blocks
+    monkeypatch.setattr(plink, "BLOCK_BYTES", 8 * M)  # five blocks
     due, _ = run_ok(CONFIG, *files, runs=tmp_path / "due")
-    place = genotypes if failing == "read" else scan
+    place = plink if failing == "read" else scan
     plain, calls = getattr(place, failing), itertools.count(1)
 
     def fail(*arguments):

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from experiments import timing
 from experiments.benchmarks import descent, one_pass
-from experiments.benchmarks.report import report
+from experiments.benchmarks.harness.report import report
 from experiments.timing import interleaved, median, ratio
 
 

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import vectorised
+from experiments import baselines as vectorised
 from experiments.config import convert, read_table
-from experiments.data import DigitsConfig, load_digits
+from experiments.datasets.load import DigitsConfig, load_digits
 from experiments.errors import UserError
 from experiments.programs import vectorising
 from experiments.runner import Run, read_results

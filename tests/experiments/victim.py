@@ -27,8 +27,13 @@ if __name__ == "__main__":
     for name, held in {
         "jax": {},
         "jlogreg": {},
-        "jlogreg.checks": {"AnyArray": None},
-        "experiments.data": {"Files": type("Files", (), {}), "fingerprint": None},
+        "jlogreg.base": {},
+        "jlogreg.base.checks": {"AnyArray": None},
+        "experiments.datasets": {},
+        "experiments.datasets.files": {
+            "Files": type("Files", (), {}),
+            "fingerprint": None,
+        },
     }.items():
         sys.modules[name] = types.ModuleType(name)
         vars(sys.modules[name]).update(held)

@@ -20,32 +20,41 @@ from tests.mutation.campaign import ROOT, Campaign, Verdict
 GRAPHS = ["unit/test_graph", "properties/test_graph", "properties/test_graph_arrays"]
 FITS = ["unit/test_solvers", "unit/test_fit"]
 LIKELIHOODS = ["unit/test_bernoulli", "properties/test_likelihood"]
+SUMS = [
+    *("unit/test_totals", "unit/test_cost", "properties/test_gradient"),
+    *("unit/test_rows", "unit/test_spread"),
+]
 # The files of tests that are run for each module, of those that reach it.
 TESTS = {
-    "arrays": [
-        *("unit/test_arrays", "unit/test_predict", "properties/test_broadcasting"),
-        "properties/test_rank_discipline",
+    "base.arrays": ["unit/test_host", "unit/test_totals"],
+    "base.params": [
+        *("unit/test_arrays", "unit/test_predict", "properties/test_rank_discipline"),
     ],
-    "tails": [*LIKELIHOODS, "experiments/test_accuracy"],
-    "losses": ["unit/test_losses", *LIKELIHOODS],
-    "bernoulli": [*LIKELIHOODS, "unit/test_arrays"],
-    "design": ["unit/test_design", "properties/test_rank_discipline"],
-    "totals": [
-        *("unit/test_totals", "unit/test_cost", "properties/test_gradient"),
-        *("unit/test_rows", "unit/test_spread"),
-    ],
-    "cost": [
+    "base.shapes": ["unit/test_arrays", "properties/test_broadcasting"],
+    "losses.arithmetic": [*LIKELIHOODS, "experiments/test_accuracy"],
+    "losses.elementwise": ["unit/test_losses", *LIKELIHOODS],
+    "losses.bernoulli": [*LIKELIHOODS, "unit/test_arrays"],
+    "data.design": ["unit/test_design", "properties/test_rank_discipline"],
+    "data.reduction": SUMS,
+    "objective.sums": SUMS,
+    "objective.cost": [
         *("unit/test_cost", "properties/test_gradient", "unit/test_arrays"),
         "properties/test_rank_discipline",
     ],
-    "graph": [*GRAPHS, "unit/test_tape"],
-    "tape": ["unit/test_tape", *GRAPHS],
-    "nodes": ["unit/test_nodes", "unit/test_corners", *GRAPHS],
+    "objective.penalties": [
+        *("unit/test_cost", "properties/test_gradient", "unit/test_arrays"),
+    ],
+    "graph.computation_graph": [*GRAPHS, "unit/test_tape"],
+    "graph.expressions": [*GRAPHS, "unit/test_nodes"],
+    "graph.tape": ["unit/test_tape", *GRAPHS],
+    "graph.graph": ["unit/test_nodes", "unit/test_corners", *GRAPHS],
     "solvers.driver": ["unit/test_newton", *FITS],
-    "solvers.factor": ["unit/test_factor", "unit/test_solvers"],
+    "solvers.cholesky": ["unit/test_factor", "unit/test_solvers"],
+    "solvers.line_search": ["unit/test_newton", *FITS],
     "solvers.newton": ["unit/test_newton", *FITS],
+    "solvers.conjugate_gradients": ["unit/test_newton_cg", *FITS],
     "solvers.newton_cg": ["unit/test_newton_cg", *FITS],
-    "solvers.descent": ["unit/test_descent", *FITS],
+    "solvers.first_order": ["unit/test_descent", *FITS],
 }
 FOLDER = ROOT / ".mutation"
 # What takes long to import, and starts nothing.

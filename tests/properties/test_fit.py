@@ -20,11 +20,11 @@ from jlogreg import (
     logits,
     value_and_gradient,
 )
-from jlogreg import totals as module
-from jlogreg.design import Dense
-from jlogreg.objectives import newton_totals
-from jlogreg.samples import Samples
-from jlogreg.span import span_of
+from jlogreg.data import reduction as module
+from jlogreg.data.design import Dense
+from jlogreg.data.samples import Samples
+from jlogreg.formulations.dual import dual_basis
+from jlogreg.formulations.primal import newton_totals
 from tests.problems import Problem, assert_close, make_problem, problems, slack
 
 EPS = float(np.finfo(float).eps)
@@ -318,7 +318,7 @@ def samples_of(problem):
 @jax.jit
 def by_coordinates(problem, point):
     """Return logits three ways: by the Gram matrix, by params, and there and back."""
-    span = span_of(samples_of(problem))
+    span = dual_basis(samples_of(problem))
     params = span.params(point)
     again = span.params(span.start(params))
     products = point[:-1].T @ span.gram + point[-1:]

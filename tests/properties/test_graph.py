@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
 
-import jlogreg.graph
 from jlogreg import computation_graph, log_loss, log_sigmoid, sigmoid
+from jlogreg.graph import computation_graph as module
 
 mp.dps = 50
 
@@ -283,7 +283,7 @@ def test_planted_faults_are_noticed(monkeypatch):
     """Or the laws above could be empty: each slope, each text."""
     program = Program((("exp", 0, 0, "jit"), ("subtract", 0, 1, "none")), (0.75,))
     Replay(graph_of(program, program)).assert_slopes()
-    backward, call_text = jlogreg.graph.backward, jlogreg.graph.call_text
+    backward, call_text = module.backward, module.call_text
 
     def off_at(place, factor):
         return lambda tape: {
@@ -292,14 +292,14 @@ def test_planted_faults_are_noticed(monkeypatch):
         }
 
     for place in range(4):
-        monkeypatch.setattr(jlogreg.graph, "backward", off_at(place, 1 + 1e-12))
+        monkeypatch.setattr(module, "backward", off_at(place, 1 + 1e-12))
         with pytest.raises(AssertionError, match="due"):
             Replay(graph_of(program, program)).assert_slopes()
-    monkeypatch.setattr(jlogreg.graph, "backward", backward)
+    monkeypatch.setattr(module, "backward", backward)
     wrong = {"sub": "add", "exp": "log1p"}
     for name, other in wrong.items():
         monkeypatch.setattr(
-            jlogreg.graph,
+            module,
             "call_text",
             lambda step, *rest, name=name, other=other: call_text(
                 other if step == name else step, *rest

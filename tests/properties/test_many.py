@@ -22,8 +22,8 @@ from jlogreg import (
     fit_many,
     fold_weights,
 )
-from jlogreg import many as many_module
-from jlogreg import plan as plan_module
+from jlogreg.batch import scheduler as many_module
+from jlogreg.batch import setup as plan_module
 from tests.problems import Problem, assert_close, slack
 from tests.properties.test_fit import (
     EPS,
@@ -120,8 +120,8 @@ def together(way, problems, closed=4):
     """
     params, X, y, weight, offset, l2 = batch_of(problems)
     with (
-        mock.patch.object(plan_module, "WIDEST", 4),
-        mock.patch.object(many_module, "CLOSED", closed),
+        mock.patch.object(plan_module, "MAX_WIDTH", 4),
+        mock.patch.object(many_module, "MIN_WIDTH", closed),
     ):
         found = fit_many(
             X,

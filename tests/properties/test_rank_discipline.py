@@ -10,7 +10,7 @@ import pytest
 import jlogreg
 from jlogreg import RankError, loops, plots
 from jlogreg.testing import check_rank_discipline
-from jlogreg.testing.ranks import MODES
+from jlogreg.testing.rank_discipline import MODES
 from tests.table import (
     NOT_FUNCTIONS,
     NOT_OF_ARRAYS,

@@ -205,7 +205,9 @@ def test_many_rates_in_one_call_equal_one_rate_at_a_time():
 
 
 def test_samples_of_several_blocks_may_be_spread_over_devices(monkeypatch):
-    monkeypatch.setattr("jlogreg.totals.BLOCK_ENTRIES", 1)  # blocks of 1024 samples
+    monkeypatch.setattr(
+        "jlogreg.data.reduction.BLOCK_ENTRIES", 1
+    )  # blocks of 1024 samples
     case = cases(shape=(3, 2056))["value_and_gradient"]
     mesh = jax.make_mesh((4,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.NamedSharding(mesh, jax.P(None, "samples"))
@@ -239,7 +241,7 @@ def gradient_descent_of(arrays, steps):
 
 
 def test_reverse_differentiation_keeps_no_second_copy_of_the_data(monkeypatch):
-    monkeypatch.setattr("jlogreg.totals.BLOCK_ENTRIES", 1)
+    monkeypatch.setattr("jlogreg.data.reduction.BLOCK_ENTRIES", 1)
     case = cases(shape=(3, 4096))["cost"]
     arrays, function = case.traceable()
     _, pullback = jax.vjp(lambda p: function({**arrays, "params": p}), arrays["params"])

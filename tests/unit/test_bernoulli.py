@@ -16,11 +16,11 @@ from jlogreg import (
     log_loss_dz,
     log_loss_dz2,
     log_sigmoid,
-    losses,
     sigmoid,
     squared_loss,
 )
-from jlogreg.tails import FAST
+from jlogreg.losses import elementwise as losses
+from jlogreg.losses.arithmetic import FAST
 
 mpmath.mp.dps = 50
 

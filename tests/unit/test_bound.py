@@ -8,16 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlogreg import Params, bound, hessian
-from jlogreg.bound import Spectrum, bound_of, own_bound, spectral_bound_of
-from jlogreg.design import Dense
-from jlogreg.objectives import Problem
-from jlogreg.samples import Samples
+from jlogreg import Params, hessian
+from jlogreg.data.design import Dense
+from jlogreg.data.samples import Samples
+from jlogreg.formulations import preconditioner as bound
+from jlogreg.formulations.preconditioner import (
+    Spectrum,
+    for_problem,
+    shared_preconditioner,
+    spectral_preconditioner,
+)
+from jlogreg.formulations.problem import Problem
 from tests.problems import assert_close
 
 EPS = float(np.finfo(float).eps)
 N, M = 4, 15
-KINDS = {"one penalty": bound_of, "many penalties": spectral_bound_of}
+KINDS = {
+    "one penalty": shared_preconditioner,
+    "many penalties": spectral_preconditioner,
+}
 PENALTIES = [0.0, 1e-3, 1.0, 1e3]
 
 
@@ -49,7 +58,7 @@ def due_of(X, l2, curvature=0.25, weight=1.0):
 @partial(jax.jit, static_argnums=0)
 def solved(kind, problem, right):
     """Return the inverse of the bound times right, with what a problem adds."""
-    own = own_bound(problem, KINDS[kind](problem))
+    own = for_problem(problem, KINDS[kind](problem))
     return own.solve(right), own.singular, own.scale
 
 
@@ -175,12 +184,12 @@ def test_samples_left_out_do_not_make_the_others_collinear():
 def test_of_too_many_features_the_diagonal_has_to_do(kind):
     """Or a factor would take longer than the fits."""
     X, right = features(5, "means"), np.arange(1.0, N + 2)[:, None]
-    limit = {"one penalty": "FACTOR_MOST", "many penalties": "SPECTRUM_MOST"}[kind]
+    limit = {"one penalty": "MAX_FACTOR", "many penalties": "MAX_SPECTRUM"}[kind]
     for most, diagonal in ((N, True), (N + 1, False)):
         with mock.patch.object(bound, limit, most):
             problem = problem_of(X, 0.1)
             shared = KINDS[kind](problem)
-            found = own_bound(problem, shared).solve(right)
+            found = for_problem(problem, shared).solve(right)
         assert (shared.inverse is None) == diagonal
         due = np.diag(due_of(X, 0.1))[:, None]
         if diagonal:
@@ -192,8 +201,8 @@ def test_of_too_many_features_the_diagonal_has_to_do(kind):
 def test_penalties_by_feature_have_no_spectrum():
     X = features(6)
     column = np.array([[0.1], [0.0], [2.0], [1.0]])
-    assert spectral_bound_of(problem_of(X, column)).inverse is None
-    assert isinstance(spectral_bound_of(problem_of(X, 0.1)).inverse, Spectrum)
+    assert spectral_preconditioner(problem_of(X, column)).inverse is None
+    assert isinstance(spectral_preconditioner(problem_of(X, 0.1)).inverse, Spectrum)
     problem, right = problem_of(X, column), np.ones((N + 1, 1))
-    found = own_bound(problem, bound_of(problem)).solve(right)
+    found = for_problem(problem, shared_preconditioner(problem)).solve(right)
     assert_solved(found, due_of(X, 0.0) + np.diag(np.append(column, 0)), right)

@@ -11,10 +11,10 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.experimental.sparse import BCOO
 
 from jlogreg import Dense, Newton, Params, Sparse, Status, computation_graph, fit
-from jlogreg import plan as plan_module
-from jlogreg.samples import Samples
-from jlogreg.span import span_of
-from jlogreg.totals import gram_block, sum_over_samples
+from jlogreg.batch import setup as plan_module
+from jlogreg.data.reduction import gram_block, sum_over_samples
+from jlogreg.data.samples import Samples
+from jlogreg.formulations.dual import dual_basis
 from tests.problems import assert_close, make_problem
 from tests.properties.test_fit import TOL, assert_same
 
@@ -32,8 +32,10 @@ def test_a_part_of_many_samples_tells_where_to_start(monkeypatch):
     def fitted(init):
         return fit(problem.X, problem.y, init=init, tol=TOL, **problem.options)
 
-    monkeypatch.setattr("jlogreg.coordinates.IDEA_SAMPLES", 1)
-    monkeypatch.setattr("jlogreg.totals.GRAM_SAMPLES", 16)  # 32 blocks: two of them
+    monkeypatch.setattr("jlogreg.formulations.primal.MIN_START_SAMPLES", 1)
+    monkeypatch.setattr(
+        "jlogreg.data.reduction.GRAM_SAMPLES", 16
+    )  # 32 blocks: two of them
     due, found = fitted(jax.tree.map(jnp.zeros_like, problem.params)), fitted(None)
     assert found.steps < due.steps
     assert_same(found, due, problem)
@@ -42,16 +44,16 @@ def test_a_part_of_many_samples_tells_where_to_start(monkeypatch):
 @pytest.mark.parametrize("rows", [3, 4, 5, 100])
 def test_the_gram_of_a_span_does_not_depend_on_its_parts(monkeypatch, rows):
     """Of 12 features: whole parts, parts and a rest, and a rest alone."""
-    monkeypatch.setattr("jlogreg.span.ROWS", rows)
+    monkeypatch.setattr("jlogreg.formulations.dual.BLOCK_FEATURES", rows)
     wide = np.random.default_rng(0).integers(-8, 9, (12, 4)) * 4.0  # all is exact
-    found = span_of(Samples(Dense(wide), wide[:1]))
+    found = dual_basis(Samples(Dense(wide), wide[:1]))
     centred = wide - wide.mean(axis=1, keepdims=True)
     np.testing.assert_array_equal(found.gram, centred.T @ centred)
 
 
 def test_off_the_cpu_all_samples_are_one_block(monkeypatch):
     samples = Samples(Dense(np.ones((1, 5000))), np.ones((1, 5000)))
-    monkeypatch.setattr("jlogreg.totals.BLOCK_ENTRIES", 1)
+    monkeypatch.setattr("jlogreg.data.reduction.BLOCK_ENTRIES", 1)
     widths = []
 
     def summand(part):

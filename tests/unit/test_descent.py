@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from jlogreg import Optax, Status
-from jlogreg.solvers.descent import descend
 from jlogreg.solvers.driver import Evaluation, Objective, System
+from jlogreg.solvers.first_order import descend
 from tests.unit.test_newton import EPS, INF, NAN, TOL, assert_all_as_due
 
 SIZE = 1e-30  # of a step that finds no way down

@@ -28,8 +28,8 @@ from jlogreg import (
     validate,
     value_and_gradient,
 )
-from jlogreg.design import check_design
-from jlogreg.paired import Paired, paired
+from jlogreg.data.design import check_design
+from jlogreg.data.pairwise import Pairwise, pairwise
 from tests.problems import Problem, assert_close, slack
 from tests.properties.test_gradient import hessian_slack
 
@@ -407,7 +407,7 @@ def test_pairs_of_rows_give_the_gram(n):
     for start in range(M - 3):
         X, _, rows, _ = numbers(start)
         X = X[:n]
-        found = grams(paired(jnp.asarray(X)), rows, start)
+        found = grams(pairwise(jnp.asarray(X)), rows, start)
         due = grams_due(X, rows, start)
         size = grams_due(np.abs(X), np.abs(rows), start)
         for name, value in due.items():
@@ -418,7 +418,7 @@ def test_pairs_of_rows_give_the_gram(n):
 def test_the_comparison_of_grams_notices_a_wrong_entry():
     X, _, rows, _ = numbers()
     due, size = grams_due(X, rows, 0), grams_due(np.abs(X), np.abs(rows), 0)
-    found = np.array(grams(paired(jnp.asarray(X)), rows, 0)["gram"])
+    found = np.array(grams(pairwise(jnp.asarray(X)), rows, 0)["gram"])
     swapped = found.copy()
     swapped[1, 0], swapped[2, 0] = found[2, 0], found[1, 0]
     for wrong in (swapped, found * (1 + 1e-13), np.tril(found)):
@@ -432,19 +432,19 @@ def test_many_grams_of_pairs_are_one_product():
     X, _, rows, _ = numbers()
     text = {
         type(X): str(jax.make_jaxpr(grams_of, static_argnums=2)(X, rows, 0))
-        for X in (Dense(X), paired(X))
+        for X in (Dense(X), pairwise(X))
     }
     for size in (M, 4):
         assert f"[{lanes},{N},{size}]" in text[Dense]
-        assert f"[{lanes},{N},{size}]" not in text[Paired]
-        assert f"[{N * (N + 1) // 2},{size}]" in text[Paired]
+        assert f"[{lanes},{N},{size}]" not in text[Pairwise]
+        assert f"[{N * (N + 1) // 2},{size}]" in text[Pairwise]
 
 
 def test_pairs_are_kept_with_the_samples_that_are_taken():
     X, w, dz, s = numbers()
-    design = check_design("X", paired(jnp.asarray(X)))
-    assert isinstance(design, Paired)
-    assert isinstance(design.part(2, 4), Paired)
+    design = check_design("X", pairwise(jnp.asarray(X)))
+    assert isinstance(design, Pairwise)
+    assert isinstance(design.part(2, 4), Pairwise)
     assert (design.shape, design.dtype, design.divisible) == ((N, M), X.dtype, True)
     plain = Dense(jnp.asarray(X))
     for name, argument in [("forward", w), ("adjoint", dz), ("squares", s)]:

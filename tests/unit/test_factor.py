@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlogreg.solvers.factor import UNROLLED_MOST, factorise, lost
+from jlogreg.solvers.cholesky import MAX_UNROLLED, factorize, rounding_level
 from tests.problems import assert_close
 from tests.unit.test_solvers import positive_definite
 
 LANES = 6
 # Written out up to eight, LAPACK's from nine on; one size between suffices.
-SIZES = [1, 2, 5, UNROLLED_MOST, UNROLLED_MOST + 1]
+SIZES = [1, 2, 5, MAX_UNROLLED, MAX_UNROLLED + 1]
 
 
 def solved(matrix, right):
-    factor = factorise(matrix)
+    factor = factorize(matrix)
     return factor.solve(right), factor
 
 
@@ -124,7 +124,7 @@ def spoilt(k):
     return [1, 2, 3, 4], matrix, right
 
 
-@pytest.mark.parametrize("k", [2, 5, UNROLLED_MOST + 1])
+@pytest.mark.parametrize("k", [2, 5, MAX_UNROLLED + 1])
 def test_singular_neighbours_change_nothing(k):
     """Not a bit, although the batch takes a second factor for their sake."""
     matrix, right = systems(k, np.float64)
@@ -137,7 +137,7 @@ def test_singular_neighbours_change_nothing(k):
     assert np.isnan(found[0][3]).all()
 
 
-@pytest.mark.parametrize("k", [2, 5, UNROLLED_MOST + 1])
+@pytest.mark.parametrize("k", [2, 5, MAX_UNROLLED + 1])
 def test_a_singular_matrix_gets_the_factor_of_a_little_more(k):
     """Of 10 k eps more, where it is one of sums of squares; alone and in a batch."""
     _, mixed, right = spoilt(k)
@@ -162,37 +162,37 @@ def test_a_singular_matrix_gets_the_factor_of_a_little_more(k):
 def test_how_far_a_column_may_be_explained_is_the_callers():
     """By default all but 100 + 10 k roundings; what is asked for otherwise."""
     eps = float(np.finfo(float).eps)
-    assert lost(1, np.float64) == 110 * eps
-    assert lost(20, np.float32) == 300 * float(np.finfo(np.float32).eps)
+    assert rounding_level(1, np.float64) == 110 * eps
+    assert rounding_level(20, np.float32) == 300 * float(np.finfo(np.float32).eps)
 
     @jax.jit
     def is_singular(off):
         cosine = jnp.sqrt(1 - off)
         matrix = jnp.array([[1.0, 0.0], [0.0, 1.0]]) + cosine * (1 - jnp.eye(2))
-        return factorise(matrix).singular, factorise(matrix, 1).singular
+        return factorize(matrix).singular, factorize(matrix, 1).singular
 
     # The part of the second column that the first does not explain is `off`.
     for roundings, due in [(0.5, (1, 1)), (8, (1, 0)), (100, (1, 0)), (140, (0, 0))]:
         assert tuple(map(int, is_singular(roundings * eps))) == due, roundings
 
 
-@pytest.mark.parametrize("k", [UNROLLED_MOST, UNROLLED_MOST + 1])
+@pytest.mark.parametrize("k", [MAX_UNROLLED, MAX_UNROLLED + 1])
 def test_a_batch_on_a_cpu_calls_lapack_for_none_or_for_one_at_a_time(k):
     """A batched call of it may wait for ever for threads of its own pool."""
     matrix, right = systems(k, np.float64)
     text = str(jax.make_jaxpr(jax.vmap(solved))(matrix, right))
-    assert ("cholesky" in text) == ("triangular_solve" in text) == (k > UNROLLED_MOST)
+    assert ("cholesky" in text) == ("triangular_solve" in text) == (k > MAX_UNROLLED)
     assert f"f64[{LANES},{k},{k}] = cholesky" not in text
-    if k > UNROLLED_MOST:
+    if k > MAX_UNROLLED:
         assert f"f64[{k},{k}] = cholesky" in text
 
 
-@pytest.mark.parametrize("k", [2, UNROLLED_MOST + 1])
+@pytest.mark.parametrize("k", [2, MAX_UNROLLED + 1])
 def test_who_needs_no_factor_of_a_singular_matrix_pays_for_none(k):
     bad, mixed, right = spoilt(k)
 
     def once(matrix, right):
-        factor = factorise(matrix, repaired=False)
+        factor = factorize(matrix, repaired=False)
         return factor.solve(right), factor
 
     found, due = jax.jit(jax.vmap(once))(mixed, right), batch(mixed, right)
@@ -206,7 +206,7 @@ def test_who_needs_no_factor_of_a_singular_matrix_pays_for_none(k):
     assert more == less + 1
 
 
-@pytest.mark.parametrize("k", [2, UNROLLED_MOST + 1])
+@pytest.mark.parametrize("k", [2, MAX_UNROLLED + 1])
 @pytest.mark.parametrize("at", [0, 1])
 def test_a_column_near_underflow_is_as_good_as_nothing(k, at):
     """Up to the border its numbers count as zeros; beyond, as any others."""

@@ -1,6 +1,5 @@
 """What a fit is, how it says that it has failed, and what it compiles."""
 
-import importlib
 import logging
 from unittest import mock
 
@@ -29,7 +28,8 @@ from jlogreg import (
     raise_if_failed,
     value_and_gradient,
 )
-from jlogreg.fit import choose_solver
+from jlogreg.fitting import fit as module
+from jlogreg.fitting.options import choose_solver
 from tests.problems import make_problem
 
 SHAPE = (3, 20)
@@ -172,7 +172,6 @@ def test_sparse_features_have_no_span():
     [(None, 100), (Newton(), 100), (NewtonCG(), 100), (Optax(optax.sgd(1.0)), 10_000)],
 )
 def test_steps_have_a_limit(solver, due):
-    module = importlib.import_module("jlogreg.fit")
     with mock.patch.object(module, "_solve", return_value=range(7)) as solve:
         fit_of(PROBLEM, solver=solver)
     kinds = {getattr(value, "dtype", None): value for value in solve.call_args.args}

@@ -22,9 +22,9 @@ from jlogreg import (
     loops,
     value_and_gradient,
 )
-from jlogreg.gradient_descent import _in_features, _in_span, _span_is_cheaper
-from jlogreg.samples import Samples
-from jlogreg.solvers.descent import descend
+from jlogreg.data.samples import Samples
+from jlogreg.fitting.gradient_descent import _in_features, _in_span, _span_is_cheaper
+from jlogreg.solvers.first_order import descend
 from tests.problems import assert_close, make_problem, problems, slack
 
 EPS = np.finfo(float).eps

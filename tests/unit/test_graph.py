@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 from jax.ad_checkpoint import checkpoint_name
 
-from jlogreg import (
-    DtypeError,
-    Params,
-    ShapeError,
-    computation_graph,
-)
-from jlogreg.graph import _candidates
+from jlogreg import DtypeError, Params, ShapeError, computation_graph
+from jlogreg.graph.computation_graph import _candidates
 
 C = jnp.arange(3.0)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jlogreg import fit, validate
-from jlogreg.host import FEW, as_array, on_host
+from jlogreg.base.arrays import MAX_ON_HOST, as_array, on_host
 
-MANY = (2, FEW // 2 + 1)  # two numbers too many for the host
+MANY = (2, MAX_ON_HOST // 2 + 1)  # two numbers too many for the host
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.bool_])
@@ -41,7 +41,7 @@ def test_a_double_that_is_no_float_is_infinite_without_a_warning():
 
 
 def test_only_small_arrays_come_to_the_host():
-    assert isinstance(on_host(jnp.zeros((2, FEW // 2))), np.ndarray)
+    assert isinstance(on_host(jnp.zeros((2, MAX_ON_HOST // 2))), np.ndarray)
     assert isinstance(on_host(jnp.zeros(MANY)), jax.Array)
 
 

@@ -5,8 +5,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from jlogreg import losses
-from jlogreg.tails import EXACT, FAST
+from jlogreg.losses import elementwise as losses
+from jlogreg.losses.arithmetic import EXACT, FAST
 
 EPS = float(np.finfo(float).eps)
 

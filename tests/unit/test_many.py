@@ -32,12 +32,12 @@ from jlogreg import (
     stack,
     standardize,
 )
-from jlogreg import many as many_module
-from jlogreg import plan as plan_module
-from jlogreg.design import Dense
-from jlogreg.lanes import Lanes
-from jlogreg.plan import plan
-from jlogreg.rows import Rows
+from jlogreg.batch import scheduler as many_module
+from jlogreg.batch import setup as plan_module
+from jlogreg.batch.chunks import BatchSolver
+from jlogreg.batch.problems import Problems
+from jlogreg.batch.setup import setup_batch
+from jlogreg.data.design import Dense
 from tests.problems import Problem, assert_close, slack
 from tests.properties.test_fit import EPS, by_numpy, params_slack
 
@@ -62,7 +62,7 @@ def numbers(seed=0, shape=SHAPE, count=K):
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch):
     """Let chunks be narrow, so that there are several, and few widths to compile."""
-    monkeypatch.setattr(plan_module, "WIDEST", WIDTH)
+    monkeypatch.setattr(plan_module, "MAX_WIDTH", WIDTH)
 
 
 def many(**changes):
@@ -311,7 +311,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("changes", "error", "words"), MISTAKES)
 def test_a_mistake_is_an_error_before_anything_runs(changes, error, words):
     with (
-        mock.patch.object(Lanes, "begin", side_effect=AssertionError("it ran")),
+        mock.patch.object(BatchSolver, "begin", side_effect=AssertionError("it ran")),
         pytest.raises(error, match=words),
     ):
         many(**changes)
@@ -342,7 +342,7 @@ class Watched:
         self.begun, self.widths = [], []
 
     def __enter__(self):
-        begin, proceed = Lanes.begin, Lanes.proceed
+        begin, proceed = BatchSolver.begin, BatchSolver.proceed
 
         def noted_begin(lanes, picked):
             self.begun += [int(number) for number in picked if number >= 0]
@@ -353,8 +353,8 @@ class Watched:
             return proceed(lanes, chunk, passes)
 
         self.patches = [
-            mock.patch.object(Lanes, "begin", noted_begin),
-            mock.patch.object(Lanes, "proceed", noted_proceed),
+            mock.patch.object(BatchSolver, "begin", noted_begin),
+            mock.patch.object(BatchSolver, "proceed", noted_proceed),
         ]
         for patch in self.patches:
             patch.start()
@@ -373,13 +373,13 @@ def test_every_problem_is_begun_once_and_no_chunk_is_too_wide():
 
 
 def each():
-    rows = Rows(Y, numbers()["weight"], numbers()["offset"], 0.1, None)
-    return plan(X, rows, None, None, None).bytes_each()
+    rows = Problems(Y, numbers()["weight"], numbers()["offset"], 0.1, None)
+    return setup_batch(X, rows, None, None, None).bytes_each()
 
 
 @pytest.mark.parametrize("by_default", [False, True])
 def test_memory_limits_the_width(by_default, monkeypatch):
-    monkeypatch.setattr(plan_module, "WIDEST", 4096)
+    monkeypatch.setattr(plan_module, "MAX_WIDTH", 4096)
     limit = (WIDTH + 1) * each()  # a width is a power of two
     if by_default:  # half of what is free
         monkeypatch.setattr(plan_module, "_free_memory", lambda: 2 * limit)
@@ -387,13 +387,13 @@ def test_memory_limits_the_width(by_default, monkeypatch):
         found = many(memory_limit=None if by_default else limit)
     assert max(watched.widths) == WIDTH
     monkeypatch.undo()
-    monkeypatch.setattr(plan_module, "WIDEST", WIDTH)
+    monkeypatch.setattr(plan_module, "MAX_WIDTH", WIDTH)
     assert same_bits(found, many())
     assert plan_module._free_memory() > 2**20
 
 
 def test_progress_is_told_and_grows(monkeypatch):
-    monkeypatch.setattr(many_module, "CLOSED", 1)
+    monkeypatch.setattr(many_module, "MIN_WIDTH", 1)
     told, Y = [], numbers(count=K + 1)["Y"]
     Y[-1] = numbers()["X"][0] > 0  # the last takes longest, beside an empty lane
 
@@ -524,8 +524,8 @@ def shapes_in(jaxpr):
 def test_features_are_never_copied_for_each_problem(solver, shape):
     n, m = shape
     given = numbers(shape=shape)
-    rows = Rows(*(given[key] for key in ("Y", "weight", "offset", "l2")), None)
-    lanes = plan(given["X"], rows, solver, None, None)
+    rows = Problems(*(given[key] for key in ("Y", "weight", "offset", "l2")), None)
+    lanes = setup_batch(given["X"], rows, solver, None, None)
     chunk = lanes.begin(np.arange(WIDTH))
 
     def proceed(begun):

@@ -20,10 +20,10 @@ from jlogreg.solvers.driver import (
     Objective,
     State,
     first_state,
-    proceed_to,
+    run_solver,
     where,
 )
-from jlogreg.solvers.newton import Trial, directed, rounding, tried
+from jlogreg.solvers.line_search import Trial, rounding, set_direction, try_step
 
 EPS = float(np.finfo(float).eps)
 TOL = 2.0**-20
@@ -113,7 +113,7 @@ def what_comes_of(case):
         solved=case["solved"],
     )
     objective = Objective(None, case["zero"], TOL)
-    after, trial = tried(objective, state, found)
+    after, trial = try_step(objective, state, found)
     assert after.direction is state.direction
     return {
         **trial._asdict(),
@@ -213,7 +213,7 @@ def test_how_a_search_ends():
             )
         )
         new = direction(3.0, case["decrement"], case["singular"])
-        after = directed(state, new, trial)
+        after = set_direction(state, new, trial)
         assert after.evaluation is state.evaluation
         return {
             "status": after.status,
@@ -308,9 +308,9 @@ class Counting:
 def test_a_search_takes_so_many_passes_or_steps():
     state = state_of(steps=0)
     for most, passes, due in [(10, 3, 3), (10, 0, 0), (2, 3, 2), (10, None, 10)]:
-        assert proceed_to(Counting(), None, state, most, passes).steps == due
+        assert run_solver(Counting(), None, state, most, passes).steps == due
     done = state._replace(status=jnp.asarray(int(Status.SEPARATED)))
-    assert proceed_to(Counting(), None, done, 10, 3).steps == 0
+    assert run_solver(Counting(), None, done, 10, 3).steps == 0
 
 
 def test_one_tree_or_the_other():

@@ -10,12 +10,15 @@ import pytest
 
 from jlogreg import NewtonCG, Status
 from jlogreg.solvers import newton_cg as module
-from jlogreg.solvers.newton import Trial
-from jlogreg.solvers.newton_cg import (
+from jlogreg.solvers.conjugate_gradients import (
+    Iterate,
     Solved,
     conjugate_gradients,
-    inner_most,
+    is_unfinished,
+    max_inner_iterations,
+    solved_by,
 )
+from jlogreg.solvers.line_search import Trial
 from tests.problems import assert_close
 from tests.unit.test_newton import falls, shortened
 from tests.unit.test_solvers import Toy, positive_definite
@@ -117,7 +120,7 @@ def test_a_map_without_curvature_is_where_it_gets_stuck():
 def iterate(size, first, unit=2.0, iterations=0, stuck=False):
     column = jnp.ones((2, 1))
     rest = map(jnp.asarray, (size, first, iterations, stuck, unit))
-    return module._Iterate(column, column, column, *rest)
+    return Iterate(column, column, column, *rest)
 
 
 def test_it_goes_on_while_all_say_so():
@@ -128,10 +131,16 @@ def test_it_goes_on_while_all_say_so():
         (0.26, 3, True, False),
     ]:
         now = iterate(size, 1.0, iterations=iterations, stuck=stuck)
-        assert module._going(now, 0.5, 4) == due
-        assert module._solved(now, 0.5).reached == (size <= 0.25)
-    assert not module._going(iterate(math.nan, 1.0), 0.5, 4)
-    assert [inner_most(k) for k in (1, 5, 119, 120, 121)] == [12, 20, 248, 250, 250]
+        assert is_unfinished(now, 0.5, 4) == due
+        assert solved_by(now, 0.5).reached == (size <= 0.25)
+    assert not is_unfinished(iterate(math.nan, 1.0), 0.5, 4)
+    assert [max_inner_iterations(k) for k in (1, 5, 119, 120, 121)] == [
+        12,
+        20,
+        248,
+        250,
+        250,
+    ]
 
 
 def test_the_inner_tolerance_falls_with_the_root_of_the_gradients_size():
@@ -231,7 +240,7 @@ def test_each_pass_is_a_trial_or_an_iteration_of_the_textbooks(
     kind, reach, most, monkeypatch
 ):
     if most < K:
-        monkeypatch.setattr(module, "inner_most", lambda k: most + k - K)
+        monkeypatch.setattr(module, "max_inner_iterations", lambda k: most + k - K)
     cut = jumped = False
     for seed in range(4):
         random = np.random.default_rng(seed)

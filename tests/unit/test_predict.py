@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jlogreg import Dense, Params, ShapeError, logits, predict, predict_proba
-from jlogreg.predict import adjoint
+from jlogreg.objective.prediction import adjoint
 from tests.problems import assert_close, make_problem
 
 X = jnp.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])

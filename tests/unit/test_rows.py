@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jlogreg import Params, RankError, ShapeError
-from jlogreg.rows import Repeated, Rows, check_rows_of_many
+from jlogreg.batch.problems import Gathered, Problems, check_problems
 
 N, M, K = 3, 5, 4
 random = np.random.default_rng(0)
@@ -16,7 +16,7 @@ W, B = random.random((K, N, 1)), random.random((K, 1, 1))
 
 
 def checked(y=Y, weight=None, offset=None, l2=0.5, init=None):
-    return check_rows_of_many(Rows(y, weight, offset, l2, init), N, M, np.float64)
+    return check_problems(Problems(y, weight, offset, l2, init), N, M, np.float64)
 
 
 def test_tables_have_a_leading_axis_of_the_problems_or_of_one_row():
@@ -57,12 +57,12 @@ def test_a_problem_has_its_own_rows_beside_those_of_all(as_array):
 def test_all_problems_may_be_alike():
     rows, count = checked(y=Y[:1])
     assert count == 1
-    assert rows.pick(np.array([0, 0])) == Rows(*[None] * 5)
+    assert rows.pick(np.array([0, 0])) == Problems(*[None] * 5)
 
 
 def test_rows_that_problems_repeat_are_held_once():
     index = np.array([2, 0, 2, 1, 1])
-    rows, count = checked(y=Repeated(Y, index), l2=Repeated(L2, index[::-1]))
+    rows, count = checked(y=Gathered(Y, index), l2=Gathered(L2, index[::-1]))
     assert count == len(rows.y) == 5
     picked = rows.pick(np.array([4, 2, 0]))
     np.testing.assert_array_equal(picked.y[:, 0], Y[[1, 2, 2]])
@@ -70,13 +70,13 @@ def test_rows_that_problems_repeat_are_held_once():
     assert rows.common().y is None
     assert np.shares_memory(rows.y.table, Y)
     with pytest.raises(ShapeError, match=r"^weight is for 3 problems, but Y for 5"):
-        checked(y=Repeated(Y, index), weight=np.ones((3, M)))
+        checked(y=Gathered(Y, index), weight=np.ones((3, M)))
 
 
 def test_a_sample_is_used_if_some_problem_has_it():
     assert checked()[0].used(np.float64) is None
     weight = np.array([[0.0, 2, 0, 0, np.nan], [0, 0, 0, 0.5, 0], [0] * 5, [0] * 5])
-    for table in (weight, Repeated(weight, np.arange(4))):
+    for table in (weight, Gathered(weight, np.arange(4))):
         used = checked(weight=table)[0].used(np.float32)
         np.testing.assert_array_equal(used, [[0, 1, 0, 1, 0]])
         assert used.dtype == np.float32
@@ -99,7 +99,7 @@ def test_rows_are_good_if_no_number_is_bad(name, bad):
     spoilt = good[name].copy()
     spoilt[-1, 0] = bad
     assert not checked(**{**good, name: spoilt})[0].good()
-    rows = {**good, name: Repeated(spoilt, np.arange(4) % len(spoilt))}
+    rows = {**good, name: Gathered(spoilt, np.arange(4) % len(spoilt))}
     assert not checked(**rows)[0].good()
 
 

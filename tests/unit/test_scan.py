@@ -18,8 +18,8 @@ from jlogreg import (
     scan_blocks,
     scan_features,
 )
-from jlogreg import scan as module
-from jlogreg.beside import by_newton
+from jlogreg.feature_scan import scan_features as module
+from jlogreg.feature_scan.single_feature import newton_scan
 from tests.problems import Problem, assert_close
 from tests.properties.test_scan import due_of
 from tests.references.datasets import spector
@@ -149,7 +149,7 @@ def test_many_features_go_through_in_batches():
     """Of as many as fit the cache, several in a call, and several calls."""
     G = features(100)
     due = [scanned(G[start : start + 16]) for start in range(0, 96, 16)]
-    with mock.patch.multiple(module, MOST=16, BATCHES=2):
+    with mock.patch.multiple(module, MAX_FEATURES=16, BATCHES=2):
         found = scanned(G)
     assert found.status.shape == (100, 1)
     for column, *parts in zip(found, *due, strict=True):
@@ -209,7 +209,7 @@ def test_covariates_that_separate_leave_no_feature_a_fit():
 
 def gives_up(*arguments):
     """Return what a few steps find as if they had found nothing."""
-    found = by_newton(*arguments)
+    found = newton_scan(*arguments)
     return found._replace(status=found.status * 0 + int(Status.MAX_STEPS))
 
 
@@ -222,7 +222,7 @@ def test_a_few_steps_find_what_a_fit_does(mean):
     near = np.random.default_rng(3).standard_normal((2, M))
     near = near + mean - mean  # rounded
     G, few = features(), scanned(features(), near + mean)
-    with mock.patch.object(module, "by_newton", gives_up):
+    with mock.patch.object(module, "newton_scan", gives_up):
         alone = scanned(G, near + mean)
     for found in (few, alone):
         assert not found.status.any()

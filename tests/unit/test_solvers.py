@@ -14,18 +14,21 @@ from hypothesis import strategies as st
 
 import jlogreg
 from jlogreg import Newton, NewtonCG, Optax, Status
+from jlogreg.solvers.cholesky import factorize
+from jlogreg.solvers.conjugate_gradients import (
+    conjugate_gradients,
+    max_inner_iterations,
+)
 from jlogreg.solvers.driver import (
     Direction,
     Evaluation,
     Objective,
     System,
-    minimise,
-    proceed_to,
+    minimize,
+    run_solver,
     unfinished,
 )
-from jlogreg.solvers.factor import factorise
-from jlogreg.solvers.newton import SLACK
-from jlogreg.solvers.newton_cg import conjugate_gradients, inner_most
+from jlogreg.solvers.line_search import SLACK
 from tests.problems import assert_close
 
 EPS = float(np.finfo(float).eps)
@@ -38,7 +41,7 @@ TOL = 1e-8
 
 @jax.jit
 def factor_of(matrix, right):
-    factor = factorise(matrix)
+    factor = factorize(matrix)
     return factor.solve(right), factor.singular, factor
 
 
@@ -218,7 +221,7 @@ class Toy:
         )
 
     def direction(self, found):
-        factor, g = factorise(found.curvature), found.gradient
+        factor, g = factorize(found.curvature), found.gradient
         vector = -factor.solve(g)
         return Direction(
             vector=vector,
@@ -267,12 +270,12 @@ def one_pass(name, rate, toy, state):
 
 @partial(jax.jit, static_argnums=0)
 def run(name, rate, toy, start, max_steps):
-    return minimise(*search_of(name, rate, toy), start, max_steps)
+    return minimize(*search_of(name, rate, toy), start, max_steps)
 
 
 @partial(jax.jit, static_argnums=(0, 5))
 def proceed(name, rate, toy, state, max_steps, passes=None):
-    return proceed_to(*search_of(name, rate, toy), state, max_steps, passes)
+    return run_solver(*search_of(name, rate, toy), state, max_steps, passes)
 
 
 def toy_of(seed, kind):
@@ -328,7 +331,7 @@ def test_solvers_go_down_to_the_minimum_of_anything_convex(name, rate):
         assert [int(state.steps) for state in states] == list(range(len(states)))
         assert values[-1] < values[0]
         assert len(states) <= (40 if newton else 2000)
-        many = 1 + inner_most(K) if name == "newton_cg" else 1
+        many = 1 + max_inner_iterations(K) if name == "newton_cg" else 1
         assert len(passes) <= many * len(states)
         assert states[-1].status == Status.CONVERGED
         # Near the minimum p is |H^-1 g| from it: at most |H^-1| |g|, where descents

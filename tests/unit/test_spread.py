@@ -16,7 +16,9 @@ M = 9000  # several blocks and a rest on each of four devices
 def data():
     """Return a problem, its arrays spread over four devices, and their mesh."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jlogreg.totals.BLOCK_ENTRIES", 1)  # blocks of 1024 samples
+        patch.setattr(
+            "jlogreg.data.reduction.BLOCK_ENTRIES", 1
+        )  # blocks of 1024 samples
         yield problem_spread()
 
 

@@ -41,8 +41,8 @@ from jlogreg.testing import (
     parameters,
     problems,
 )
-from jlogreg.testing.kinds import can_be
-from jlogreg.testing.solver import solvable, unsolvable
+from jlogreg.testing.problems import can_be
+from jlogreg.testing.solvers import solvable, unsolvable
 from jlogreg.testing.strategies import SHAPES
 
 LAWS = Path(jlogreg.testing.__file__).parent

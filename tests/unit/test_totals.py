@@ -14,17 +14,15 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jlogreg import Dense, Params, Sparse
-from jlogreg import totals as module
-from jlogreg.samples import Samples
-from jlogreg.totals import (
+from jlogreg.base.arrays import power_of_two
+from jlogreg.data import reduction as module
+from jlogreg.data.reduction import gram_block, sum_over_samples
+from jlogreg.data.samples import Samples, weighted
+from jlogreg.objective.sums import (
     curvature_along_total,
     curvature_total,
-    gram_block,
     loss_total,
-    power_of_two,
-    sum_over_samples,
     totals,
-    weighted,
 )
 from tests.problems import assert_close, problems
 

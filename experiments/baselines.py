@@ -1,0 +1,72 @@
+"""Compute cost, gradient and descent in NumPy, as the textbook does.
+
+`value_and_gradient` is what the jitted functions are measured against: no loop over
+samples or features, whole matrices at a time. `by_samples` is one step before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.floating]
+
+
+Pass: TypeAlias = Callable[
+    [Floats, Floats, Floats, Floats], tuple[float, Floats, Floats]
+]
+
+
+def value_and_gradient(
+    w: Floats, b: Floats, X: Floats, y: Floats
+) -> tuple[float, Floats, Floats]:
+    """Return J, dw (n, 1) and db (1, 1) for X (n, m), y (1, m)."""
+    m = X.shape[1]
+    z = w.T @ X + b
+    a = 1 / (1 + np.exp(-z))
+    J = -np.mean(y * np.log(a) + (1 - y) * np.log(1 - a))
+    dz = a - y
+    return float(J), X @ dz.T / m, dz.mean(axis=1, keepdims=True)
+
+
+def by_samples(
+    w: Floats, b: Floats, X: Floats, y: Floats
+) -> tuple[float, Floats, Floats]:
+    """Return the same by one loop, over the samples; the rest is products of vectors.
+
+    What is one number for a sample is a Python float: a NumPy call would take longer.
+    """
+    m = X.shape[1]
+    X = np.asfortranarray(X)  # a column lies in one piece
+    J, dw, db, bias = 0.0, np.zeros_like(w), 0.0, b.item()
+    for i, label in enumerate(y[0].tolist()):
+        x = X[:, i : i + 1]
+        z = (w.T @ x).item() + bias
+        J += max(z, 0.0) - label * z + math.log1p(math.exp(-abs(z)))
+        dz = (1 + math.tanh(z / 2)) / 2 - label
+        dw += x * dz
+        db += dz
+    return J / m, dw / m, np.full_like(b, db / m)
+
+
+def gradient_descent(
+    w: Floats,
+    b: Floats,
+    X: Floats,
+    y: Floats,
+    learning_rate: float,
+    steps: int,
+    value_and_gradient: Pass = value_and_gradient,
+) -> tuple[Floats, Floats, list[float]]:
+    """Return w, b and the cost before each step."""
+    costs = []
+    for _ in range(steps):
+        J, dw, db = value_and_gradient(w, b, X, y)
+        w = w - learning_rate * dw
+        b = b - learning_rate * db
+        costs.append(J)
+    return w, b, costs

@@ -1,0 +1,1 @@
+"""Interleave, measure and report: what every benchmark shares."""

@@ -1,0 +1,1 @@
+"""Other software for the same work, each at its best settings."""

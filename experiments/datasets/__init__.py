@@ -1,0 +1,1 @@
+"""Bundled data, a user's own files, PLINK filesets, and simulated studies."""

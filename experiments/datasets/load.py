@@ -1,0 +1,210 @@
+"""Load data sets: those that come inside packages, and the user's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.config import Fraction, Section, Text
+from experiments.datasets.files import Files, Floats, label_row, read_table
+from experiments.errors import UserError
+from jlogreg import flatten_images
+
+
+class DataConfig(Files):
+    """Say which data to load.
+
+    `files` are the user's own: HDF5 or NPZ with images (m, h, w, c) uint8, or features
+    (m, n), and labels (m,) under the keys below; CSV or Parquet with a label column.
+    """
+
+    source: Literal["faces", "breast_cancer", "files"]
+    train: str = ""
+    test: str = ""
+    train_images: Text = "train_set_x"
+    train_labels: Text = "train_set_y"
+    test_images: Text = "test_set_x"
+    test_labels: Text = "test_set_y"
+    label: Text = "label"
+    test_fraction: Fraction = 0.25
+    standardize: bool = False
+
+    def paths(self) -> list[Path]:
+        """Return the user's files."""
+        names = (self.train, self.test) if self.source == "files" else ()
+        return [Path(name) for name in names if name]
+
+
+class DigitsConfig(Section):
+    """Say how many of the handwritten digits to hold out."""
+
+    source: Literal["digits"] = "digits"
+    test_fraction: Fraction = 0.25
+
+
+class Data(NamedTuple):
+    """Hold two sets of samples, a column each.
+
+    Shapes: X_train (n, m), y_train (1, m), X_test (n, p), y_test (1, p), float32.
+    image_shape is (h, w) or (h, w, c), or None where a column is no image. units holds
+    the mean (n, 1) and the deviation (n, 1) of each feature as it was given, where the
+    features have been standardised: (X - mean) / deviation.
+    """
+
+    X_train: Floats
+    y_train: Floats
+    X_test: Floats
+    y_test: Floats
+    classes: tuple[str, str]
+    features: tuple[str, ...] | None = None
+    image_shape: tuple[int, ...] | None = None
+    units: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
+
+
+class Digits(NamedTuple):
+    """Hold two sets of images and, for each digit, a row of labels: 1 where it is that.
+
+    Shapes: X_train (64, m), Y_train (10, m), X_test (64, p), Y_test (10, p), float32;
+    a column is an image (8, 8), in [0, 1].
+    """
+
+    X_train: Floats
+    Y_train: Floats
+    X_test: Floats
+    Y_test: Floats
+
+
+def load(config: DataConfig, seed: int, whole: bool = False) -> Data:
+    """Return the data that the configuration names, split by the seed where it is one.
+
+    Where the whole is asked for, the samples held out are samples to learn from, too.
+
+    Raises:
+        UserError: a file is missing, broken, or holds other things than it should.
+    """
+    if config.source == "files":
+        data = _load_files(config, seed)
+    elif config.source == "faces":
+        data = _load_faces(config, seed)
+    else:
+        data = _load_breast_cancer(config, seed)
+    if whole:
+        data = data._replace(
+            X_train=np.hstack([data.X_train, data.X_test]),
+            y_train=np.hstack([data.y_train, data.y_test]),
+        )
+    return _standardized(data) if config.standardize else data
+
+
+def load_digits(config: DigitsConfig, seed: int) -> Digits:
+    """Return the handwritten digits, split by the seed.
+
+    Raises:
+        UserError: a part of the split is too small to hold every digit.
+    """
+    from sklearn import datasets
+
+    bunch = datasets.load_digits()  # images of (8, 8) as rows, grey levels 0, ..., 16
+    X, digit = _columns(bunch.data / 16), bunch.target[None]
+    X_train, train, X_test, test = _split(
+        "digits", X, digit, config.test_fraction, seed
+    )
+    every = np.arange(10)[:, None]  # (10, 1), against a row (1, m)
+    Y_train, Y_test = ((row == every).astype(np.float32) for row in (train, test))
+    return Digits(X_train, Y_train, X_test, Y_test)
+
+
+def _load_faces(config: DataConfig, seed: int) -> Data:
+    from skimage.data import lfw_subset
+
+    images = lfw_subset()  # (200, 25, 25), 100 faces, then 100 that are none
+    X = _columns(images)
+    y = (np.arange(images.shape[0]) < 100)[None].astype(np.float32)
+    parts = _split("faces", X, y, config.test_fraction, seed)
+    return Data(*parts, classes=("no face", "face"), image_shape=images.shape[1:])
+
+
+def _load_breast_cancer(config: DataConfig, seed: int) -> Data:
+    from sklearn.datasets import load_breast_cancer
+
+    bunch = load_breast_cancer()
+    malignant = (bunch.target == 0)[None].astype(np.float32)
+    parts = _split(
+        "breast_cancer", _columns(bunch.data), malignant, config.test_fraction, seed
+    )
+    return Data(
+        *parts,
+        classes=("benign", "malignant"),
+        features=tuple(map(str, bunch.feature_names)),
+    )
+
+
+def _load_files(config: DataConfig, seed: int) -> Data:
+    if not config.train:
+        raise UserError("data.train is not set: name the file with --data.train FILE")
+    keys = (config.train_images, config.train_labels)
+    train = read_table(Path(config.train), *keys, config.label)
+    X, y = _columns(train.values), label_row(train.labels, config.train)
+    shape = train.values.shape[1:] if train.values.ndim > 2 else None
+    if config.test:
+        keys = (config.test_images, config.test_labels)
+        test = read_table(Path(config.test), *keys, config.label)
+        if test.values.shape[1:] != train.values.shape[1:]:
+            raise UserError(
+                f"{config.test}: a sample has shape {test.values.shape[1:]}, but in "
+                f"{config.train} it has {train.values.shape[1:]}"
+            )
+        if test.features != train.features:
+            raise UserError(f"{config.test}: has other columns than {config.train}")
+        y_test = label_row(test.labels, config.test)
+        parts = (X, y, _columns(test.values), y_test)
+    else:
+        parts = _split(config.train, X, y, config.test_fraction, seed)
+    return Data(*parts, classes=("0", "1"), features=train.features, image_shape=shape)
+
+
+def _columns(values: NDArray[Any]) -> Floats:
+    """Return samples (m, ...) as columns (n, m), bytes of pixels divided by 255."""
+    if values.ndim == 2:
+        return np.ascontiguousarray(values.T, dtype=np.float32)
+    columns = np.asarray(flatten_images(values), dtype=np.float32)
+    return columns / np.float32(255) if values.dtype == np.uint8 else columns
+
+
+def _split(
+    name: str, X: Floats, y: Floats, fraction: float, seed: int
+) -> tuple[Floats, Floats, Floats, Floats]:
+    from sklearn.model_selection import train_test_split
+
+    try:
+        train, test = train_test_split(
+            np.arange(y.size), test_size=fraction, random_state=seed, stratify=y[0]
+        )
+    except ValueError as error:
+        raise UserError(f"{name}: the samples cannot be split: {error}") from error
+    return X[:, train], y[:, train], X[:, test], y[:, test]
+
+
+def _standardized(data: Data) -> Data:
+    """Return the data with every feature of mean 0 and deviation 1 on the train set.
+
+    A feature that is constant there becomes 0 there.
+    """
+    X = data.X_train.astype(np.float64)  # where no square overflows
+    constant = X.min(axis=1, keepdims=True) == X.max(axis=1, keepdims=True)
+    mean = np.where(constant, X[:, :1], X.mean(axis=1, keepdims=True))
+    deviation = np.where(constant, 1, X.std(axis=1, keepdims=True))
+
+    def scaled(X: Floats) -> Floats:
+        return ((X - mean) / deviation).astype(np.float32)
+
+    return data._replace(
+        X_train=scaled(data.X_train),
+        X_test=scaled(data.X_test),
+        units={"mean": mean, "deviation": deviation},
+    )

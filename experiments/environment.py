@@ -1,0 +1,68 @@
+"""The environment of a run: machine, packages, code."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("jlogreg", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "nemos")
+
+
+def machine() -> dict[str, Any]:
+    """Return what the times depend on: processor, cores, memory, device, versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_GiB": round(memory / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": jax.devices()[0].device_kind,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    cpus = Path("/proc/cpuinfo")
+    for line in cpus.read_text().splitlines() if cpus.exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "not known"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def environment() -> dict[str, Any]:
+    """Return what the numbers of a run may depend on beside its configuration."""
+    packages = ("jlogreg", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "devices": [str(device) for device in jax.devices()],
+        "packages": {name: version(name) for name in packages},
+        "code": code_digest(),
+    }
+
+
+def code_digest() -> str:
+    """Return a digest of the source of the library and of the experiments."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(
+        [*root.glob("jlogreg/**/*.py"), *root.glob("experiments/**/*.py")]
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Read a formula and draw its computation graph."""

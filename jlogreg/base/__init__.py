@@ -1,0 +1,4 @@
+"""Floor 1: arrays, arguments, parameters and statuses; no mathematics.
+
+Imports nothing of jlogreg.
+"""

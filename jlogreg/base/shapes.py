@@ -1,0 +1,92 @@
+"""Images to columns, and the broadcasting rule."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Array, Num
+
+from jlogreg.base.checks import check_array
+from jlogreg.base.errors import RankError, ShapeError
+
+__all__ = ["broadcast_shape", "flatten_images"]
+
+
+def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:
+    """Flatten every image into one column.
+
+    Shapes: images (m, h, w, c) or (m, h, w), of any dtype of real numbers that JAX
+    keeps as it is (float64 becomes float32 unless x64 is on); result (h * w * c, m) of
+    the same dtype. Down a column the image runs in its own C order: rows,
+    then pixels along a row, then colours. Equation (1) of docs/derivation.md.
+
+    Raises:
+        RankError: images has rank other than 3 or 4; one image is images[None].
+        ShapeError: a size is 0.
+        DtypeError: images is not an array of real numbers, or of 64-bit whole numbers
+            without x64.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg import flatten_images
+        >>> images = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)  # two of 2 x 2
+        >>> flatten_images(images).tolist()
+        [[0, 4], [1, 5], [2, 6], [3, 7]]
+    """
+    images = check_array("images", images, floating=False)
+    if images.ndim not in (3, 4):
+        raise RankError(
+            f"images has rank {images.ndim}, shape {images.shape}, but must be (m, h, "
+            "w, c) or (m, h, w): write images[None] for a single image"
+        )
+    if 0 in images.shape:
+        raise ShapeError(f"images has shape {images.shape}: a size of 0 holds nothing")
+    return images.reshape(images.shape[0], -1).T
+
+
+def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape that arrays of these shapes have once broadcast together.
+
+    The general principle: an (r, c) matrix with a (1, c) row, an (r, 1) column or a
+    scalar, by + - * or /, is as if the row, column or scalar were repeated to (r, c).
+    Hence in each position the sizes are equal, or one of them is 1.
+
+    Args:
+        shapes: one or more shapes of rank 2, or () for a scalar.
+
+    Raises:
+        RankError: a shape has rank 1, or more than 2, or no shape is given.
+        ShapeError: in some position two sizes differ and neither is 1, or a size is
+            negative.
+
+    Examples:
+        >>> from jlogreg import broadcast_shape
+        >>> broadcast_shape((3, 4), (1, 4), (3, 1), ())
+        (3, 4)
+        >>> broadcast_shape((1, 4), (4, 1))  # a row and a column make a matrix
+        (4, 4)
+    """
+    if not shapes:
+        raise RankError("broadcast_shape needs at least one shape")
+    sizes = [tuple(operator.index(size) for size in shape) for shape in shapes]
+    for shape in sizes:
+        if len(shape) not in (0, 2):
+            raise RankError(
+                f"the shape {shape} has rank {len(shape)}, but must have rank 2 (or 0, "
+                "a scalar): write (1, c) for a row, (r, 1) for a column"
+            )
+        if any(size < 0 for size in shape):
+            raise ShapeError(f"the shape {shape} has a negative size")
+    matrices = [shape for shape in sizes if shape]
+    result = []
+    for position in zip(*matrices, strict=True):
+        others = {size for size in position if size != 1}
+        if len(others) > 1:
+            raise ShapeError(
+                f"the shapes {', '.join(map(str, sizes))} do not broadcast: in each "
+                "position sizes must be equal, or one of them 1"
+            )
+        result.append(others.pop() if others else 1)
+    return tuple(result)

@@ -1,0 +1,296 @@
+"""Choose a penalty: every one on every fold in one call.
+
+A fold is a row of weights and a penalty a number of the problem's own, so all of it is
+`fit_many`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jlogreg.base.arrays import as_array
+from jlogreg.base.checks import AnyArray, check_matrix, check_range, refuse_traced
+from jlogreg.base.params import Params, stack
+from jlogreg.base.status import Status
+from jlogreg.batch.problems import Gathered, Problems
+from jlogreg.batch.resampling import fold_weights
+from jlogreg.batch.scheduler import Progress, solve_path
+from jlogreg.batch.setup import setup_batch
+from jlogreg.data.design import Design, check_design
+from jlogreg.fitting.fit import Fit
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.bernoulli import sigmoid
+from jlogreg.losses.elementwise import log_loss
+from jlogreg.objective.prediction import logits
+from jlogreg.solvers.driver import Solver
+
+__all__ = ["CrossValidation", "cross_validate"]
+
+INSTEAD = "map regularization_path over rows of weights with jax.vmap instead"
+
+
+Rule = Literal["best", "one_standard_error"]
+
+
+class CrossValidation(NamedTuple):
+    """Hold what every penalty did on every fold, for K rows of labels.
+
+    Shapes: l2 (L, 1); fold_loss (K, L, F), the mean log loss of the samples that a fold
+    holds out; loss (K, L), of all held-out samples, and standard_error (K, L), the
+    standard deviation of the folds' losses over the square root of F; best (K, 1), the
+    penalty with the smallest loss, by its row in l2; one_standard_error (K, 1), the
+    largest whose loss is at most one standard error of the best above that; status
+    (K, L, F) of the fits; probability (K, m), that of label 1 for each sample by the
+    fit at the chosen penalty that did not see it, NaN for a sample that no fold holds
+    out; path, the fits of all samples, with leading axes K and L, and fit those of the
+    chosen penalties, with a leading axis K. A penalty with a fit that did not converge
+    has a loss of NaN and is not chosen; where all have, best is 0. A row of labels with
+    a number out of range ends BAD_INPUT, as in `fit_many`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import cross_validate
+        >>> X = jnp.arange(12.0)[None]
+        >>> y = jnp.array([[0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1]]).astype(X.dtype)
+        >>> l2 = jnp.array([[0.01], [0.1], [1.0], [10.0]])
+        >>> found = cross_validate(X, y, l2, folds=3)
+        >>> [f"{loss:.2f}" for loss in found.loss[0]]  # of each penalty
+        ['1.70', '0.85', '0.60', '0.64']
+        >>> found.best.tolist(), found.one_standard_error.tolist()  # by row
+        ([[2]], [[3]])
+    """
+
+    l2: Float[Array, "L 1"]
+    fold_loss: Float[Array, "K L F"]
+    loss: Float[Array, "K L"]
+    standard_error: Float[Array, "K L"]
+    best: Int[Array, "K 1"]
+    one_standard_error: Int[Array, "K 1"]
+    status: Int[Array, "K L F"]
+    probability: Float[Array, "K m"]
+    path: Fit
+    fit: Fit
+
+
+def cross_validate(
+    X: Float[AnyArray, "n m"] | Design,
+    Y: Float[AnyArray, "K m"],
+    l2: Float[AnyArray, "L 1"],
+    *,
+    weight: Float[AnyArray, "K m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
+    folds: int | Float[AnyArray, "F m"] = 5,
+    key: Any = None,
+    rule: Rule = "best",
+    solver: Solver | None = None,
+    tol: Any = None,
+    max_steps: Any = None,
+    memory_limit: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> CrossValidation:
+    """Return how well each penalty predicts held-out samples, and the refit; host only.
+
+    Shapes: X (n, m), Y (K, m), one row of labels or many, l2 (L, 1), weight (1, m) or
+    (K, m), offset (1, m). All labels and folds, and all samples beside the folds, are
+    fitted side by side as by `fit_many`, on one copy of X, each penalty from the next
+    larger one. Losses are those of equation (6) of docs/derivation.md, in nats.
+
+    Args:
+        X: features, a column per sample: an array, a BCOO or a design.
+        Y: labels.
+        l2: penalties, at least 0.
+        weight: at least 0; a weight of 0 leaves a sample out of everything.
+        offset: added to the logits.
+        folds: how many, or a row of weights for each: 0 where a sample is held out.
+        key: of jax.random, deals the samples to the folds; by default
+            jax.random.key(0).
+        rule: which penalty the refit has: "best", or the larger "one_standard_error".
+        solver: as for `fit_many`, and so the others.
+        tol: see there.
+        max_steps: see there.
+        memory_limit: see there.
+        progress: see there.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        TypeError: an argument is traced.
+        ValueError: a number is out of range, a fold holds no sample out, or the rule
+            is another one.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import cross_validate
+        >>> X = jnp.arange(12.0)[None]
+        >>> y = jnp.array([[0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1]]).astype(X.dtype)
+        >>> l2 = jnp.array([[0.01], [0.1], [1.0], [10.0]])
+        >>> chosen = cross_validate(X, y, l2, folds=3)
+        >>> float(l2[chosen.best[0, 0], 0])
+        1.0
+    """
+    if rule not in ("best", "one_standard_error"):
+        raise ValueError(
+            f'rule must be "best" or "one_standard_error", but is {rule!r}'
+        )
+    arrays = (X, Y, l2, weight, offset, folds, key)
+    refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
+    X = check_design("X", X)
+    given = _check(X, Y, l2, weight, offset, folds, key)
+    found = _fits(X, given, solver, tol, max_steps, memory_limit, progress)
+    of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], found)
+    path = jax.tree.map(lambda leaf: leaf[:, :, -1], found)
+    fold_loss = _losses(X, given, of_folds)
+    loss, standard_error = _summary(fold_loss, _held(given))
+    best, within = _choose(loss, standard_error, given.l2)
+    chosen = np.asarray(best if rule == "best" else within)[:, 0]
+    label = np.arange(len(chosen))
+    unseen, fit = jax.tree.map(
+        lambda leaf: leaf[label, chosen], (of_folds.params, path)
+    )
+    return CrossValidation(
+        l2=given.l2,
+        fold_loss=fold_loss,
+        loss=loss,
+        standard_error=standard_error,
+        best=best,
+        one_standard_error=within,
+        status=as_array(of_folds.status),
+        probability=_probability(X, given, unseen),
+        path=jax.tree.map(as_array, path),
+        fit=jax.tree.map(as_array, fit),
+    )
+
+
+class _Given(NamedTuple):
+    """Hold the arguments, checked; folds (F, m) are rows of weights."""
+
+    Y: Array
+    l2: Array
+    weight: Array | None
+    offset: Array | None
+    folds: Array
+
+
+def _check(
+    X: Design, Y: Any, l2: Any, weight: Any, offset: Any, folds: Any, key: Any
+) -> _Given:
+    """Return the arguments as arrays."""
+    (_, m), dtype = X.shape, X.dtype
+    if weight is None:
+        X.check_values("X")
+    Y = check_matrix("Y", Y, ("K", m), dtype)
+    l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
+    if weight is not None:
+        weight = check_range("weight", check_matrix("weight", weight, ("K", m)), 0.0)
+        rows = 1 if len(weight) == 1 else len(Y)
+        weight = check_matrix("weight", weight, (rows, m), dtype)
+    if offset is not None:
+        offset = check_matrix("offset", offset, (1, m), dtype)
+    if getattr(folds, "ndim", 0) == 0:
+        key = jax.random.key(0) if key is None else key
+        folds = fold_weights(key, m, folds, dtype=dtype)
+    folds = check_range("folds", check_matrix("folds", folds, ("F", m), dtype), 0.0)
+    if not (np.asarray(folds) == 0).any(axis=1).all():
+        raise ValueError("folds has a row without a 0: it holds out no sample")
+    return _Given(Y, l2, weight, offset, folds)
+
+
+def _fits(
+    X: Design,
+    given: _Given,
+    solver: Solver | None,
+    tol: Any,
+    max_steps: Any,
+    memory_limit: int | None,
+    progress: Callable[[Progress], None] | None,
+) -> Fit:
+    """Return the fits (K, L, F + 1), on the host: of each fold, and of all samples."""
+    K, L, F = len(given.Y), len(given.l2), len(given.folds)
+    seen = jnp.concatenate([given.folds, jnp.ones_like(given.folds[:1])])
+    if given.weight is not None:
+        seen = (given.weight[:, None] * seen[None]).reshape(-1, seen.shape[1])
+    label, fold = np.indices((K, F + 1)).reshape(2, -1)
+    row = label * (F + 1) + fold if len(seen) > F + 1 else fold
+    labels, weights = Gathered(given.Y, label), Gathered(seen, row)
+    rows = Problems(labels, weights, given.offset, given.l2[:1], None)
+    lanes = setup_batch(X, rows, solver, tol, max_steps, differ=L > 1)
+    path = solve_path(lanes, given.l2, memory_limit, progress)
+
+    def axes(leaf: np.ndarray) -> np.ndarray:
+        return np.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)
+
+    return jax.tree.map(axes, path)
+
+
+def _held(given: _Given) -> Float[Array, "R F m"]:
+    """Return the weights of the samples that each fold holds out, R = 1 or K."""
+    held = (given.folds == 0).astype(given.folds.dtype)[None]
+    return held if given.weight is None else held * given.weight[:, None]
+
+
+@jax.jit
+def _losses(X: Design, given: _Given, found: Fit) -> Float[Array, "K L F"]:
+    """Return the mean log losses of the held-out samples; NaN where a fit failed."""
+    held = jnp.broadcast_to(_held(given), (len(given.Y), *given.folds.shape))
+
+    def one(label: tuple[Params, Array, Array, Array]) -> Array:
+        params, status, y, held = label
+        L, F = status.shape
+        z = _logits(X, given, params)
+        weight, y = jnp.tile(held, (L, 1)), jnp.broadcast_to(y, z.shape)
+        losses = jnp.where(weight > 0, log_loss(FAST, z, y), 0.0)
+        loss = jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
+        return jnp.where(status == Status.CONVERGED, loss.reshape(L, F), jnp.nan)
+
+    return lax.map(one, (found.params, found.status, given.Y, held))
+
+
+def _logits(X: Design, given: _Given, params: Params) -> Float[Array, "M m"]:
+    """Return the logits of M models, whatever their leading axes."""
+    models = stack(Params(*(leaf.reshape(-1, *leaf.shape[-2:]) for leaf in params)))
+    z = logits(models, X)
+    return z if given.offset is None else z + given.offset
+
+
+@jax.jit
+def _summary(fold_loss: Array, held: Array) -> tuple[Array, Array]:
+    """Return the mean over all held-out samples (K, L), and its standard error."""
+    size = held.sum(axis=2)[:, None]
+    terms = jnp.where(size > 0, size * fold_loss, 0.0)
+    loss = terms.sum(axis=2) / size.sum(axis=2)
+    return loss, fold_loss.std(axis=2, ddof=1) / fold_loss.shape[2] ** 0.5
+
+
+@jax.jit
+def _choose(loss: Array, error: Array, l2: Array) -> tuple[Array, Array]:
+    """Return the rows in l2 (K, 1) of the smallest loss, and of the simplest near it.
+
+    Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 3.4.3.
+    """
+    usable = jnp.where(jnp.isnan(loss), jnp.inf, loss)
+    best = jnp.argmin(usable, axis=1, keepdims=True)
+    least = jnp.take_along_axis(loss + error, best, axis=1)
+    larger = jnp.where(usable <= least, l2[:, 0][None], -1.0)
+    within = jnp.argmax(larger, axis=1, keepdims=True)
+    return best, jnp.where(jnp.isnan(least), best, within)
+
+
+@jax.jit
+def _probability(X: Design, given: _Given, params: Params) -> Float[Array, "K m"]:
+    """Return the probability of label 1 by the fits (K, F) that did not see the sample.
+
+    Where several did not, it is their mean.
+    """
+    out = (given.folds == 0).astype(given.Y.dtype)
+
+    def one(folds: Params) -> Array:
+        a = sigmoid(_logits(X, given, folds))
+        return jnp.sum(out * a, axis=0) / out.sum(axis=0)
+
+    return lax.map(one, params)

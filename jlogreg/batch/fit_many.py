@@ -1,0 +1,87 @@
+"""Fit many problems that share their features, on one copy of them.
+
+Problems are mapped: they go through the search of one side by side, in lanes. From time
+to time those that have ended make room for others; when no others are left, the lanes
+are closed up to a few narrower widths. So no problem waits long for another, and little
+is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import Float
+
+from jlogreg.base.checks import AnyArray
+from jlogreg.base.params import Params
+from jlogreg.batch.problems import Problems
+from jlogreg.batch.scheduler import Progress, solve_all
+from jlogreg.batch.setup import setup_batch
+from jlogreg.data.design import Design
+from jlogreg.fitting.fit import Fit
+from jlogreg.solvers.driver import Solver
+
+__all__ = ["fit_many"]
+
+
+def fit_many(
+    X: Float[AnyArray, "n m"] | Design,
+    Y: Float[AnyArray, "K m"],
+    *,
+    weight: Float[AnyArray, "K m"] | None = None,
+    offset: Float[AnyArray, "K m"] | None = None,
+    l2: Any = 0.0,
+    solver: Solver | None = None,
+    init: Params | None = None,
+    tol: Any = None,
+    max_steps: Any = None,
+    memory_limit: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    resume: Progress | None = None,
+) -> Fit:
+    """Return the fits of K problems that share their features; host only.
+
+    Shapes: X (n, m), the others (K, m), or (1, m) where all problems have the same;
+    result Fit with a leading axis K, in nats. Each problem is that of `fit`, equation
+    (8) of docs/derivation.md, and ends as it would alone: `jax.vmap(fit)` gives the
+    same to rounding, under jit and with derivatives. X is held once. What is wrong
+    with the numbers of one problem makes its status BAD_INPUT and touches no other.
+
+    Args:
+        X: features, a column per sample: an array, a BCOO or a design.
+        Y: labels, a row per problem.
+        weight: at least 0; a weight of 0 leaves a sample out, whatever it contains:
+            folds, bootstrap replicates and missing labels are rows of weights.
+        offset: added to the logits.
+        l2: penalty, a number or a column (K, 1) of one for each problem.
+        solver: as for `fit`. By default: Newton() up to n = 64, or in the span of the
+            samples up to m = 512; else NewtonCG(), whose preconditioner problems with
+            the same penalty share.
+        init: where to start: w (n, 1), b (1, 1) for all, or w (K, n, 1), b (K, 1, 1).
+        tol: as for `fit`.
+        max_steps: as for `fit`.
+        memory_limit: bytes that the problems under way may take, beside the arguments
+            and the result; by default half of what is free.
+        progress: is called with a Progress now and then. What it raises ends the call.
+        resume: the last Progress of a call with the same arguments that was
+            interrupted: what it has finished is not done again.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        TypeError: an argument is traced: map `fit` with jax.vmap instead.
+        ValueError: a feature or a setting is out of range, NaN or infinite, or the
+            memory limit is too small for one problem.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit_many
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = fit_many(X, jnp.concatenate([y, 1 - y]))
+        >>> [f"{w:.3f}" for w in found.params.w[:, 0, 0]], found.status.tolist()
+        (['1.214', '-1.214'], [0, 0])
+    """
+    rows = Problems(Y, weight, offset, l2, init)
+    lanes = setup_batch(X, rows, solver, tol, max_steps)
+    return solve_all(lanes, memory_limit, progress, resume)

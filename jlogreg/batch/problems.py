@@ -1,0 +1,188 @@
+"""Hold what differs between many problems on the same features: a row a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from jlogreg.base.arrays import as_array
+from jlogreg.base.checks import check_matrix, check_number, check_range
+from jlogreg.base.errors import RankError, ShapeError
+from jlogreg.base.params import Params, check_params
+
+__all__ = ["Gathered", "Problems", "check_problems", "take_rows"]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Hold a table of rows (R, ...), and which of them each problem (K,) has."""
+
+    table: Any
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of problems."""
+        return len(self.index)
+
+    def __getitem__(self, picked: Any) -> Any:
+        """Return the rows of some problems."""
+        return _rows_of(self.table, self.index[picked])
+
+
+def _rows_of(table: Any, picked: Any) -> Any:
+    """Return some of the rows of a table, from the host if it is there."""
+    if isinstance(table, np.ndarray):
+        return as_array(table[picked])
+    return table[picked] if isinstance(table, Gathered) else take_rows(table, picked)
+
+
+@jax.jit
+def take_rows(tree: Any, picked: Any) -> Any:
+    """Return some of the rows of all arrays of a tree, by one program."""
+    return jax.tree.map(lambda leaf: leaf[picked], tree)
+
+
+class Problems(NamedTuple):
+    """Hold what may differ between problems; None where there is none.
+
+    Shapes: y, weight and offset (1, m), l2 (), init w (n, 1), b (1, 1); in a table
+    each with a leading axis: of the problems, or of one row that all of them have.
+    """
+
+    y: Any
+    weight: Any
+    offset: Any
+    l2: Any
+    init: Params | None
+
+    def common(self) -> Problems:
+        """Return of a table the rows that all problems have, None for the others."""
+        return self._each(lambda leaf: _rows_of(leaf, 0), lambda size: size == 1)
+
+    def pick(self, picked: np.ndarray) -> Problems:
+        """Return of a table the rows of some problems, None for what all have."""
+        return self._each(lambda leaf: _rows_of(leaf, picked), lambda size: size > 1)
+
+    def beside(self, common: Problems) -> Problems:
+        """Return one problem's rows, made of its own and of what all have."""
+        return Problems(
+            *(b if a is None else a for a, b in zip(self, common, strict=True))
+        )
+
+    def good(self) -> bool:
+        """Return whether all the numbers of a table are in their ranges."""
+        y, weight, offset, l2 = map(_all_rows, self[:-1])
+        return (
+            _inside(y, 0.0, 1.0)
+            and (weight is None or _inside(weight, 0.0))
+            and (offset is None or _inside(offset))
+            and _inside(l2, 0.0)
+        )
+
+    def used(self, dtype: Any) -> Float[Array, "1 m"] | None:
+        """Return of a table 1 for each sample that some problem has, else 0."""
+        if self.weight is None:
+            return None
+        return as_array((_all_rows(self.weight) > 0).any(axis=0), dtype)
+
+    def _each(
+        self, change: Callable[[Any], Array], of: Callable[[int], bool]
+    ) -> Problems:
+        """Return the rows changed whose tables are of such a size, else None."""
+
+        def changed(table: Any) -> Any:
+            leaves = jax.tree.leaves(table)
+            usable = bool(leaves) and of(len(leaves[0]))
+            return jax.tree.map(change, table) if usable else None
+
+        return Problems(*map(changed, self))
+
+
+def _all_rows(table: Any) -> Any:
+    """Return what a table holds, each row once."""
+    held = table.table if isinstance(table, Gathered) else table
+    return None if held is None else np.asarray(held)
+
+
+def _inside(table: np.ndarray, low: float = -np.inf, high: float = np.inf) -> bool:
+    # NaN is neither; an infinity is no more than the largest number.
+    largest = float(np.finfo(table.dtype).max)
+    low, high = max(low, -largest), min(high, largest)
+    return bool(table.min() >= low and table.max() <= high)
+
+
+def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems, int]:
+    """Return the rows as tables with a leading axis, and the number of problems.
+
+    Shapes: as users give them: Y, weight and offset (K, m) or (1, m), l2 a number or
+    (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1).
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: a penalty that all problems have is out of range.
+    """
+    given = {"Y": rows.y, "weight": rows.weight, "offset": rows.offset}
+    tables = {
+        name: _check_table(name, value, m, dtype)
+        for name, value in given.items()
+        if value is not None or name == "Y"
+    }
+    tables["l2"] = _check_penalties(rows.l2, dtype)
+    init = None if rows.init is None else _check_init(rows.init, n, dtype)
+    sizes = {name: len(table) for name, table in tables.items()}
+    if init is not None:
+        sizes["init"] = len(init.w)
+    count = max(sizes.values())
+    for name, size in sizes.items():
+        if size not in (1, count):
+            largest = next(other for other in sizes if sizes[other] == count)
+            raise ShapeError(
+                f"{name} is for {size} problems, but {largest} for {count}: give one "
+                "row a problem, or one for all"
+            )
+    weight, offset = tables.get("weight"), tables.get("offset")
+    return Problems(tables["Y"], weight, offset, tables["l2"], init), count
+
+
+def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
+    """Return rows (K, m) as (K, 1, m); NumPy's stay on the host, where they may fit."""
+    if isinstance(value, Gathered):
+        return Gathered(_check_table(name, value.table, m, dtype), value.index)
+    array = isinstance(value, np.ndarray)
+    whole = array and value.ndim == 2 and len(value) > 1 and value.shape[1] == m
+    # Of such rows the dtype is that of the first.
+    first = check_matrix(name, value[:1] if whole else value, ("K", m), dtype)
+    return (value if whole else first)[:, None]
+
+
+def _check_penalties(l2: Any, dtype: Any) -> Any:
+    if isinstance(l2, Gathered):
+        return Gathered(_check_penalties(l2.table, dtype), l2.index)
+    if getattr(l2, "ndim", 0) == 0:
+        return check_range("l2", check_number("l2", l2, dtype), 0.0)[None]
+    return check_matrix("l2", l2, ("K", 1), dtype)[:, 0]
+
+
+def _check_init(init: Params, n: int, dtype: Any) -> Params:
+    ranks = {getattr(leaf, "ndim", 0) for leaf in init}
+    if ranks == {3}:
+        w, b = map(as_array, init)
+        if w.shape[1:] != (n, 1) or b.shape != (len(w), 1, 1):
+            raise ShapeError(
+                f"init has w of shape {w.shape} and b of shape {b.shape}, but must "
+                f"have (K, {n}, 1) and (K, 1, 1)"
+            )
+        check_params(Params(w[0], b[0]), n, dtype, name="init")
+        return Params(w, b)
+    if ranks != {2}:
+        raise RankError(
+            "init must be Params(w (n, 1), b (1, 1)), or have a leading axis of "
+            "the problems"
+        )
+    init = check_params(init, n, dtype, name="init")
+    return jax.tree.map(lambda leaf: leaf[None], init)

@@ -1,0 +1,268 @@
+"""Hold the features, and multiply with them: forward, adjoint, gram.
+
+A design is a linear map from the weights of n features to the logits of m samples. How
+its numbers are held - in one array, sparse, partly shared with other problems, or
+standardised without touching them - is known here and nowhere else. A plain array means
+`Dense`. Products are taken at the highest precision that the device offers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, cast
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jlogreg.base.arrays import is_traced
+from jlogreg.base.checks import check_matrix, check_range
+from jlogreg.base.errors import DtypeError, ShapeError
+from jlogreg.data.sparse import Sparse
+
+__all__ = ["Dense", "Design", "Stacked", "check_design", "matmul"]
+
+matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+
+
+class Design(Protocol):
+    """Multiply with the features of m samples: what every kind of design can do."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (n, m)."""
+
+    @property
+    def dtype(self) -> Any:
+        """Return the dtype of the numbers."""
+
+    @property
+    def divisible(self) -> bool:
+        """Return whether `part` is there, and as cheap as it is small."""
+
+    def part(self, start: Array | int, size: int) -> Design:
+        """Return `size` of the samples, from `start` on."""
+
+    def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
+        """Return wT X."""
+
+    def adjoint(self, dz: Float[Array, "K m"]) -> Float[Array, "n K"]:
+        """Return X dzT."""
+
+    def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
+        """Return X diag(s) XT: forward, weighted, adjoint."""
+
+    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+        """Return the diagonal of the gram."""
+
+    def dense(self) -> Float[Array, "n m"]:
+        """Return X itself."""
+
+    def finite(self) -> Bool[Array, "1 m"]:
+        """Return which samples have finite features only."""
+
+    def cleaned(self) -> Design:
+        """Return the same with 0 for every number that is not finite."""
+
+    def checked(self, name: str) -> Design:
+        """Return the same, its shapes and dtypes checked."""
+
+    def check_values(self, name: str) -> None:
+        """Raise a ValueError unless the numbers, where known, are finite."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Dense:
+    """Hold the features in one array.
+
+    Shapes: X (n, m), a column per sample.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Dense
+        >>> X = Dense(jnp.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]))
+        >>> X.shape
+        (2, 3)
+        >>> X.forward(jnp.array([[2.0], [1.0]])).tolist()
+        [[2.0, 5.0, 6.0]]
+    """
+
+    X: Float[Array, "n m"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (n, m)."""
+        n, m = self.X.shape
+        return n, m
+
+    @property
+    def dtype(self) -> Any:
+        """Return the dtype of the numbers."""
+        return self.X.dtype
+
+    @property
+    def divisible(self) -> bool:
+        """Return whether `part` is as cheap as it is small."""
+        return True
+
+    def part(self, start: Array | int, size: int) -> Dense:
+        """Return `size` of the samples, from `start` on."""
+        return Dense(lax.dynamic_slice_in_dim(self.X, start, size, axis=1))
+
+    def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
+        """Return wT X."""
+        return w.T * self.X if self._one else matmul(w.T, self.X)
+
+    def adjoint(self, dz: Float[Array, "K m"]) -> Float[Array, "n K"]:
+        """Return X dzT."""
+        if self._one and len(dz) == 1:
+            return (self.X * dz).sum()[None, None]
+        # In this order a batch of dz is the left factor as it lies in memory.
+        return matmul(dz, self.X.T).T
+
+    def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
+        """Return X diag(s) XT: forward, weighted, adjoint."""
+        if self._one:
+            return ((s * self.X) * self.X).sum()[None, None]
+        return matmul(self.X * s, self.X.T)
+
+    @property
+    def _one(self) -> bool:
+        # Of a single feature products are sums; a batch of them is no matrix product.
+        return self.X.shape[0] == 1
+
+    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+        """Return the diagonal of X diag(s) XT."""
+        return matmul(jnp.square(self.X), s.T)
+
+    def dense(self) -> Float[Array, "n m"]:
+        """Return X itself."""
+        return self.X
+
+    def finite(self) -> Bool[Array, "1 m"]:
+        """Return which samples have finite features only."""
+        return jnp.isfinite(self.X).all(axis=0, keepdims=True)
+
+    def cleaned(self) -> Dense:
+        """Return the same with 0 for every number that is not finite."""
+        return Dense(jnp.where(jnp.isfinite(self.X), self.X, 0))
+
+    def checked(self, name: str) -> Dense:
+        """Return the same, its shape and dtype checked."""
+        return Dense(check_matrix(name, self.X, ("n", "m")))
+
+    def check_values(self, name: str) -> None:
+        """Raise a ValueError unless the numbers, where known, are finite."""
+        if not is_traced(self.X):
+            check_range(name, self.X)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Stacked:
+    """Hold features that many problems share above a problem's own, uncopied.
+
+    Shapes: shared stands for (n1, m), own for (n2, m), both together for (n1 + n2, m).
+    Each is an array or a design. The methods are those of `Dense`.
+
+    Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, Stacked, logits
+        >>> shared = jnp.array([[1.0, 2.0]])
+        >>> own = jnp.array([[[0.0, 1.0]], [[3.0, 0.0]]])  # of two problems
+        >>> params = Params(w=jnp.ones((2, 1)), b=jnp.zeros((1, 1)))
+        >>> jax.vmap(lambda own: logits(params, Stacked(shared, own)))(own).tolist()
+        [[[1.0, 3.0]], [[4.0, 2.0]]]
+    """
+
+    shared: Any
+    own: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (n1 + n2, m)."""
+        return self.shared.shape[0] + self.own.shape[0], self.own.shape[1]
+
+    @property
+    def dtype(self) -> Any:
+        """Return the dtype of the numbers."""
+        return self.own.dtype
+
+    @property
+    def divisible(self) -> bool:
+        """Return whether `part` is as cheap as it is small."""
+        return bool(self.shared.divisible and self.own.divisible)
+
+    def part(self, start: Array | int, size: int) -> Stacked:
+        """Return `size` of the samples, from `start` on."""
+        return Stacked(self.shared.part(start, size), self.own.part(start, size))
+
+    def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
+        """Return wT X."""
+        n1 = self.shared.shape[0]
+        return self.shared.forward(w[:n1]) + self.own.forward(w[n1:])
+
+    def adjoint(self, dz: Float[Array, "K m"]) -> Float[Array, "n K"]:
+        """Return X dzT."""
+        return jnp.concatenate([self.shared.adjoint(dz), self.own.adjoint(dz)])
+
+    def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
+        """Return X diag(s) XT; what the shared rows give is the same for all."""
+        across = self.shared.adjoint(s * self.own.dense())
+        return jnp.block([[self.shared.gram(s), across], [across.T, self.own.gram(s)]])
+
+    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+        """Return the diagonal of X diag(s) XT."""
+        return jnp.concatenate([self.shared.squares(s), self.own.squares(s)])
+
+    def dense(self) -> Float[Array, "n m"]:
+        """Return X itself."""
+        return jnp.concatenate([self.shared.dense(), self.own.dense()])
+
+    def finite(self) -> Bool[Array, "1 m"]:
+        """Return which samples have finite features only."""
+        return self.shared.finite() & self.own.finite()
+
+    def cleaned(self) -> Stacked:
+        """Return the same with 0 for every number that is not finite."""
+        return Stacked(self.shared.cleaned(), self.own.cleaned())
+
+    def checked(self, name: str) -> Stacked:
+        """Return the same, its shapes and dtypes checked."""
+        shared = check_design(f"{name}.shared", self.shared)
+        own = check_design(f"{name}.own", self.own)
+        if shared.shape[1] != own.shape[1]:
+            raise ShapeError(
+                f"{name}.shared has {shared.shape[1]} samples, but {name}.own has "
+                f"{own.shape[1]}"
+            )
+        if shared.dtype != own.dtype:
+            raise DtypeError(
+                f"{name}.shared has dtype {shared.dtype}, but {name}.own has "
+                f"{own.dtype}"
+            )
+        return Stacked(shared, own)
+
+    def check_values(self, name: str) -> None:
+        """Raise a ValueError unless the numbers, where known, are finite."""
+        self.shared.check_values(f"{name}.shared")
+        self.own.check_values(f"{name}.own")
+
+
+def check_design(name: str, X: Any) -> Design:
+    """Return X as a design, its shapes and dtypes checked.
+
+    Raises:
+        DtypeError, RankError, ShapeError: X is no design, and no array of (n, m).
+    """
+    if hasattr(X, "checked"):
+        return cast(Design, X).checked(name)
+    kind = type(X)
+    # By name: jax.experimental.sparse takes a while to import, and few need it.
+    if kind.__name__ == "BCOO" and kind.__module__.startswith("jax."):
+        return cast(Design, Sparse(X).checked(name))
+    return Dense(X).checked(name)

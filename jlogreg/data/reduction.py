@@ -1,0 +1,126 @@
+"""Sum any summand over samples: block by block, and device by device.
+
+Samples are summed. Everything that the cost and its derivatives need is a sum of one
+term per sample, so one function adds up any of them, block by block: a block of X is
+used for the logits and again for the gradient while it is still in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array
+
+from jlogreg.data.samples import Samples
+
+__all__ = ["gram_block", "sum_over_samples"]
+
+Sums = TypeVar("Sums")
+
+
+# Entries of X in a block: 8 MiB of float32, which a shared last-level cache holds. Over
+# 100 x 2 000 000 on two cores, blocks of 2^20 to 2^22 entries took 38 to 41 ms, one
+# block of everything 45; smaller blocks lose to the cost of starting each.
+BLOCK_ENTRIES = 2**21
+
+
+# Samples in a block whose gram is taken: X diag(s) and X of 20 to 100 features stay in
+# a core's own cache. Of 20 x 1 000 000 the pass took 15 ms, with 8000 samples 20, with
+# 100 000 30, and 85 without blocks.
+GRAM_SAMPLES = 2048
+
+
+def sum_over_samples(
+    summand: Callable[..., Sums],
+    samples: Samples,
+    *given: Any,
+    block: int | None = None,
+    every: int = 1,
+) -> Sums:
+    """Return the sum of summand(part, *given) over the samples, taken block by block.
+
+    Where the samples are spread over devices, along one axis of a mesh whose axes are
+    explicit, each device sums its own, and the sums are added up.
+
+    Args:
+        summand: maps some of the samples to a pytree of sums over them.
+        samples: X (n, m) and its rows (1, m).
+        given: what else summand depends on, the same for all samples.
+        block: samples in a block; by default what fits the cache on a CPU, all of
+            them elsewhere.
+        every: how many blocks there are for one that is summed.
+    """
+    axis = _axis_of(samples)
+    if axis is None:
+        return _sum_blocks(lambda part: summand(part, *given), samples, block, every)
+
+    def own(part: Samples, *given: Any) -> Sums:
+        def of_part(part: Samples) -> Sums:
+            return summand(part, *given)
+
+        return lax.psum(_sum_blocks(of_part, part, block, every, axis), axis)
+
+    spread = jax.tree.map(lambda leaf: jax.typeof(leaf).sharding.spec, samples)
+    mesh = jax.typeof(samples.y).sharding.mesh
+    whole = PartitionSpec()
+    specs = (spread, *(whole for _ in given))
+    across = jax.shard_map(own, mesh=mesh, in_specs=specs, out_specs=whole)
+    return across(samples, *given)
+
+
+def _axis_of(samples: Samples) -> str | None:
+    """Return the axis of an explicit mesh that the samples are spread along, if any."""
+    axis = jax.typeof(samples.y).sharding.spec[1]
+    return axis if isinstance(axis, str) else None
+
+
+def _sum_blocks(
+    summand: Callable[[Samples], Sums],
+    samples: Samples,
+    block: int | None,
+    every: int,
+    axis: str | None = None,
+) -> Sums:
+    """Return the sums over the samples that one device has."""
+    n, m = samples.X.shape
+    length = _block_length(n, m) if block is None else min(block, m)
+    if not samples.X.divisible:
+        return summand(samples)
+    count, rest = divmod(m, length)
+
+    def add(sums: Sums, index: Array) -> tuple[Sums, None]:
+        more = summand(samples.part(index * length, length))
+        return jax.tree.map(jnp.add, sums, more), None
+
+    if count == 1:
+        sums = summand(samples.part(0, length) if rest else samples)
+    else:
+        shapes = jax.eval_shape(lambda: summand(samples.part(0, length)))
+        sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        if axis is not None:  # each device has sums of its own
+            sums = jax.tree.map(lambda leaf: lax.pcast(leaf, axis, to="varying"), sums)
+        # Reverse differentiation would keep every block's slice of X, a second X;
+        # with checkpoint it cuts the slice again.
+        checkpointed = jax.checkpoint(add, prevent_cse=False)
+        sums, _ = lax.scan(checkpointed, sums, jnp.arange(0, count, every))
+    if rest and every == 1:
+        sums = jax.tree.map(jnp.add, sums, summand(samples.part(count * length, rest)))
+    return sums
+
+
+def gram_block(samples: Samples) -> int:
+    """Return how many samples a block has that is summed with its gram."""
+    m = samples.X.shape[1]
+    return min(m, GRAM_SAMPLES) if jax.default_backend() == "cpu" else m
+
+
+def _block_length(n: int, m: int) -> int:
+    if jax.default_backend() != "cpu":
+        return m
+    # Whole cache lines: blocks of an odd length took a sixth longer.
+    return min(m, max(1024, BLOCK_ENTRIES // n // 128 * 128))

@@ -1,0 +1,137 @@
+"""Hold features by the entries that are not 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jlogreg.base.arrays import is_traced
+from jlogreg.base.checks import check_matrix, check_range
+from jlogreg.base.errors import RankError, ShapeError
+
+__all__ = ["Sparse"]
+
+# Rows that `gram` makes dense at a time.
+ROWS = 64
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sparse:
+    """Hold the features as a sparse matrix of JAX's.
+
+    Shapes: X (n, m), a jax.experimental.sparse.BCOO of two sparse dimensions, a column
+    per sample. Entries that are given twice add up. The methods are those of `Dense`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jax.experimental.sparse import BCOO
+        >>> from jlogreg import Sparse
+        >>> X = BCOO.fromdense(jnp.array([[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]]))
+        >>> Sparse(X).forward(jnp.array([[3.0], [1.0]])).tolist()
+        [[2.0, 3.0, 0.0]]
+    """
+
+    X: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (n, m)."""
+        n, m = self.X.shape
+        return n, m
+
+    @property
+    def dtype(self) -> Any:
+        """Return the dtype of the numbers."""
+        return self.X.data.dtype
+
+    @property
+    def divisible(self) -> bool:
+        """Return False: some of the columns are not found without a look at all."""
+        return False
+
+    def part(self, start: Array | int, size: int) -> Sparse:
+        """Raise: see `divisible`."""
+        raise NotImplementedError("a sparse design has no parts")
+
+    def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
+        """Return wT X."""
+        row, column = self.X.indices.T
+        # BCOO pads with entries of 0 that lie outside the matrix.
+        terms = self.X.data[:, None] * w.at[row].get(mode="fill", fill_value=0)
+        return jax.ops.segment_sum(terms, column, self.shape[1]).T
+
+    def adjoint(self, dz: Float[Array, "K m"]) -> Float[Array, "n K"]:
+        """Return X dzT."""
+        row, column = self.X.indices.T
+        terms = self.X.data[:, None] * dz.T.at[column].get(mode="fill", fill_value=0)
+        return jax.ops.segment_sum(terms, row, self.shape[0])
+
+    def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
+        """Return X diag(s) XT, a few of its rows at a time."""
+        n = self.shape[0]
+        size = min(n, ROWS)
+
+        def rows(start: Array) -> Array:
+            unit = jnp.arange(n)[:, None] == start + jnp.arange(size)[None]
+            return self.adjoint(s * self.forward(unit.astype(s.dtype))).T
+
+        starts = jnp.arange(-(-n // size)) * size
+        return lax.map(rows, starts).reshape(-1, n)[:n]
+
+    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+        """Return the diagonal of X diag(s) XT."""
+        X = self.X if self.X.unique_indices else self.X.sum_duplicates(nse=self.X.nse)
+        row, column = X.indices.T
+        terms = X.data**2 * s[0].at[column].get(mode="fill", fill_value=0)
+        return jax.ops.segment_sum(terms, row, self.shape[0])[:, None]
+
+    def dense(self) -> Float[Array, "n m"]:
+        """Return X itself."""
+        row, column = self.X.indices.T
+        zeros = jnp.zeros(self.shape, self.dtype)
+        return zeros.at[row, column].add(self.X.data, mode="drop")
+
+    def finite(self) -> Bool[Array, "1 m"]:
+        """Return which samples have finite features only."""
+        bad = jnp.where(jnp.isfinite(self.X.data), 0, 1)
+        return (jax.ops.segment_sum(bad, self.X.indices[:, 1], self.shape[1]) == 0)[
+            None
+        ]
+
+    def cleaned(self) -> Sparse:
+        """Return the same with 0 for every number that is not finite."""
+        return self._with(jnp.where(jnp.isfinite(self.X.data), self.X.data, 0))
+
+    def checked(self, name: str) -> Sparse:
+        """Return the same, its shape and dtype checked."""
+        X = self.X
+        if X.n_sparse != 2 or X.n_batch or X.n_dense:
+            raise RankError(
+                f"{name} is a BCOO of shape {X.shape} with n_batch {X.n_batch}, "
+                f"n_sparse {X.n_sparse} and n_dense {X.n_dense}, but must have two "
+                "sparse dimensions and no other"
+            )
+        if 0 in X.shape:
+            raise ShapeError(f"{name} has shape {X.shape}: a size of 0 holds nothing")
+        return self._with(
+            check_matrix(f"{name}.data", X.data[:, None], ("nse", 1))[:, 0]
+        )
+
+    def check_values(self, name: str) -> None:
+        """Raise a ValueError unless the numbers, where known, are finite."""
+        if not is_traced(self.X.data):
+            check_range(f"{name}.data", self.X.data[:, None])
+
+    def _with(self, data: Array) -> Sparse:
+        X = self.X
+        flags = {
+            "indices_sorted": X.indices_sorted,
+            "unique_indices": X.unique_indices,
+        }
+        return Sparse(type(X)((data, X.indices), shape=X.shape, **flags))

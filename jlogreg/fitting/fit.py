@@ -1,0 +1,131 @@
+"""Fit one model: find the minimum of the cost, and say how it ended."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+from jaxtyping import Array, Float, Int
+
+from jlogreg.base.checks import AnyArray, check_range
+from jlogreg.base.formatting import as_html, brief
+from jlogreg.base.params import Params, check_params
+from jlogreg.base.status import count_statuses
+from jlogreg.data.design import Design
+from jlogreg.fitting.implicit import differentiable
+from jlogreg.fitting.options import check_limits, check_solver, choose_solver
+from jlogreg.fitting.solve import solve
+from jlogreg.formulations.problem import Problem, Solution
+from jlogreg.objective.cost import prepare_data
+from jlogreg.solvers.driver import Solver
+
+__all__ = ["Fit", "fit"]
+
+
+class Fit(NamedTuple):
+    """Hold a fitted model, and how the fit ended.
+
+    Shapes: params w (n, 1), b (1, 1), the others (); of many problems each with a
+    leading axis. status is a Status; steps counts the trials after the first look; cost
+    is J; gradient_norm the largest |entry| of dw and db; decrement sqrt(gT H^-1 g),
+    half of whose square the cost is above its minimum, nearly.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Status, fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = fit(X, y)
+        >>> Status(int(found.status)).name, found.params.w.shape, found.cost.shape
+        ('CONVERGED', (1, 1), ())
+    """
+
+    params: Params
+    status: Int[Array, ""]
+    steps: Int[Array, ""]
+    cost: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    decrement: Float[Array, ""]
+
+    def __repr__(self) -> str:
+        """Return how the fit ended, with few numbers, however many there are."""
+        fields = ", ".join(f"{name}={text}" for name, text in self._described().items())
+        return f"Fit({fields})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self._described())
+
+    def _described(self) -> dict[str, str]:
+        described = {name: brief(leaf) for name, leaf in self._asdict().items()}
+        return {**described, "status": count_statuses(self.status)}
+
+    @classmethod
+    def of(cls, solution: Solution) -> Fit:
+        """Return what a solution says, without the factor that it has kept."""
+        return cls(*solution[:-1])
+
+
+def fit(
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    *,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
+    l2: Any = 0.0,
+    solver: Solver | None = None,
+    init: Params | None = None,
+    tol: Any = None,
+    max_steps: Any = None,
+) -> Fit:
+    """Return the parameters that minimise the cost, and how the search ended.
+
+    Shapes: X (n, m), y (1, m) in [0, 1]; result Fit, with cost in nats. The cost is
+    that of equation (8) of docs/derivation.md. Only a status of CONVERGED is an
+    answer; `raise_if_failed` turns any other into an error that says what to do.
+    Derivatives in X, y, weight, offset and l2, forward and reverse, are exact at the
+    minimum, by equation (20); where the fit failed they are NaN.
+
+    Args:
+        X: features, a column per sample: an array, a BCOO or a design.
+        y: labels.
+        weight: (1, m), at least 0; a weight of 2 counts a sample twice, a weight of 0
+            leaves it out, whatever it contains.
+        offset: (1, m), added to the logits.
+        l2: penalty, a number or one a feature (n, 1), at least 0.
+        solver: Newton(), NewtonCG() or Optax(...). By default, for n features and m
+            samples: Newton() up to n = 512; in the span of the samples, which Newton()
+            does where m < n with one penalty and X an array, up to m = 2048; else
+            NewtonCG().
+        init: where to start; zero where it costs less.
+        tol: a fit has converged when a whole Newton step changed no logit by more than
+            this, and the decrement before it was no larger. Newton's method leaves
+            about tol^2 / 2 of an error; by default tol = 2 sqrt(eps), 3.0e-8 in
+            float64 and 6.9e-4 in float32, so that is a rounding or two. Below 4 eps it
+            counts as 4 eps; at most 0.1.
+        max_steps: steps at most; by default 100, for Optax 10 000.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: a number is out of range, NaN or infinite. Where it is traced the
+            status is BAD_INPUT instead and the parameters are NaN.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> found = fit(X, y)
+        >>> print(f"w = {found.params.w[0, 0]:.3f}, J = {found.cost:.4f}")
+        w = 1.214, J = 0.4130
+    """
+    samples, l2 = prepare_data(X, y, weight, offset, l2)
+    n, dtype = samples.X.shape[0], samples.X.dtype
+    solver = check_solver(solver) or choose_solver(samples.X, l2)
+    if init is not None:
+        init = check_params(init, n, dtype, name="init")
+        init = Params(check_range("init.w", init.w), check_range("init.b", init.b))
+    limits = check_limits(solver, tol, max_steps, dtype)
+    return Fit.of(_solve(solver, Problem(samples, l2), init, *limits))
+
+
+_solve = jax.jit(differentiable(solve), static_argnums=0)

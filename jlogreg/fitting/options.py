@@ -1,0 +1,75 @@
+"""Options of a fit: the solver, the tolerance and the number of steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from jlogreg.base.arrays import as_array, is_traced
+from jlogreg.base.checks import check_count, check_number, check_range
+from jlogreg.base.errors import DtypeError
+from jlogreg.data.design import Design
+from jlogreg.formulations.dual import dual_applies
+from jlogreg.formulations.problem import Limits
+from jlogreg.solvers.driver import Solver
+from jlogreg.solvers.first_order import Optax
+from jlogreg.solvers.newton import Newton
+from jlogreg.solvers.newton_cg import NewtonCG
+
+__all__ = ["check_limits", "check_solver", "choose_solver"]
+
+# Up to so many unknowns a Hessian is formed: features, or samples where they are fewer.
+MAX_NEWTON_FEATURES = 512
+
+
+MAX_DUAL_SAMPLES = 2048
+
+
+def check_solver(solver: Solver | None) -> Solver | None:
+    """Return the solver, checked.
+
+    Raises:
+        DtypeError: it is none of this library's.
+    """
+    if solver is None or isinstance(solver, Newton | NewtonCG | Optax):
+        return solver
+    raise DtypeError(
+        f"solver must be Newton(), NewtonCG() or Optax(...), but is {solver!r}"
+    )
+
+
+def check_limits(solver: Solver, tol: Any, max_steps: Any, dtype: Any) -> Limits:
+    """Return tolerance and steps as arrays, with their defaults.
+
+    Raises:
+        DtypeError, RankError: one is no number.
+        ValueError: a number is out of range.
+    """
+    eps = float(np.finfo(dtype).eps)
+    tol = 2 * eps**0.5 if tol is None else tol
+    tol = check_range("tol", check_number("tol", tol, dtype), 0.0, 0.1, above=True)
+    if max_steps is None:
+        max_steps = 10_000 if isinstance(solver, Optax) else 100
+    return Limits(jnp.maximum(tol, 4 * eps), _check_steps(max_steps))
+
+
+def _check_steps(value: Any) -> Int[Array, ""]:
+    if not is_traced(value):
+        return as_array(check_count("max_steps", value, least=0), jnp.int32)
+    if value.ndim or not jnp.issubdtype(value.dtype, jnp.integer):
+        raise DtypeError(
+            f"max_steps must be a whole number, but is an array of {value.dtype} of "
+            f"shape {value.shape}"
+        )
+    return value.astype(jnp.int32)
+
+
+def choose_solver(X: Design, l2: Array) -> Solver:
+    """Return the solver for a design and a penalty of these shapes."""
+    n, m = X.shape
+    if dual_applies(X, l2) and m <= MAX_DUAL_SAMPLES:
+        return Newton()
+    return Newton() if n <= MAX_NEWTON_FEATURES else NewtonCG()

@@ -1,0 +1,166 @@
+"""Bound the Hessian from above: what preconditions every problem on some features.
+
+No curvature a (1 - a) exceeds a quarter, so no Hessian exceeds the one with a quarter
+in every sample, which depends on the features and the penalty alone. Problems that have
+both in common share its inverse; problems with penalties of their own, its spectrum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jlogreg.base.params import Params
+from jlogreg.data.design import matmul
+from jlogreg.data.reduction import gram_block, sum_over_samples
+from jlogreg.data.samples import Samples, weighted
+from jlogreg.formulations.problem import Problem, ridge, to_vector
+from jlogreg.objective.cost import total_weight
+from jlogreg.objective.sums import gram
+from jlogreg.solvers.cholesky import factorize, rounding_level
+
+__all__ = [
+    "Preconditioner",
+    "Spectrum",
+    "for_problem",
+    "shared_preconditioner",
+    "spectral_preconditioner",
+]
+
+# With more unknowns than these the bound is a diagonal: its factor, or its spectrum,
+# would take longer than the fits.
+MAX_FACTOR, MAX_SPECTRUM = 4096, 1024
+
+
+class Spectrum(NamedTuple):
+    """Hold the eigenvectors and values of the bound without a penalty.
+
+    In the coordinates w and b + wT mean it is one block for w, and a quarter. A penalty
+    adds to the values, and leaves the vectors as they are; equation (26) of
+    docs/derivation.md.
+
+    Shapes: vectors (n, n), values (n, 1), mean (n, 1).
+    """
+
+    vectors: Float[Array, "n n"]
+    values: Float[Array, "n 1"]
+    mean: Float[Array, "n 1"]
+
+    def solve(
+        self, right: Float[Array, "n+1 1"], l2: Float[Array, ""]
+    ) -> Float[Array, "n+1 1"]:
+        """Return the inverse of the bound with a penalty, times right."""
+        w, b = right[:-1], right[-1:]
+        along = matmul((w - self.mean * b).T, self.vectors)
+        w = matmul(along / (self.values + l2).T, self.vectors.T).T
+        return to_vector(Params(w, 4 * b - matmul(self.mean.T, w)))
+
+
+class Preconditioner(NamedTuple):
+    """Hold the inverse of a bound of the Hessian, which depends on X and l2.
+
+    Shapes: inverse (n + 1, n + 1) of the bound scaled to a diagonal of ones, or a
+    spectrum, or None where that diagonal is all that is known of it; scale (n + 1, 1);
+    l2 () with a spectrum. singular says that there is none to the precision at hand;
+    apart, that the inverse is that of other samples, and the diagonal does better.
+    """
+
+    inverse: Array | Spectrum | None
+    scale: Float[Array, "n+1 1"]
+    singular: Bool[Array, ""]
+    l2: Float[Array, ""] | None = None
+    apart: Bool[Array, ""] | None = None
+
+    def solve(self, right: Float[Array, "n+1 1"]) -> Float[Array, "n+1 1"]:
+        """Return the inverse of the bound times right."""
+        diagonal = self.scale * self.scale * right
+        if self.inverse is None:
+            return diagonal
+        if isinstance(self.inverse, Spectrum):
+            assert self.l2 is not None
+            found = self.inverse.solve(right, self.l2)
+        else:
+            unit = self.scale * right
+            found = self.scale * matmul(unit.T, self.inverse).T
+        return found if self.apart is None else jnp.where(self.apart, diagonal, found)
+
+
+def shared_preconditioner(problem: Problem) -> Preconditioner:
+    """Return the inverse of a bound of the Hessian at any point, weights left out."""
+    samples, penalty = problem.samples, ridge(problem)
+    n = samples.X.shape[0]
+    if n + 1 > MAX_FACTOR:
+        return _diagonal(samples, penalty)
+    factor = factorize(_quarters(samples) + jnp.diag(penalty[:, 0]))
+    unit = factor._replace(scale=jnp.ones_like(factor.scale))
+    inverse = unit.solve(jnp.eye(n + 1, dtype=penalty.dtype))
+    return Preconditioner(inverse, factor.scale, factor.singular)
+
+
+def spectral_preconditioner(problem: Problem) -> Preconditioner:
+    """Return a bound for problems that differ in their penalties, one number each.
+
+    Its singular says whether there is no inverse without a penalty.
+    """
+    samples, penalty = problem.samples, ridge(problem)
+    n = samples.X.shape[0]
+    if n + 1 > MAX_SPECTRUM or problem.l2.ndim:
+        return _diagonal(samples, penalty)
+    quarters = _quarters(samples)
+    factor = factorize(quarters)
+    mean = 4 * quarters[:-1, -1:]
+    values, vectors = jnp.linalg.eigh(quarters[:-1, :-1] - 0.25 * mean * mean.T)
+    eps = float(np.finfo(values.dtype).eps)
+    # What is lost in roundings is as good as the least that is not.
+    values = jnp.maximum(values, 10 * n * eps * jnp.maximum(values[-1], eps))
+    spectrum = Spectrum(vectors, values[:, None], mean)
+    return Preconditioner(spectrum, factor.scale, factor.singular)
+
+
+def for_problem(problem: Problem, shared: Preconditioner) -> Preconditioner:
+    """Return the bound of a problem's own, made of a shared one.
+
+    The inverse is that of equally weighted samples; the scale, a number a feature, is
+    the problem's own.
+    """
+    samples, penalty = problem.samples, ridge(problem)
+    X, y, weight, _ = samples
+    free = jnp.sum(penalty == 0)  # unknowns without a penalty, more than samples
+    if isinstance(shared.inverse, Spectrum):
+        part = problem.l2 * jnp.square(shared.scale[:-1]).max()
+        none = part <= rounding_level(len(penalty), penalty.dtype)
+        shared = shared._replace(l2=problem.l2, singular=shared.singular & none)
+    if weight is None and shared.inverse is not None:
+        return shared._replace(singular=shared.singular | (free > X.shape[1]))
+    quarters = weighted(jnp.full_like(y, 0.25), samples) / total_weight(samples)
+    scale = _scale(Samples(X, quarters), penalty)
+    kept = X.shape[1] if weight is None else jnp.sum(weight > 0)
+    # What is left out may be most of what the features are, and make them collinear.
+    apart = ~(scale <= 10 * shared.scale).all()
+    singular = (shared.singular & ~apart) | (free > kept)
+    return shared._replace(scale=scale, singular=singular, apart=apart)
+
+
+def _quarters(samples: Samples) -> Float[Array, "n+1 n+1"]:
+    """Return the mean over samples, weights left out, of [x; 1] [x; 1]T / 4."""
+    alone = Samples(samples.X, jnp.full_like(samples.y, 0.25 / samples.X.shape[1]))
+    block = gram_block(alone)
+    return sum_over_samples(lambda part: gram(part, part.y), alone, block=block)
+
+
+def _diagonal(samples: Samples, penalty: Array) -> Preconditioner:
+    quarters = jnp.full_like(samples.y, 0.25 / samples.X.shape[1])
+    scale = _scale(Samples(samples.X, quarters), penalty)
+    return Preconditioner(None, scale, jnp.zeros((), bool))
+
+
+def _scale(samples: Samples, penalty: Array) -> Float[Array, "n+1 1"]:
+    """Return one over the square root of the diagonal of a bound."""
+    squares = sum_over_samples(lambda part: part.X.squares(part.y), samples)
+    total = samples.y.sum(axis=1, keepdims=True)
+    bound = to_vector(Params(squares, total)) + penalty
+    return lax.rsqrt(jnp.where(bound > 0, bound, 1.0))

@@ -1,0 +1,136 @@
+"""Write down what a fit has found, in words and numbers, for a notebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from jlogreg.base.arrays import is_traced
+from jlogreg.base.checks import AnyArray
+from jlogreg.base.errors import ShapeError
+from jlogreg.base.formatting import align, value_text
+from jlogreg.base.params import Params
+from jlogreg.base.status import Status
+from jlogreg.data.design import Design
+from jlogreg.data.samples import Samples
+from jlogreg.fitting.fit import Fit
+from jlogreg.inference.covariance import standard_errors
+from jlogreg.objective.cost import prepare_problem
+from jlogreg.objective.prediction import logits
+
+__all__ = ["summary"]
+
+# So many features are listed at most; of more, those that say most.
+MAX_LISTED = 20
+
+
+def summary(
+    fit: Fit,
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    names: Sequence[str] | None = None,
+    *,
+    offset: Float[AnyArray, "1 m"] | None = None,
+) -> str:
+    """Return what a fit has found, as text: status, cost, steps and coefficients.
+
+    Shapes: fit of one problem, w (n, 1); X (n, m), y and offset (1, m); n names.
+    Standard errors, z and Wald's two-sided p, equation (27) of docs/derivation.md, are
+    given where the parameters maximise the likelihood of X and y, to a hundredth of a
+    standard error; a penalty, weights or another offset lead elsewhere. Of more than 20
+    features those with the largest |z| are listed, or |w|. Host only.
+
+    Args:
+        fit: what `fit` returned.
+        X: the features, as they were fitted.
+        y: their labels.
+        names: of the features; by default x0, x1, ...
+        offset: that of the fit, if it had one.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array, the fit is of
+            many problems, or there are not n names.
+        ValueError: a label is not in [0, 1], or a number not finite.
+        TypeError: a number is traced: call this outside jit.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit, summary
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]], jnp.float32)
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]], jnp.float32)
+        >>> print(summary(fit(X, y), X, y, ["hours"]))
+        CONVERGED: the minimum was found
+        1 feature, 6 samples, mean label 0.5
+        cost J 0.412998 nats after 5 steps
+        66.7% of these samples predicted right
+        <BLANKLINE>
+               weight  std. error      z     p
+        hours   1.214       0.913   1.33  0.18
+        bias   -3.035        2.55  -1.19  0.23
+    """
+    if any(map(is_traced, (fit.params.w, y))):
+        raise TypeError("summary needs known numbers: call it outside jit")
+    if np.ndim(fit.status):
+        raise ShapeError(
+            f"the fit is of {np.size(fit.status)} problems: take one of them, with "
+            "jax.tree.map(lambda leaf: leaf[0], fit)"
+        )
+    params, samples, _ = prepare_problem(fit.params, X, y, None, offset, 0.0)
+    n = params.w.shape[0]
+    labels = [f"x{j}" for j in range(n)] if names is None else [*map(str, names)]
+    if len(labels) != n:
+        raise ShapeError(f"there are {n} features, but {len(labels)} names")
+    errors, why_not = standard_errors(fit, samples)
+    lines = [*_heading(fit, samples), "", _coefficients(params, labels, errors)]
+    if n > MAX_LISTED:
+        largest = "|w|" if errors is None else "|z|"
+        lines.append(
+            f"({MAX_LISTED} of {n} features, those with the largest {largest})"
+        )
+    if why_not:
+        lines.append(f"(no standard errors: {why_not})")
+    return "\n".join(lines)
+
+
+def _heading(fit: Fit, samples: Samples) -> list[str]:
+    """Return how the fit ended, and what it was of."""
+    status, (n, m) = Status(int(fit.status)), samples.X.shape
+    y = np.asarray(samples.y, float)
+    z = np.asarray(samples.with_offset(logits(fit.params, samples.X)))
+    right = np.where(np.isnan(z), np.nan, z > 0) == (y > 0.5)
+    return [
+        f"{status.name}: {status.message}",
+        f"{_count(n, 'feature')}, {_count(m, 'sample')}, mean label {y.mean():.3g}",
+        f"cost J {value_text(fit.cost)} nats after {_count(int(fit.steps), 'step')}",
+        f"{right.mean():.1%} of these samples predicted right",
+    ]
+
+
+def _coefficients(
+    params: Params, labels: Sequence[str], errors: np.ndarray | None
+) -> str:
+    """Return a line for each feature that is listed, in their order, and the bias."""
+    theta = np.concatenate([np.asarray(params.w, float), np.asarray(params.b, float)])
+    size = np.abs(theta if errors is None else theta / errors)[:-1, 0]
+    listed = [*np.sort(np.argsort(-size, kind="stable")[:MAX_LISTED]), len(size)]
+    rows = [["", "weight"]]
+    rows += [[[*labels, "bias"][j], f"{theta[j, 0]:.4g}"] for j in listed]
+    if errors is not None:
+        rows[0] += ["std. error", "z", "p"]
+        for row, j in zip(rows[1:], listed, strict=True):
+            z = theta[j, 0] / errors[j, 0]
+            row += [f"{errors[j, 0]:.3g}", f"{z:.2f}", _probability(z)]
+    return align(rows, left=1)
+
+
+def _probability(z: float) -> str:
+    """Return Wald's two-sided p."""
+    p = math.erfc(abs(z) / math.sqrt(2))
+    return f"{p:.2g}" if p > 1e-300 else "< 1e-300"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

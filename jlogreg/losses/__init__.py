@@ -1,0 +1,4 @@
+"""Floor 2: elementwise mathematics of the Bernoulli likelihood.
+
+Imports `base`.
+"""

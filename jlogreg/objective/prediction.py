@@ -1,0 +1,118 @@
+"""Propagate forward: from features to logits, to probabilities, to labels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jlogreg.base.checks import AnyArray, check_number, check_range
+from jlogreg.base.params import Params, check_params
+from jlogreg.data.design import Design, check_design
+from jlogreg.data.samples import Samples
+from jlogreg.losses.bernoulli import sigmoid
+
+__all__ = ["adjoint", "logits", "predict", "predict_proba", "sample_logits"]
+
+
+def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "K m"]:
+    """Return the logits z = wT X + b of every sample.
+
+    Shapes: X (n, m), an array or a design, w (n, 1), b (1, 1), result (1, m); or K
+    models side by side, w (n, K), b (K, 1), result (K, m), by one matrix product.
+    Equation (2) of docs/derivation.md. The product is taken at the highest precision
+    that the device offers.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, logits
+        >>> params = Params(w=jnp.array([[2.0]]), b=jnp.array([[-3.0]]))
+        >>> logits(params, jnp.array([[1.0, 1.5, 2.0]])).tolist()
+        [[-1.0, 0.0, 1.0]]
+    """
+    design = check_design("X", X)
+    params = check_params(params, design.shape[0], design.dtype, K="K")
+    return _logits(params, design)
+
+
+@partial(jax.jit, inline=True)
+def _logits(params: Params, design: Design) -> Float[Array, "K m"]:
+    return design.forward(params.w) + params.b
+
+
+def predict_proba(
+    params: Params, X: Float[AnyArray, "n m"] | Design
+) -> Float[Array, "K m"]:
+    """Return the probability a = sigmoid(wT X + b) that each sample has the label 1.
+
+    Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) in [0, 1]; or for K models
+    w (n, K), b (K, 1), result (K, m). Equation (3) of docs/derivation.md.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, predict_proba
+        >>> params = Params(w=jnp.array([[2.0]]), b=jnp.array([[-3.0]]))
+        >>> a = predict_proba(params, jnp.array([[1.0, 1.5, 2.0]]))
+        >>> [f"{one:.2f}" for one in a[0]]
+        ['0.27', '0.50', '0.73']
+    """
+    return sigmoid(logits(params, X))
+
+
+def predict(
+    params: Params, X: Float[AnyArray, "n m"] | Design, threshold: Any = 0.5
+) -> Float[Array, "K m"]:
+    """Return the label of each sample: 1 where a > threshold, else 0.
+
+    Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) of X's dtype; or for K models
+    w (n, K), b (K, 1), result (K, m). The threshold is a number in [0, 1]. Where a is
+    NaN there is no label, and the result is NaN.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: the threshold is not in [0, 1].
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import Params, predict
+        >>> params = Params(w=jnp.array([[2.0]]), b=jnp.array([[-3.0]]))
+        >>> predict(params, jnp.array([[1.0, 1.5, 2.0]])).tolist()
+        [[0.0, 0.0, 1.0]]
+        >>> predict(params, jnp.array([[1.0, 1.5, 2.0]]), threshold=0.2).tolist()
+        [[1.0, 1.0, 1.0]]
+    """
+    a = predict_proba(params, X)
+    threshold = check_number("threshold", threshold, a.dtype)
+    threshold = check_range("threshold", threshold, 0.0, 1.0)
+    return _labels(a, threshold)
+
+
+@partial(jax.jit, inline=True)
+def _labels(a: Float[Array, "K m"], threshold: Array) -> Float[Array, "K m"]:
+    labels = (a > threshold).astype(a.dtype)
+    return jnp.where(jnp.isnan(a - threshold), jnp.nan, labels)
+
+
+def adjoint(X: Design, dz: Float[Array, "1 m"]) -> Params:
+    """Return the adjoint of `logits` at dz: Params(w = X dzT, b = sum of dz).
+
+    Shapes: X stands for (n, m), dz (1, m). This is backward propagation through
+    z = wT X + b, equations (11) and (12) of docs/derivation.md before the division by
+    m. Arguments are not checked: it is for callers inside the library.
+    """
+    return Params(w=X.adjoint(dz), b=dz.sum(axis=1, keepdims=True))
+
+
+def sample_logits(params: Params, part: Samples) -> Float[Array, "1 m"]:
+    """Return the logits of some samples, with their offset."""
+    z = part.X.forward(params.w) + params.b
+    return z if part.offset is None else z + part.offset

@@ -1,0 +1,106 @@
+"""Sum over the samples: loss, gradient and curvature in one pass over the data.
+
+Samples are summed. Everything that the cost and its derivatives need is a sum of
+one term a sample, so one function adds up any of them, block by block: a block of X is
+used for the logits and again for the gradient while it is still in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jlogreg.base.params import Params
+from jlogreg.data.reduction import gram_block, sum_over_samples
+from jlogreg.data.samples import Samples, weighted
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
+from jlogreg.objective.prediction import adjoint, sample_logits
+
+__all__ = [
+    "Totals",
+    "curvature_along_total",
+    "curvature_total",
+    "gram",
+    "loss_total",
+    "totals",
+]
+
+
+class Totals(NamedTuple):
+    """Hold sums over samples: of the losses () and of their gradients."""
+
+    loss: Float[Array, ""]
+    gradient: Params
+
+
+def totals(params: Params, samples: Samples, block: int | None = None) -> Totals:
+    """Return the sums over samples of the loss and of its gradient.
+
+    Shapes: loss (), gradient w (n, 1), b (1, 1). Sums of weight * log_loss(z, y), of
+    weight * dz * x and of weight * dz; equations (11) and (12) of docs/derivation.md
+    before the division by m.
+    """
+
+    def summand(part: Samples, params: Params) -> Totals:
+        z = sample_logits(params, part)
+        loss = weighted(log_loss(FAST, z, part.y), part).sum()
+        dz = weighted(log_loss_dz(FAST, z, part.y), part)
+        return Totals(loss=loss, gradient=adjoint(part.X, dz))
+
+    return sum_over_samples(summand, samples, params, block=block)
+
+
+def loss_total(
+    params: Params, samples: Samples, block: int | None = None
+) -> Float[Array, ""]:
+    """Return the sum over samples of the weighted log losses."""
+
+    def summand(part: Samples, params: Params) -> Array:
+        return weighted(log_loss(FAST, sample_logits(params, part), part.y), part).sum()
+
+    return sum_over_samples(summand, samples, params, block=block)
+
+
+def curvature_total(
+    params: Params, samples: Samples, block: int | None = None
+) -> Float[Array, "n+1 n+1"]:
+    """Return the sum over samples of the Hessian, in the order w, then b.
+
+    Shapes: (n + 1, n + 1). The sum of weight * a (1 - a) * [x; 1] [x; 1]T; equation
+    (13) of docs/derivation.md before the division by m.
+    """
+
+    def summand(part: Samples, params: Params) -> Array:
+        s = weighted(log_loss_dz2(FAST, sample_logits(params, part)), part)
+        return gram(part, s)
+
+    block = block or gram_block(samples)
+    return sum_over_samples(summand, samples, params, block=block)
+
+
+def curvature_along_total(
+    params: Params, vector: Params, samples: Samples, block: int | None = None
+) -> Params:
+    """Return the sum over samples of the Hessian times a vector, without the Hessian.
+
+    Shapes: vector and result w (n, 1), b (1, 1). Equation (13) of docs/derivation.md
+    applied from the right: two passes forward, one backward.
+    """
+
+    def summand(part: Samples, params: Params, vector: Params) -> Params:
+        s = weighted(log_loss_dz2(FAST, sample_logits(params, part)), part)
+        return adjoint(part.X, s * (part.X.forward(vector.w) + vector.b))
+
+    return sum_over_samples(summand, samples, params, vector, block=block)
+
+
+def gram(samples: Samples, s: Float[Array, "1 m"]) -> Float[Array, "n+1 n+1"]:
+    """Return the sum over samples of s [x; 1] [x; 1]T, in the order w, then b.
+
+    Shapes: s (1, m), result (n + 1, n + 1).
+    """
+    wb, bb = adjoint(samples.X, s)
+    return jnp.block([[samples.X.gram(s), wb], [wb.T, bb]])

@@ -1,0 +1,62 @@
+"""Intervals side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from jlogreg.base.checks import AnyArray, check_matrix
+from jlogreg.plots.style import plain
+
+__all__ = ["interval_forest"]
+
+
+def interval_forest(
+    estimate: Float[AnyArray, "n 1"],
+    wald: Float[AnyArray, "n 2"],
+    bootstrap: Float[AnyArray, "n 2"],
+    names: Sequence[str] | None = None,
+    most: int = 40,
+) -> Figure:
+    """Draw the largest estimates, each with two intervals, one above the other.
+
+    Shapes: estimate (n, 1); wald and bootstrap (n, 2), low and high; names has length
+    n.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import interval_forest
+        >>> w, half = np.array([[1.0], [-2.0]]), np.array([[-0.5, 0.5]])
+        >>> figure = interval_forest(w, w + half, w + 1.2 * half)
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['feature 1', 'feature 0']
+    """
+    column = np.asarray(check_matrix("estimate", estimate, ("n", 1)))[:, 0]
+    n = column.size
+    intervals = {
+        "Wald": (check_matrix("wald", wald, (n, 2)), "#2166ac", 0.15),
+        "bootstrap": (check_matrix("bootstrap", bootstrap, (n, 2)), "#d6604d", -0.15),
+    }
+    picked = np.argsort(-np.abs(column))[:most]
+    picked = picked[np.argsort(column[picked])]
+    labels = [f"feature {j}" if names is None else names[j] for j in picked]
+    figure = Figure(figsize=(7.5, 1.2 + 0.27 * len(picked)), layout="constrained")
+    axes = figure.add_subplot()
+    place = np.arange(len(picked))
+    for label, (ends, colour, shift) in intervals.items():
+        low, high = np.asarray(ends)[picked].T
+        axes.hlines(place + shift, low, high, color=colour, label=label, linewidth=2)
+    axes.plot(column[picked], place, "k.", markersize=5, label="estimate")
+    axes.set_yticks(place, [plain(label) for label in labels])
+    axes.set_ylim(-0.7, len(picked) - 0.3)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.grid(alpha=0.3, axis="x")
+    axes.set_xlabel("weight w (log-odds per unit)")
+    axes.legend(loc="lower right")
+    return figure

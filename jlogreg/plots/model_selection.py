@@ -1,0 +1,138 @@
+"""Draw what many fits found: penalties, probabilities and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from jlogreg.base.checks import AnyArray, check_matrix
+from jlogreg.inference.calibration import calibration
+
+__all__ = ["penalty_path", "reliability_diagram"]
+
+
+def penalty_path(
+    l2: Float[AnyArray, "L 1"],
+    values: Float[AnyArray, "K L"],
+    standard_error: Float[AnyArray, "K L"] | None = None,
+    best: Float[AnyArray, "K 1"] | None = None,
+    one_standard_error: Float[AnyArray, "K 1"] | None = None,
+    labels: Sequence[str] | None = None,
+    title: str = "held-out log loss (nats per sample)",
+    scale: Literal["linear", "log"] = "linear",
+) -> Figure:
+    """Draw losses or coefficients against the penalty, a curve for each row of values.
+
+    Shapes: l2 (L, 1), positive; values and standard_error (K, L); best and
+    one_standard_error (K, 1), penalties out of l2.
+
+    Args:
+        l2: the penalties.
+        values: held-out losses, or the coefficients of a path.
+        standard_error: half the height of the band around each curve.
+        best: a penalty for each row, marked with a disc.
+        one_standard_error: another, marked with a ring.
+        labels: names of the rows.
+        title: what the values are.
+        scale: of the axis of the values.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import penalty_path
+        >>> l2, loss = np.array([[0.01], [0.1], [1.0]]), np.array([[0.5, 0.4, 0.6]])
+        >>> figure = penalty_path(l2, loss, best=np.array([[0.1]]))
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_xscale()
+        ('penalty l2', 'log')
+    """
+    l2 = np.asarray(check_matrix("l2", l2, ("L", 1)))
+    values = np.asarray(check_matrix("values", values, ("K", len(l2))))
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_yscale(scale)
+    shades = _shades(len(values))
+    names = [None] * len(values) if labels is None else labels
+    for row, shade, name in zip(values, shades, names, strict=True):
+        axes.plot(l2[:, 0], row, color=shade, label=name, linewidth=1.5)
+    if standard_error is not None:
+        error = check_matrix("standard_error", standard_error, values.shape)
+        for row, half, shade in zip(values, np.asarray(error), shades, strict=True):
+            low, high = row - half, row + half
+            axes.fill_between(l2[:, 0], low, high, color=shade, alpha=0.18, linewidth=0)
+    marks = {
+        "best": (best, 22, "black"),
+        "one_standard_error": (one_standard_error, 70, "white"),
+    }
+    for name, (chosen, size, colour) in marks.items():
+        if chosen is not None:
+            at = np.asarray(check_matrix(name, chosen, (len(values), 1)))
+            nearest = np.abs(l2 - at.T).argmin(axis=0)
+            axes.scatter(
+                at[:, 0],
+                values[np.arange(len(values)), nearest],
+                size,
+                colour,
+                edgecolors="black",
+                zorder=3 if colour == "black" else 2.5,
+                label=name.replace("_", " "),
+            )
+    axes.set_xlabel("penalty l2")
+    axes.set_ylabel(title)
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def reliability_diagram(
+    probability: Float[AnyArray, "K m"], y: Float[AnyArray, "K m"], bins: int = 10
+) -> Figure:
+    """Draw the observed frequency of label 1 against its probability, with counts.
+
+    Shapes: probability and y (K, m), all rows together, in `bins` of equal width.
+
+    Raises:
+        DtypeError, RankError, ShapeError: an argument is no such array.
+        ValueError: bins is less than 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import reliability_diagram
+        >>> a, y = np.array([[0.25, 0.75]]), np.array([[0.0, 1.0]])
+        >>> figure = reliability_diagram(a, y)
+        >>> figure.axes[0].get_title()
+        'expected calibration error 0.2500'
+    """
+    found = calibration(probability, y, bins)
+    predicted, observed, count = (row[0] for row in found[:3])
+    edges = np.linspace(0, 1, bins + 1)
+    figure = Figure(figsize=(5.4, 6.4), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color="#7f7f7f", linestyle="--", label="calibrated")
+    axes.plot(predicted, observed, color="#2166ac", marker="o", label="observed")
+    axes.set_ylabel("observed frequency")
+    axes.set_title(f"expected calibration error {found.error:.4f}")
+    axes.legend(loc="upper left")
+    below.stairs(count, edges, color="#4393c3", fill=True)
+    below.set_yscale("log")
+    below.set_ylim(0.5)
+    below.set_ylabel("predictions")
+    below.set_xlabel("predicted probability a")
+    for each in (axes, below):
+        each.set_xlim(-0.02, 1.02)
+        each.grid(alpha=0.3)
+    return figure
+
+
+def _shades(count: int) -> list[Any]:
+    if count <= 10:
+        return list(mpl.colormaps["tab10"](np.arange(count)))
+    return list(mpl.colormaps["viridis"](np.linspace(0, 0.92, count)))

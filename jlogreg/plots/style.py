@@ -1,0 +1,30 @@
+"""Shared style of the plots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+
+__all__ = ["bare", "line_colors", "plain"]
+
+
+def plain(text: str) -> str:
+    """Return the text such that matplotlib takes no dollar in it for mathematics."""
+    return text.replace("$", r"\$")
+
+
+def line_colors(count: int) -> list[Any]:
+    """Return a color for each of several lines, from dark to light."""
+    if count == 1:
+        return ["#2166ac"]
+    return list(mpl.colormaps["viridis"](np.linspace(0, 0.92, count)))
+
+
+def bare(axes: Axes, title: str) -> None:
+    """Draw the title, and no ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title)

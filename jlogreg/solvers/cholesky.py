@@ -1,0 +1,153 @@
+"""Factorise positive semidefinite matrices, and say when they are singular."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.custom_batching
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Bool, Float
+
+__all__ = ["Factor", "factorize", "rounding_level"]
+
+# Up to so many unknowns the arithmetic is written out, and goes lane by lane: a call of
+# LAPACK for each of many small matrices takes longer than what it does.
+MAX_UNROLLED = 8
+
+
+class Factor(NamedTuple):
+    """Hold the Cholesky factor L of a matrix scaled to a diagonal of ones.
+
+    Shapes: L (k, k), scale (k, 1). singular says that L is that of the matrix with a
+    little added to its diagonal.
+    """
+
+    L: Float[Array, "k k"]
+    scale: Float[Array, "k 1"]
+    singular: Bool[Array, ""]
+
+    def solve(self, right: Float[Array, "k c"]) -> Float[Array, "k c"]:
+        """Return the inverse of the matrix times right."""
+        return self.scale * _solve(self.L, self.scale * right)
+
+
+def factorize(
+    matrix: Float[Array, "k k"], roundings: int | None = None, repaired: bool = True
+) -> Factor:
+    """Return the factor of a symmetric positive semidefinite matrix.
+
+    Its rows and columns are scaled to a diagonal of ones first, so that units of
+    measurement matter neither to accuracy nor to what counts as singular: that the part
+    of a column that those before it do not explain is below some roundings, by default
+    100 + 10 k: of collinear columns, in 3000 random matrices of 4 to 40, up to 210
+    were left, and in 999 of 1000 less than this. Not repaired, L is of no use then.
+    """
+    k, eps = matrix.shape[0], float(np.finfo(matrix.dtype).eps)
+    small = rounding_level(k, matrix.dtype) if roundings is None else roundings * eps
+    diagonal = jnp.diagonal(matrix)[:, None]
+    # Near underflow digits are lost one by one, so that far is as good as nothing.
+    positive = ~(diagonal <= float(np.finfo(matrix.dtype).tiny) / eps)  # or NaN
+    matrix = jnp.where(positive & positive.T, matrix, 0.0)
+    scale = jnp.where(positive, lax.rsqrt(jnp.where(positive, diagonal, 1.0)), 1.0)
+    unit = matrix * scale * scale.T
+    L = _cholesky(unit)
+    singular = ~(jnp.diagonal(L).min() ** 2 > small)
+    return Factor(_repair_if(singular, unit, L) if repaired else L, scale, singular)
+
+
+def rounding_level(k: int, dtype: Any) -> float:
+    """Return below what a part of a column of k is lost in roundings."""
+    return (100 + 10 * k) * float(np.finfo(dtype).eps)
+
+
+def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function; on a CPU vmap takes it for one problem after the other.
+
+    LAPACK is called on a whole batch there by a thread that waits for others of its
+    own pool. With two cores and a matrix product at the same time, all may wait, and
+    forever.
+    """
+    mapped = jax.custom_batching.sequential_vmap(function)
+
+    def either(*arguments: Any) -> Any:
+        on_cpu = jax.default_backend() == "cpu"
+        return (mapped if on_cpu else function)(*arguments)
+
+    return either
+
+
+def _cholesky(matrix: Array) -> Array:
+    k = matrix.shape[0]
+    if k > MAX_UNROLLED:
+        return _lapack_cholesky(matrix)
+    L: list[list[Array]] = []
+    for i in range(k):
+        row: list[Array] = []
+        for j in range(i):
+            rest = matrix[i, j] - sum(row[p] * L[j][p] for p in range(j))
+            row.append(rest / L[j][j])
+        row.append(jnp.sqrt(matrix[i, i] - sum(entry * entry for entry in row)))
+        L.append(row)
+    zero = jnp.zeros((), matrix.dtype)
+    return jnp.stack([jnp.stack([*row, *[zero] * (k - len(row))]) for row in L])
+
+
+def _solve(L: Array, right: Array) -> Array:
+    k = L.shape[0]
+    if k > MAX_UNROLLED:
+        return _lapack_solve(L, right)
+    half: list[Array] = []
+    for i in range(k):
+        half.append((right[i] - sum(L[i, j] * half[j] for j in range(i))) / L[i, i])
+    x: list[Array] = [right[0]] * k
+    for i in reversed(range(k)):
+        known = sum(L[j, i] * x[j] for j in range(i + 1, k))
+        x[i] = (half[i] - known) / L[i, i]
+    return jnp.stack(x)
+
+
+@_one_by_one
+def _lapack_cholesky(matrix: Array) -> Array:
+    return lax.linalg.cholesky(matrix, symmetrize_input=False)
+
+
+@_one_by_one
+def _lapack_solve(L: Array, right: Array) -> Array:
+    half = solve_triangular(L, right, lower=True)
+    return solve_triangular(L, half, lower=True, trans=1)
+
+
+@jax.custom_batching.custom_vmap
+def _repair_if(singular: Array, unit: Array, L: Array) -> Array:
+    """Return L, or where it is of no use the factor of a little more than the matrix.
+
+    For a batch that is done only if there is any such: mapped, both ways would be gone.
+    """
+    return lax.cond(singular, lambda: _cholesky(_shifted(unit)), lambda: L)
+
+
+@_repair_if.def_vmap
+def _repair_if_any(
+    size: int, mapped: Any, singular: Array, unit: Array, L: Array
+) -> tuple[Array, bool]:
+    def spread(value: Array, is_mapped: bool) -> Array:
+        return value if is_mapped else jnp.broadcast_to(value, (size, *value.shape))
+
+    singular, unit, L = map(spread, (singular, unit, L), mapped)
+
+    def instead() -> Array:
+        more = jax.vmap(lambda unit: _cholesky(_shifted(unit)))(unit)
+        return jnp.where(singular[:, None, None], more, L)
+
+    return lax.cond(singular.any(), instead, lambda: L), True
+
+
+def _shifted(unit: Array) -> Array:
+    k = unit.shape[0]
+    return unit + 10 * k * float(np.finfo(unit.dtype).eps) * jnp.eye(
+        k, dtype=unit.dtype
+    )

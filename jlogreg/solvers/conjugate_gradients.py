@@ -1,0 +1,147 @@
+"""Preconditioned conjugate gradients, one iteration at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jlogreg.solvers.driver import loop
+
+__all__ = [
+    "Iterate",
+    "Solved",
+    "conjugate_gradients",
+    "first_iterate",
+    "is_unfinished",
+    "max_inner_iterations",
+    "solved_by",
+    "update_search",
+    "update_solution",
+]
+
+# Iterations of conjugate gradients in one Newton step.
+MAX_INNER_ITERATIONS = 250
+
+
+class Solved(NamedTuple):
+    """Hold a solution; whether it has the tolerance; whether the search got stuck.
+
+    It is stuck where the map has no curvature to the precision at hand.
+    """
+
+    x: Float[Array, "k 1"]
+    reached: Bool[Array, ""]
+    stuck: Bool[Array, ""]
+
+
+class Iterate(NamedTuple):
+    """Hold where conjugate gradients are, in a unit of the right-hand side's own.
+
+    In it rT M^-1 r is of size one at first, so that no product underflows or overflows
+    that need not. x is the solution and whatever else is linear in it.
+    """
+
+    x: Any
+    residual: Array
+    search: Array
+    size: Float[Array, ""]  # residualT M^-1 residual
+    first: Float[Array, ""]  # what it was at first
+    iterations: Int[Array, ""]
+    stuck: Bool[Array, ""]
+    unit: Float[Array, ""]
+
+
+def conjugate_gradients(
+    multiply: Callable[[Array], Array],
+    right: Float[Array, "k 1"],
+    precondition: Callable[[Array], Array],
+    tolerance: Array,
+    most: int,
+) -> Solved:
+    """Return x with multiply(x) = right, for a symmetric positive semidefinite map.
+
+    Stops when sqrt(rT M^-1 r) has fallen to `tolerance` of what it was, after `most`
+    iterations, or where it is stuck; then, if that is at once, with the preconditioned
+    right-hand side. Nocedal and Wright, algorithm 5.3.
+
+    Args:
+        multiply: the map.
+        right: the right-hand side.
+        precondition: an approximate inverse of the map.
+        tolerance: how far to reduce the residual.
+        most: how many iterations at most.
+    """
+    zero = jnp.zeros_like(right)
+    start = first_iterate(zero, right, precondition(right))
+
+    def step(now: Iterate) -> Iterate:
+        moved = update_solution(now, multiply(now.search), now.search)
+        return update_search(moved, precondition(moved.residual))
+
+    end = loop(lambda now: is_unfinished(now, tolerance, most), step, start)
+    return solved_by(end, tolerance)
+
+
+def max_inner_iterations(k: int) -> int:
+    """Return how many iterations solve for k unknowns, at most."""
+    return min(MAX_INNER_ITERATIONS, 10 + 2 * k)
+
+
+def first_iterate(x: Any, right: Array, inverse: Array) -> Iterate:
+    """Return the first iterate: zeros like x, and where to search."""
+    largest = jnp.sqrt(jnp.abs(right).max()) * jnp.sqrt(jnp.abs(inverse).max())
+    unit = jnp.where(largest > 0, largest, 1.0)
+    residual, search = right / unit, inverse / unit
+    size = jnp.sum(residual * search)
+    return Iterate(
+        x=jax.tree.map(jnp.zeros_like, x),
+        residual=residual,
+        search=search,
+        size=size,
+        first=size,
+        iterations=jnp.zeros((), jnp.int32),
+        stuck=jnp.zeros((), bool),
+        unit=unit,
+    )
+
+
+def update_solution(now: Iterate, image: Array, along: Any) -> Iterate:
+    """Return the iterate at the minimum along the search direction.
+
+    image is the map times that direction, along whatever x gains by a step of it.
+    """
+    tiny = float(np.finfo(image.dtype).tiny) / float(np.finfo(image.dtype).eps)
+    curvature = jnp.sum(now.search * image)
+    stuck = ~(curvature > tiny * now.size)
+    length = jnp.where(stuck, 0.0, now.size / jnp.where(stuck, 1.0, curvature))
+    whole = jnp.where(stuck & (now.iterations == 0), 1.0, length)
+    return now._replace(
+        x=jax.tree.map(lambda x, more: x + whole * more, now.x, along),
+        residual=now.residual - length * image,
+        iterations=now.iterations + 1,
+        stuck=stuck,
+    )
+
+
+def update_search(now: Iterate, inverse: Array) -> Iterate:
+    """Return the iterate with the next search direction, conjugate to those before."""
+    size = jnp.sum(now.residual * inverse)
+    return now._replace(search=inverse + size / now.size * now.search, size=size)
+
+
+def is_unfinished(now: Iterate, tolerance: Array, most: int) -> Bool[Array, ""]:
+    """Return whether the residual is above the tolerance and may still fall."""
+    large = now.size > tolerance**2 * now.first
+    return large & (now.iterations < most) & ~now.stuck
+
+
+def solved_by(now: Iterate, tolerance: Array) -> Solved:
+    """Return the solution that an iterate holds."""
+    reached = ~(now.size > tolerance**2 * now.first)
+    x = jax.tree.map(lambda x: now.unit * x, now.x)
+    return Solved(x=x, reached=reached, stuck=now.stuck)
