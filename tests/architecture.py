@@ -88,7 +88,10 @@ def faults_of(graph: Graph) -> Iterator[str]:
         try:
             TopologicalSorter(modules).prepare()
         except CycleError as error:
-            yield f"circle: {' -> '.join(error.args[1])}"
+            *circle, _ = error.args[1]
+            first = circle.index(min(circle))
+            circle = [*circle[first:], *circle[: first + 1]]
+            yield f"circle: {' -> '.join(circle)}"
 
 
 def arrows_of(graph: Graph) -> set[tuple[str, str]]:

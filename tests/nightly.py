@@ -17,10 +17,10 @@ from typing import NamedTuple
 PYTEST = (sys.executable, "-m", "pytest", "-q")
 # What JAX's own checks look at: fits, costs and derivatives of every kind.
 CORE = (
-    *("tests/unit/test_bernoulli.py", "tests/unit/test_cost.py"),
-    *("tests/unit/test_totals.py", "tests/unit/test_solvers.py"),
-    *("tests/unit/test_fit.py", "tests/unit/test_predict.py"),
-    *("tests/properties/test_convexity.py", "tests/properties/test_gradient.py"),
+    *("tests/unit/losses/test_bernoulli.py", "tests/unit/objective/test_cost.py"),
+    *("tests/unit/data/test_reduction.py", "tests/unit/solvers/test_solvers.py"),
+    *("tests/unit/fitting/test_fit.py", "tests/unit/objective/test_prediction.py"),
+    *("tests/laws/test_convexity.py", "tests/laws/test_gradient.py"),
 )
 # Tests that make on purpose what these flags forbid: numbers that are not finite, and
 # counts of compilations, which a look for leaks repeats.

@@ -16,7 +16,7 @@ import numpy as np
 import jlogreg
 from jlogreg import loops
 from jlogreg.testing.rank_discipline import get_at, with_at
-from tests.problems import make_problem
+from tests.helpers import make_problem
 
 N, M = 3, 5
 

@@ -69,7 +69,7 @@ def test_imports_point_down_and_the_core_imports_nothing_optional(name):
         (
             "base.errors",
             "import jlogreg.base.checks",
-            "circle: base.errors -> ",
+            "circle: base.checks -> ",
         ),
         (
             "base.params",

@@ -219,7 +219,7 @@ def _fits(
     row = label * (F + 1) + fold if len(seen) > F + 1 else fold
     labels, weights = Gathered(given.Y, label), Gathered(seen, row)
     rows = Problems(labels, weights, given.offset, given.l2[:1], None)
-    lanes = setup_batch(X, rows, solver, tol, max_steps, differ=L > 1)
+    lanes = setup_batch(X, rows, solver, tol, max_steps, penalties_differ=L > 1)
     path = solve_path(lanes, given.l2, memory_limit, progress)
 
     def axes(leaf: np.ndarray) -> np.ndarray:

@@ -41,7 +41,12 @@ ROW_ENTRIES, MAX_WIDTH, MIN_MEMORY_WIDTH = 2**20, 4096, 64
 
 
 def setup_batch(
-    X: Any, rows: Problems, solver: Any, tol: Any, max_steps: Any, differ: bool = False
+    X: Any,
+    rows: Problems,
+    solver: Any,
+    tol: Any,
+    max_steps: Any,
+    penalties_differ: bool = False,
 ) -> BatchSolver:
     """Return the problems, checked, with what they share and how they are solved.
 
@@ -51,7 +56,7 @@ def setup_batch(
         solver: see there.
         tol: see there.
         max_steps: see there.
-        differ: whether penalties will differ that do not yet.
+        penalties_differ: whether penalties will differ that do not yet.
 
     Raises:
         DtypeError, RankError, ShapeError: an argument is no such array.
@@ -68,9 +73,9 @@ def setup_batch(
     if isinstance(solver, Newton) and not spans and type(X) is Dense:
         X = pairwise(X.X) if n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES else X
     limits = check_limits(solver, tol, max_steps, dtype)
-    solver = Newton(lean=True) if isinstance(solver, Newton) else solver
-    differ |= len(rows.l2) > 1
-    shared = _share(solver, differ, X, rows.used(dtype), rows.l2[0])
+    solver = Newton(keep_factor=False) if isinstance(solver, Newton) else solver
+    penalties_differ |= len(rows.l2) > 1
+    shared = _share(solver, penalties_differ, X, rows.used(dtype), rows.l2[0])
     good = finite is None and rows.good()
     if good and rows.weight is not None and len(rows.weight) == 1:
         weight = jnp.asarray(rows.weight)
@@ -103,7 +108,7 @@ def _check_features(X: Any, weights: bool) -> tuple[Design, Any]:
         X.check_values("X")
         return X, None
     finite = finite_samples(X)
-    return (X, None) if finite.all() else (X.cleaned(), finite)
+    return (X, None) if finite.all() else (X.zero_nonfinite(), finite)
 
 
 def batch_width(lanes: BatchSolver, limit: Any) -> int:

@@ -39,10 +39,10 @@ class Design(Protocol):
         """Return the dtype of the numbers."""
 
     @property
-    def divisible(self) -> bool:
-        """Return whether `part` is there, and as cheap as it is small."""
+    def sliceable(self) -> bool:
+        """Return whether `slice_samples` is there, and as cheap as it is small."""
 
-    def part(self, start: Array | int, size: int) -> Design:
+    def slice_samples(self, start: Array | int, size: int) -> Design:
         """Return `size` of the samples, from `start` on."""
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
@@ -54,7 +54,7 @@ class Design(Protocol):
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
         """Return X diag(s) XT: forward, weighted, adjoint."""
 
-    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+    def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
         """Return the diagonal of the gram."""
 
     def dense(self) -> Float[Array, "n m"]:
@@ -63,10 +63,10 @@ class Design(Protocol):
     def finite(self) -> Bool[Array, "1 m"]:
         """Return which samples have finite features only."""
 
-    def cleaned(self) -> Design:
+    def zero_nonfinite(self) -> Design:
         """Return the same with 0 for every number that is not finite."""
 
-    def checked(self, name: str) -> Design:
+    def validated(self, name: str) -> Design:
         """Return the same, its shapes and dtypes checked."""
 
     def check_values(self, name: str) -> None:
@@ -104,11 +104,11 @@ class Dense:
         return self.X.dtype
 
     @property
-    def divisible(self) -> bool:
-        """Return whether `part` is as cheap as it is small."""
+    def sliceable(self) -> bool:
+        """Return whether `slice_samples` is as cheap as it is small."""
         return True
 
-    def part(self, start: Array | int, size: int) -> Dense:
+    def slice_samples(self, start: Array | int, size: int) -> Dense:
         """Return `size` of the samples, from `start` on."""
         return Dense(lax.dynamic_slice_in_dim(self.X, start, size, axis=1))
 
@@ -134,7 +134,7 @@ class Dense:
         # Of a single feature products are sums; a batch of them is no matrix product.
         return self.X.shape[0] == 1
 
-    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+    def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
         """Return the diagonal of X diag(s) XT."""
         return matmul(jnp.square(self.X), s.T)
 
@@ -146,11 +146,11 @@ class Dense:
         """Return which samples have finite features only."""
         return jnp.isfinite(self.X).all(axis=0, keepdims=True)
 
-    def cleaned(self) -> Dense:
+    def zero_nonfinite(self) -> Dense:
         """Return the same with 0 for every number that is not finite."""
         return Dense(jnp.where(jnp.isfinite(self.X), self.X, 0))
 
-    def checked(self, name: str) -> Dense:
+    def validated(self, name: str) -> Dense:
         """Return the same, its shape and dtype checked."""
         return Dense(check_matrix(name, self.X, ("n", "m")))
 
@@ -193,13 +193,15 @@ class Stacked:
         return self.own.dtype
 
     @property
-    def divisible(self) -> bool:
-        """Return whether `part` is as cheap as it is small."""
-        return bool(self.shared.divisible and self.own.divisible)
+    def sliceable(self) -> bool:
+        """Return whether `slice_samples` is as cheap as it is small."""
+        return bool(self.shared.sliceable and self.own.sliceable)
 
-    def part(self, start: Array | int, size: int) -> Stacked:
+    def slice_samples(self, start: Array | int, size: int) -> Stacked:
         """Return `size` of the samples, from `start` on."""
-        return Stacked(self.shared.part(start, size), self.own.part(start, size))
+        return Stacked(
+            self.shared.slice_samples(start, size), self.own.slice_samples(start, size)
+        )
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
         """Return wT X."""
@@ -215,9 +217,11 @@ class Stacked:
         across = self.shared.adjoint(s * self.own.dense())
         return jnp.block([[self.shared.gram(s), across], [across.T, self.own.gram(s)]])
 
-    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+    def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
         """Return the diagonal of X diag(s) XT."""
-        return jnp.concatenate([self.shared.squares(s), self.own.squares(s)])
+        return jnp.concatenate(
+            [self.shared.gram_diagonal(s), self.own.gram_diagonal(s)]
+        )
 
     def dense(self) -> Float[Array, "n m"]:
         """Return X itself."""
@@ -227,11 +231,11 @@ class Stacked:
         """Return which samples have finite features only."""
         return self.shared.finite() & self.own.finite()
 
-    def cleaned(self) -> Stacked:
+    def zero_nonfinite(self) -> Stacked:
         """Return the same with 0 for every number that is not finite."""
-        return Stacked(self.shared.cleaned(), self.own.cleaned())
+        return Stacked(self.shared.zero_nonfinite(), self.own.zero_nonfinite())
 
-    def checked(self, name: str) -> Stacked:
+    def validated(self, name: str) -> Stacked:
         """Return the same, its shapes and dtypes checked."""
         shared = check_design(f"{name}.shared", self.shared)
         own = check_design(f"{name}.own", self.own)
@@ -259,10 +263,10 @@ def check_design(name: str, X: Any) -> Design:
     Raises:
         DtypeError, RankError, ShapeError: X is no design, and no array of (n, m).
     """
-    if hasattr(X, "checked"):
-        return cast(Design, X).checked(name)
+    if hasattr(X, "validated"):
+        return cast(Design, X).validated(name)
     kind = type(X)
     # By name: jax.experimental.sparse takes a while to import, and few need it.
     if kind.__name__ == "BCOO" and kind.__module__.startswith("jax."):
-        return cast(Design, Sparse(X).checked(name))
-    return Dense(X).checked(name)
+        return cast(Design, Sparse(X).validated(name))
+    return Dense(X).validated(name)

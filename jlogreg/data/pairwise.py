@@ -30,7 +30,7 @@ class Pairwise(Dense):
 
     pairs: Float[Array, "p m"]
 
-    def part(self, start: Array | int, size: int) -> Pairwise:
+    def slice_samples(self, start: Array | int, size: int) -> Pairwise:
         """Return `size` of the samples, from `start` on."""
         both = (self.X, self.pairs)
         return Pairwise(
@@ -45,7 +45,7 @@ class Pairwise(Dense):
         entries[first, second] = entries[second, first] = np.arange(first.size)
         return jnp.take(matmul(s, self.pairs.T)[0], entries)
 
-    def checked(self, name: str) -> Pairwise:
+    def validated(self, name: str) -> Pairwise:
         """Return itself: it is made of what was checked."""
         return self
 

@@ -89,18 +89,18 @@ def _sum_blocks(
     """Return the sums over the samples that one device has."""
     n, m = samples.X.shape
     length = _block_length(n, m) if block is None else min(block, m)
-    if not samples.X.divisible:
+    if not samples.X.sliceable:
         return summand(samples)
     count, rest = divmod(m, length)
 
     def add(sums: Sums, index: Array) -> tuple[Sums, None]:
-        more = summand(samples.part(index * length, length))
+        more = summand(samples.slice_samples(index * length, length))
         return jax.tree.map(jnp.add, sums, more), None
 
     if count == 1:
-        sums = summand(samples.part(0, length) if rest else samples)
+        sums = summand(samples.slice_samples(0, length) if rest else samples)
     else:
-        shapes = jax.eval_shape(lambda: summand(samples.part(0, length)))
+        shapes = jax.eval_shape(lambda: summand(samples.slice_samples(0, length)))
         sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         if axis is not None:  # each device has sums of its own
             sums = jax.tree.map(lambda leaf: lax.pcast(leaf, axis, to="varying"), sums)
@@ -109,7 +109,9 @@ def _sum_blocks(
         checkpointed = jax.checkpoint(add, prevent_cse=False)
         sums, _ = lax.scan(checkpointed, sums, jnp.arange(0, count, every))
     if rest and every == 1:
-        sums = jax.tree.map(jnp.add, sums, summand(samples.part(count * length, rest)))
+        sums = jax.tree.map(
+            jnp.add, sums, summand(samples.slice_samples(count * length, rest))
+        )
     return sums
 
 

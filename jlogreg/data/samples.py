@@ -37,14 +37,14 @@ class Samples(NamedTuple):
     weight: Float[Array, "1 m"] | None = None
     offset: Float[Array, "1 m"] | None = None
 
-    def part(self, start: Array | int, size: int) -> Samples:
+    def slice_samples(self, start: Array | int, size: int) -> Samples:
         """Return `size` of the samples, from `start` on."""
 
         def take(row: Array) -> Array:
             return lax.dynamic_slice_in_dim(row, start, size, axis=1)
 
         X, *rows = self
-        return Samples(X.part(start, size), *jax.tree.map(take, rows))
+        return Samples(X.slice_samples(start, size), *jax.tree.map(take, rows))
 
     def with_offset(self, z: Array) -> Array:
         """Return logits (1, m) with the offset, where there is one."""
@@ -162,7 +162,7 @@ def _clean(X: Design, weight: Array) -> tuple[Design, Array]:
     """
     if any(map(is_traced, jax.tree.leaves(X))):
         poison = ~X.finite() & (weight != 0)
-        return X.cleaned(), jnp.where(poison, jnp.nan, weight)
+        return X.zero_nonfinite(), jnp.where(poison, jnp.nan, weight)
     with jax.ensure_compile_time_eval():
         finite = finite_samples(X)
         if finite.all():
@@ -170,8 +170,8 @@ def _clean(X: Design, weight: Array) -> tuple[Design, Array]:
         if not is_traced(weight):
             if (~finite & (weight != 0)).any():
                 X.check_values("X")
-            return X.cleaned(), weight
-        X = X.cleaned()
+            return X.zero_nonfinite(), weight
+        X = X.zero_nonfinite()
     return X, jnp.where(~finite & (weight != 0), jnp.nan, weight)
 
 

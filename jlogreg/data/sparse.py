@@ -51,12 +51,12 @@ class Sparse:
         return self.X.data.dtype
 
     @property
-    def divisible(self) -> bool:
+    def sliceable(self) -> bool:
         """Return False: some of the columns are not found without a look at all."""
         return False
 
-    def part(self, start: Array | int, size: int) -> Sparse:
-        """Raise: see `divisible`."""
+    def slice_samples(self, start: Array | int, size: int) -> Sparse:
+        """Raise: see `sliceable`."""
         raise NotImplementedError("a sparse design has no parts")
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
@@ -84,7 +84,7 @@ class Sparse:
         starts = jnp.arange(-(-n // size)) * size
         return lax.map(rows, starts).reshape(-1, n)[:n]
 
-    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+    def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
         """Return the diagonal of X diag(s) XT."""
         X = self.X if self.X.unique_indices else self.X.sum_duplicates(nse=self.X.nse)
         row, column = X.indices.T
@@ -104,11 +104,11 @@ class Sparse:
             None
         ]
 
-    def cleaned(self) -> Sparse:
+    def zero_nonfinite(self) -> Sparse:
         """Return the same with 0 for every number that is not finite."""
         return self._with(jnp.where(jnp.isfinite(self.X.data), self.X.data, 0))
 
-    def checked(self, name: str) -> Sparse:
+    def validated(self, name: str) -> Sparse:
         """Return the same, its shape and dtype checked."""
         X = self.X
         if X.n_sparse != 2 or X.n_batch or X.n_dense:

@@ -31,7 +31,8 @@ class Standardized:
         >>> design = standardize(jnp.array([[2.0, 6.0]]))
         >>> design.mean.tolist(), design.scale.tolist()
         ([[4.0]], [[2.0]])
-        >>> w, b = design.on_data(Params(w=jnp.array([[1.0]]), b=jnp.array([[0.0]])))
+        >>> params = Params(w=jnp.array([[1.0]]), b=jnp.array([[0.0]]))
+        >>> w, b = design.to_original_scale(params)
         >>> w.tolist(), b.tolist()
         ([[0.5]], [[-2.0]])
     """
@@ -52,13 +53,13 @@ class Standardized:
         return self.X.dtype
 
     @property
-    def divisible(self) -> bool:
-        """Return whether `part` is as cheap as it is small."""
-        return bool(self.X.divisible)
+    def sliceable(self) -> bool:
+        """Return whether `slice_samples` is as cheap as it is small."""
+        return bool(self.X.sliceable)
 
-    def part(self, start: Array | int, size: int) -> Standardized:
+    def slice_samples(self, start: Array | int, size: int) -> Standardized:
         """Return `size` of the samples, from `start` on."""
-        return Standardized(self.X.part(start, size), self.mean, self.scale)
+        return Standardized(self.X.slice_samples(start, size), self.mean, self.scale)
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
         """Return wT (X - mean) / scale."""
@@ -72,7 +73,7 @@ class Standardized:
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
         """Return the gram of the standardised features."""
-        if self.divisible:
+        if self.sliceable:
             # Not from the gram of X: where the mean is large its digits would cancel.
             return Dense(self.dense()).gram(s)
         across = matmul(self.X.adjoint(s), self.mean.T)
@@ -80,12 +81,12 @@ class Standardized:
         centred = self.X.gram(s) - across - across.T + square
         return centred / self.scale / self.scale.T
 
-    def squares(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
+    def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
         """Return the diagonal of the gram."""
-        if self.divisible:
-            return Dense(self.dense()).squares(s)
+        if self.sliceable:
+            return Dense(self.dense()).gram_diagonal(s)
         across = self.X.adjoint(s) * self.mean
-        centred = self.X.squares(s) - 2 * across + self.mean**2 * s.sum()
+        centred = self.X.gram_diagonal(s) - 2 * across + self.mean**2 * s.sum()
         return centred / self.scale**2
 
     def dense(self) -> Float[Array, "n m"]:
@@ -97,11 +98,11 @@ class Standardized:
         usable = jnp.isfinite(self.mean) & jnp.isfinite(self.scale) & (self.scale > 0)
         return self.X.finite() & usable.all()
 
-    def cleaned(self) -> Standardized:
+    def zero_nonfinite(self) -> Standardized:
         """Return the same with 0 in X for every number that is not finite."""
-        return Standardized(self.X.cleaned(), self.mean, self.scale)
+        return Standardized(self.X.zero_nonfinite(), self.mean, self.scale)
 
-    def checked(self, name: str) -> Standardized:
+    def validated(self, name: str) -> Standardized:
         """Return the same, its shapes and dtypes checked."""
         X = check_design(f"{name}.X", self.X)
         shape: tuple[int, int] = (X.shape[0], 1)
@@ -115,7 +116,7 @@ class Standardized:
         check_range(f"{name}.mean", self.mean)
         check_range(f"{name}.scale", self.scale, 0.0, above=True)
 
-    def on_data(self, params: Params) -> Params:
+    def to_original_scale(self, params: Params) -> Params:
         """Return parameters for X itself that give the same logits.
 
         Shapes: params w (n, K), b (K, 1), and so the result.
@@ -128,7 +129,7 @@ def standardize(X: Float[AnyArray, "n m"] | Design) -> Standardized:
     """Return the design of X with every feature at mean 0 and standard deviation 1.
 
     Shapes: X (n, m), an array or a design. A constant feature becomes 0. X is not
-    copied; `Standardized.on_data` takes fitted parameters back to X.
+    copied; `Standardized.to_original_scale` takes fitted parameters back to X.
 
     Raises:
         DtypeError, RankError, ShapeError: X is no such array.
@@ -145,10 +146,10 @@ def standardize(X: Float[AnyArray, "n m"] | Design) -> Standardized:
     ones = jnp.ones((1, m), design.dtype)
     mean = design.adjoint(ones) / m
     unit = jnp.ones_like(mean)
-    variance = Standardized(design, mean, unit).squares(ones) / m
+    variance = Standardized(design, mean, unit).gram_diagonal(ones) / m
     eps = np.finfo(design.dtype).eps
     # Of a constant feature only the rounding of its mean is left; where the variance is
     # a difference of squares, the rounding of those.
-    rest = (4 * eps * jnp.abs(mean)) ** 2 if design.divisible else 8 * eps * mean**2
+    rest = (4 * eps * jnp.abs(mean)) ** 2 if design.sliceable else 8 * eps * mean**2
     constant = variance <= rest
     return Standardized(design, mean, jnp.where(constant, unit, jnp.sqrt(variance)))

@@ -148,7 +148,7 @@ def _by_factor(problem: Problem, params: Params, right: Array) -> Array:
 
 def _inverse(problem: Problem, solution: Solution) -> Callable[[Array], Array]:
     factor = lax.stop_gradient(solution.factor)
-    if factor is None:  # of a lean solver
+    if factor is None:  # a solver that keeps none
         params = lax.stop_gradient(solution.params)
         return lambda right: _by_factor(problem, params, right)
     if isinstance(factor, DualFactor):

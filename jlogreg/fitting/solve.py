@@ -52,15 +52,15 @@ def solve(
     return finalize(solver, problem, shared, begun, init, limits)
 
 
-def setup(solver: Solver, problem: Problem, differ: bool = False) -> Any:
+def setup(solver: Solver, problem: Problem, penalties_differ: bool = False) -> Any:
     """Return what problems share whose features are the same.
 
     Args:
         solver: what takes the steps.
         problem: the features, and the penalty of all.
-        differ: whether each has a penalty of its own.
+        penalties_differ: whether each has a penalty of its own.
     """
-    return coordinates_of(solver, problem).share(problem, differ)
+    return coordinates_of(solver, problem).share(problem, penalties_differ)
 
 
 def init_state(

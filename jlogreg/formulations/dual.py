@@ -170,9 +170,9 @@ def dual_objective(
             gradient=jnp.append(dz + l2 * point[:-1], dz.sum())[:, None],
             curvature=seen.dz2.T / m,
             slope=slope,
-            moved=seen.moved,
-            swung=seen.swung,
-            unbounded=seen.wrong == 0,
+            n_moved=seen.n_moved,
+            n_large_moves=seen.n_large_moves,
+            separated=seen.n_not_separated == 0,
         )
 
     def direction(found: Evaluation) -> Direction:
@@ -190,7 +190,7 @@ def dual_objective(
             factor=factor,
         )
 
-    return Objective(evaluate, known.at_zero, tol, direction)
+    return Objective(evaluate, known.value_at_zero, tol, direction)
 
 
 def dual_factor(curvature: Array, C: Array, l2: Array) -> DualFactor:
@@ -246,7 +246,7 @@ def _end_in_span(
 
 
 DUAL = Coordinates(
-    share=lambda problem, differ: dual_basis(problem.samples),
+    share=lambda problem, penalties_differ: dual_basis(problem.samples),
     prepare=nothing,
     objective=lambda problem, known, span, own, tol: dual_objective(
         problem, known, span, tol

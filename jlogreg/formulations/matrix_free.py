@@ -77,9 +77,9 @@ def matrix_free_objective(
             gradient=to_vector(sums) / m + penalty * vector,
             curvature=seen.dz2,
             slope=jnp.zeros_like(seen.loss),
-            moved=seen.moved,
-            swung=seen.swung,
-            unbounded=seen.wrong == 0,
+            n_moved=seen.n_moved,
+            n_large_moves=seen.n_large_moves,
+            separated=seen.n_not_separated == 0,
         )
         return found, rows
 
@@ -91,7 +91,7 @@ def matrix_free_objective(
 
     rows = jnp.zeros_like(samples.y)
     system = System(look_along, bound.solve, rows, bound.singular)
-    return Objective(evaluate, known.at_zero, tol, system=system)
+    return Objective(evaluate, known.value_at_zero, tol, system=system)
 
 
 def _solve(
@@ -164,9 +164,11 @@ def _adjoint(part: Samples) -> Params:
 MAX_CERTIFY_STEPS = 100
 
 
-def _share_bound(problem: Problem, differ: bool) -> Preconditioner:
+def _share_bound(problem: Problem, penalties_differ: bool) -> Preconditioner:
     return (
-        spectral_preconditioner(problem) if differ else shared_preconditioner(problem)
+        spectral_preconditioner(problem)
+        if penalties_differ
+        else shared_preconditioner(problem)
     )
 
 

@@ -73,7 +73,7 @@ class Preconditioner(NamedTuple):
     scale: Float[Array, "n+1 1"]
     singular: Bool[Array, ""]
     l2: Float[Array, ""] | None = None
-    apart: Bool[Array, ""] | None = None
+    use_diagonal: Bool[Array, ""] | None = None
 
     def solve(self, right: Float[Array, "n+1 1"]) -> Float[Array, "n+1 1"]:
         """Return the inverse of the bound times right."""
@@ -86,7 +86,11 @@ class Preconditioner(NamedTuple):
         else:
             unit = self.scale * right
             found = self.scale * matmul(unit.T, self.inverse).T
-        return found if self.apart is None else jnp.where(self.apart, diagonal, found)
+        return (
+            found
+            if self.use_diagonal is None
+            else jnp.where(self.use_diagonal, diagonal, found)
+        )
 
 
 def shared_preconditioner(problem: Problem) -> Preconditioner:
@@ -142,7 +146,7 @@ def for_problem(problem: Problem, shared: Preconditioner) -> Preconditioner:
     # What is left out may be most of what the features are, and make them collinear.
     apart = ~(scale <= 10 * shared.scale).all()
     singular = (shared.singular & ~apart) | (free > kept)
-    return shared._replace(scale=scale, singular=singular, apart=apart)
+    return shared._replace(scale=scale, singular=singular, use_diagonal=apart)
 
 
 def _quarters(samples: Samples) -> Float[Array, "n+1 n+1"]:
@@ -160,7 +164,7 @@ def _diagonal(samples: Samples, penalty: Array) -> Preconditioner:
 
 def _scale(samples: Samples, penalty: Array) -> Float[Array, "n+1 1"]:
     """Return one over the square root of the diagonal of a bound."""
-    squares = sum_over_samples(lambda part: part.X.squares(part.y), samples)
+    squares = sum_over_samples(lambda part: part.X.gram_diagonal(part.y), samples)
     total = samples.y.sum(axis=1, keepdims=True)
     bound = to_vector(Params(squares, total)) + penalty
     return lax.rsqrt(jnp.where(bound > 0, bound, 1.0))

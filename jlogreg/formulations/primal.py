@@ -50,9 +50,9 @@ class NewtonTotals(NamedTuple):
     loss: Float[Array, ""]
     gradient: Params
     curvature: Float[Array, "n+1 n+1"]
-    moved: Float[Array, ""]
-    swung: Float[Array, ""]
-    wrong: Float[Array, ""]
+    n_moved: Float[Array, ""]
+    n_large_moves: Float[Array, ""]
+    n_not_separated: Float[Array, ""]
 
 
 def newton_totals(
@@ -78,9 +78,9 @@ def newton_totals(
             loss=seen.loss,
             gradient=adjoint(part.X, seen.dz),
             curvature=gram(part, seen.dz2),
-            moved=seen.moved,
-            swung=seen.swung,
-            wrong=seen.wrong,
+            n_moved=seen.n_moved,
+            n_large_moves=seen.n_large_moves,
+            n_not_separated=seen.n_not_separated,
         )
 
     given, block = (point, step, l2, tol), gram_block(samples)
@@ -106,9 +106,9 @@ def primal_objective(
             gradient=gradient,
             curvature=sums.curvature / m + jnp.diag(penalty[:, 0]),
             slope=jnp.sum(gradient * step),
-            moved=sums.moved,
-            swung=sums.swung,
-            unbounded=(sums.wrong == 0) & (m > 0),
+            n_moved=sums.n_moved,
+            n_large_moves=sums.n_large_moves,
+            separated=(sums.n_not_separated == 0) & (m > 0),
         )
 
     def direction(found: Evaluation) -> Direction:
@@ -116,7 +116,7 @@ def primal_objective(
         vector = -factor.solve(found.gradient)
         return direction_to(vector, found.gradient, factor.singular, factor)
 
-    return Objective(evaluate, known.at_zero, tol, direction)
+    return Objective(evaluate, known.value_at_zero, tol, direction)
 
 
 # Of many samples a 64th is fitted first, then an eighth, where that leaves so many for
@@ -139,7 +139,7 @@ def _initial(
         return to_vector(init)
     start, X, known = zero_point(problem), problem.samples.X, whole(problem.samples)
     n, m = X.shape
-    blocks = m // gram_block(problem.samples) if X.divisible else 1
+    blocks = m // gram_block(problem.samples) if X.sliceable else 1
     tol = jnp.full((), START_TOLERANCE, X.dtype)
     for every in START_PARTS:
         if blocks >= 2 * every and m >= MIN_START_SAMPLES * n * every:

@@ -125,11 +125,11 @@ def to_params(point: Float[Array, "n+1 1"]) -> Params:
 class Whole(NamedTuple):
     """Hold what is known of all the samples before any look at them.
 
-    weight () is what sums are divided by, at_zero () the cost at w = 0, b = 0.
+    weight () is what sums are divided by, value_at_zero () the cost at w = 0, b = 0.
     """
 
     weight: Array
-    at_zero: Float[Array, ""]
+    value_at_zero: Float[Array, ""]
 
 
 def whole(samples: Samples) -> Whole:

@@ -27,9 +27,9 @@ class Pointwise(NamedTuple):
     loss: Float[Array, ""]
     dz: Float[Array, "1 m"]
     dz2: Float[Array, "1 m"]
-    moved: Float[Array, ""]
-    swung: Float[Array, ""]
-    wrong: Float[Array, ""]
+    n_moved: Float[Array, ""]
+    n_large_moves: Float[Array, ""]
+    n_not_separated: Float[Array, ""]
 
 
 def pointwise(
@@ -53,9 +53,9 @@ def pointwise(
         loss=weighted(log_loss(FAST, z, y), samples).sum(),
         dz=weighted(log_loss_dz(FAST, z, y), samples),
         dz2=weighted(log_loss_dz2(FAST, z), samples),
-        moved=count(jnp.abs(change) > tol),
-        swung=count(jnp.abs(change) > 0.5),
-        wrong=count(~right),
+        n_moved=count(jnp.abs(change) > tol),
+        n_large_moves=count(jnp.abs(change) > 0.5),
+        n_not_separated=count(~right),
     )
 
 

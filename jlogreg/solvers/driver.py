@@ -49,9 +49,9 @@ class Evaluation(NamedTuple):
     gradient: Float[Array, "k 1"]
     curvature: Any
     slope: Float[Array, ""]
-    moved: Float[Array, ""]
-    swung: Float[Array, ""]
-    unbounded: Bool[Array, ""]
+    n_moved: Float[Array, ""]
+    n_large_moves: Float[Array, ""]
+    separated: Bool[Array, ""]
 
 
 class Direction(NamedTuple):
@@ -92,7 +92,7 @@ class Objective(NamedTuple):
     """
 
     evaluate: Callable[[Array, Array], Evaluation]  # a point and the step to it
-    at_zero: Array  # the value at the point 0, which any start may fall back to
+    value_at_zero: Array  # the value at the point 0, which any start may fall back to
     tol: Array
     direction: Callable[[Evaluation], Direction] | None = None
     system: System | None = None
@@ -107,8 +107,8 @@ class State(NamedTuple):
     point: Float[Array, "k 1"]
     evaluation: Evaluation
     direction: Direction
-    size: Float[Array, ""]
-    fall: Float[Array, ""]
+    step_size: Float[Array, ""]
+    predicted_decrease: Float[Array, ""]
     steps: Int[Array, ""]
     status: Int[Array, ""]
     memory: Any = None
@@ -197,8 +197,8 @@ def first_state(objective: Objective, start: Array, memory: Any = None) -> State
             solved=jnp.zeros((), bool),
             factor=zeros(factor),
         ),
-        size=jnp.ones((), start.dtype),
-        fall=jnp.zeros((), start.dtype),
+        step_size=jnp.ones((), start.dtype),
+        predicted_decrease=jnp.zeros((), start.dtype),
         steps=jnp.full((), -1, jnp.int32),
         status=jnp.full((), Status.MAX_STEPS, jnp.int32),
         memory=memory,

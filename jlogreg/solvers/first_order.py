@@ -97,26 +97,28 @@ class Optax:
         """Return the state after one update, or after it was taken back."""
         first, old = state.steps < 0, state.evaluation
         update, memory = self._update(objective, state)
-        step = jnp.where(first, 0.0, state.size * update)
+        step = jnp.where(first, 0.0, state.step_size * update)
         found = objective.evaluate(state.point + step, step)
         accept = first | (found.value <= old.value + rounding(old.value))
         evaluation = where(accept, found, old)
-        size = jnp.where(accept, jnp.minimum(2 * state.size, 1.0), state.size / 2)
+        step_size = jnp.where(
+            accept, jnp.minimum(2 * state.step_size, 1.0), state.step_size / 2
+        )
         assert objective.system is not None
         slope = evaluation.gradient
         squared = jnp.sum(slope * objective.system.precondition(slope))
         near = squared <= objective.tol
 
         status = jnp.where(near, Status.CONVERGED, Status.MAX_STEPS)
-        status = jnp.where(size < MIN_STEP_SIZE, Status.DIVERGED, status)
-        status = jnp.where(evaluation.unbounded, Status.SEPARATED, status)
+        status = jnp.where(step_size < MIN_STEP_SIZE, Status.DIVERGED, status)
+        status = jnp.where(evaluation.separated, Status.SEPARATED, status)
         # What is not finite is taken back, so only a start can be it.
         finite = jnp.isfinite(evaluation.value)
         status = jnp.where(finite, status, Status.NONFINITE)
         return state._replace(
             point=jnp.where(accept, state.point + step, state.point),
             evaluation=evaluation,
-            size=size,
+            step_size=step_size,
             steps=state.steps + 1,
             status=status.astype(jnp.int32),
             memory=where(accept & ~first, memory, state.memory),

@@ -35,10 +35,10 @@ class Trial(NamedTuple):
     """
 
     accept: Bool[Array, ""]
-    jump: Bool[Array, ""]
-    small: Bool[Array, ""]
-    level: Bool[Array, ""]
-    before: Float[Array, ""]
+    reset_to_zero: Bool[Array, ""]
+    within_tolerance: Bool[Array, ""]
+    stalled: Bool[Array, ""]
+    previous_decrement: Float[Array, ""]
 
 
 def try_step(
@@ -52,23 +52,29 @@ def try_step(
     at infinity the logits go on moving, however small value and gradient have become.
     """
     first = state.steps < 0
-    value, promised = state.evaluation.value, state.size * state.fall
+    value, promised = state.evaluation.value, state.step_size * state.predicted_decrease
     accept = first | _is_sufficient(found, value, promised)
     evaluation = where(accept, found, state.evaluation)
-    size = jnp.where(accept, 1.0, state.size * _cut(found.value - value, promised))
+    step_size = jnp.where(
+        accept, 1.0, state.step_size * _cut(found.value - value, promised)
+    )
 
-    before, full = state.direction.decrement, accept & (state.size == 1) & ~first
-    small = full & (evaluation.moved == 0) & (before <= objective.tol)
-    level = full & (state.fall <= rounding(value)) & ~(evaluation.value < value)
+    before, full = state.direction.decrement, accept & (state.step_size == 1) & ~first
+    small = full & (evaluation.n_moved == 0) & (before <= objective.tol)
+    level = (
+        full
+        & (state.predicted_decrease <= rounding(value))
+        & ~(evaluation.value < value)
+    )
     # A start that costs more than zero does is worth no step.
-    zero = objective.at_zero
+    zero = objective.value_at_zero
     jump = first & ~(found.value <= zero + rounding(zero))
     trial = Trial(accept, jump, small & state.direction.solved, level, before)
-    step = state.size * state.direction.vector
+    step = state.step_size * state.direction.vector
     state = state._replace(
         point=jnp.where(accept, state.point + step, state.point),
         evaluation=evaluation,
-        size=size.astype(state.point.dtype),
+        step_size=step_size.astype(state.point.dtype),
         steps=state.steps + 1,
     )
     return state, trial
@@ -82,9 +88,9 @@ def set_direction(state: State, direction: Direction, trial: Trial) -> State:
     infinite = jnp.full_like(fall, jnp.inf)
     flight = direction._replace(vector=-state.point, decrement=infinite)
     return state._replace(
-        direction=where(trial.jump, flight, direction),
-        fall=jnp.where(trial.jump, 0.0, fall),
-        status=jnp.where(trial.jump, state.status, status),
+        direction=where(trial.reset_to_zero, flight, direction),
+        predicted_decrease=jnp.where(trial.reset_to_zero, 0.0, fall),
+        status=jnp.where(trial.reset_to_zero, state.status, status),
     )
 
 
@@ -116,13 +122,15 @@ def _status(state: State, direction: Direction, trial: Trial) -> Array:
     """Return how it ends here, or MAX_STEPS where it goes on."""
     evaluation = state.evaluation
     # Only roundings are left: the value does not fall, and the next step is as large.
-    level = trial.level & ~(direction.decrement < 0.5 * trial.before)
+    level = trial.stalled & ~(direction.decrement < 0.5 * trial.previous_decrement)
     finite = jnp.isfinite(evaluation.value) & jnp.isfinite(direction.decrement)
 
-    status = jnp.where(state.size < MIN_STEP_SIZE, Status.DIVERGED, Status.MAX_STEPS)
-    flat = jnp.where(evaluation.swung > 0, Status.DIVERGED, Status.SINGULAR)
+    status = jnp.where(
+        state.step_size < MIN_STEP_SIZE, Status.DIVERGED, Status.MAX_STEPS
+    )
+    flat = jnp.where(evaluation.n_large_moves > 0, Status.DIVERGED, Status.SINGULAR)
     status = jnp.where(level, flat, status)
     found = jnp.where(direction.singular, Status.SINGULAR, Status.CONVERGED)
-    status = jnp.where(trial.small, found, status)
-    status = jnp.where(evaluation.unbounded, Status.SEPARATED, status)
+    status = jnp.where(trial.within_tolerance, found, status)
+    status = jnp.where(evaluation.separated, Status.SEPARATED, status)
     return jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)

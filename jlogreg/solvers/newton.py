@@ -32,8 +32,8 @@ class Newton:
     9.5.
 
     Args:
-        lean: whether to keep no factor for derivatives of the fit, which takes memory
-            where there are many problems; `fit_many` sets it.
+        keep_factor: whether to keep the factor for derivatives of the fit; it takes
+            memory where there are many problems, and `fit_many` keeps none.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -44,7 +44,7 @@ class Newton:
         J = 0.4130
     """
 
-    lean: bool = False
+    keep_factor: bool = True
 
     def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:
         """Return the state before the first look at the objective."""
@@ -56,7 +56,7 @@ class Newton:
     def step(self, objective: Objective, state: State) -> State:
         """Return the state after a trial of the whole step, or of what was left."""
         assert objective.direction is not None
-        step = state.size * state.direction.vector
+        step = state.step_size * state.direction.vector
         found = objective.evaluate(state.point + step, step)
         direction = self._kept(objective.direction(found))
         after, trial = try_step(objective, state, _kept(found))
@@ -64,7 +64,7 @@ class Newton:
         return set_direction(after, direction, trial)
 
     def _kept(self, direction: Direction) -> Direction:
-        return direction._replace(factor=None) if self.lean else direction
+        return direction if self.keep_factor else direction._replace(factor=None)
 
 
 def _kept(evaluation: Evaluation) -> Evaluation:

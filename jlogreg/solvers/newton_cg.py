@@ -83,9 +83,9 @@ class NewtonCG:
         system, memory = objective.system, state.memory
         assert system is not None
         trying, state = memory.trying, state._replace(memory=None)
-        whole = state.size * state.direction.vector
+        whole = state.step_size * state.direction.vector
         vector = jnp.where(trying, state.point + whole, memory.system.search)
-        change = state.size * memory.change
+        change = state.step_size * memory.change
         curvature = state.evaluation.curvature
         found, rows = system.look(vector, change, curvature, trying)
         found = found._replace(slope=jnp.sum(found.gradient * whole))
@@ -105,7 +105,7 @@ class NewtonCG:
         now = where(again, memory.system, now)
         tolerance = jnp.where(begin, _tolerance(now, trial), memory.tolerance)
 
-        jump = begin & trial.jump
+        jump = begin & trial.reset_to_zero
         going = (
             is_unfinished(now, tolerance, max_inner_iterations(right.shape[0])) & ~jump
         )
@@ -129,7 +129,7 @@ def _tolerance(now: Iterate, trial: Trial) -> Float[Array, ""]:
     """
     size = now.unit * jnp.sqrt(now.first)
     least = jnp.minimum(INNER_TOLERANCE, jnp.sqrt(size))
-    return jnp.where(trial.small, INNER_TOLERANCE, least)
+    return jnp.where(trial.within_tolerance, INNER_TOLERANCE, least)
 
 
 def _direction(solved: Solved, gradient: Array, singular: Array) -> Direction:

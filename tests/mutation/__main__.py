@@ -17,44 +17,52 @@ from typing import Any
 
 from tests.mutation.campaign import ROOT, Campaign, Verdict
 
-GRAPHS = ["unit/test_graph", "properties/test_graph", "properties/test_graph_arrays"]
-FITS = ["unit/test_solvers", "unit/test_fit"]
-LIKELIHOODS = ["unit/test_bernoulli", "properties/test_likelihood"]
+GRAPHS = [
+    "unit/graph/test_computation_graph",
+    "laws/test_graph",
+    "laws/test_graph_arrays",
+]
+FITS = ["unit/solvers/test_solvers", "unit/fitting/test_fit"]
+LIKELIHOODS = ["unit/losses/test_bernoulli", "laws/test_likelihood"]
 SUMS = [
-    *("unit/test_totals", "unit/test_cost", "properties/test_gradient"),
-    *("unit/test_rows", "unit/test_spread"),
+    *("unit/data/test_reduction", "unit/objective/test_cost", "laws/test_gradient"),
+    *("unit/batch/test_problems", "unit/data/test_spread"),
 ]
 # The files of tests that are run for each module, of those that reach it.
 TESTS = {
-    "base.arrays": ["unit/test_host", "unit/test_totals"],
+    "base.arrays": ["unit/base/test_arrays", "unit/data/test_reduction"],
     "base.params": [
-        *("unit/test_arrays", "unit/test_predict", "properties/test_rank_discipline"),
+        *(
+            "unit/base/test_params",
+            "unit/objective/test_prediction",
+            "laws/test_rank_discipline",
+        ),
     ],
-    "base.shapes": ["unit/test_arrays", "properties/test_broadcasting"],
+    "base.shapes": ["unit/base/test_params", "laws/test_broadcasting"],
     "losses.arithmetic": [*LIKELIHOODS, "experiments/test_accuracy"],
-    "losses.elementwise": ["unit/test_losses", *LIKELIHOODS],
-    "losses.bernoulli": [*LIKELIHOODS, "unit/test_arrays"],
-    "data.design": ["unit/test_design", "properties/test_rank_discipline"],
+    "losses.elementwise": ["unit/losses/test_elementwise", *LIKELIHOODS],
+    "losses.bernoulli": [*LIKELIHOODS, "unit/base/test_params"],
+    "data.design": ["unit/data/test_design", "laws/test_rank_discipline"],
     "data.reduction": SUMS,
     "objective.sums": SUMS,
     "objective.cost": [
-        *("unit/test_cost", "properties/test_gradient", "unit/test_arrays"),
-        "properties/test_rank_discipline",
+        *("unit/objective/test_cost", "laws/test_gradient", "unit/base/test_params"),
+        "laws/test_rank_discipline",
     ],
     "objective.penalties": [
-        *("unit/test_cost", "properties/test_gradient", "unit/test_arrays"),
+        *("unit/objective/test_cost", "laws/test_gradient", "unit/base/test_params"),
     ],
-    "graph.computation_graph": [*GRAPHS, "unit/test_tape"],
-    "graph.expressions": [*GRAPHS, "unit/test_nodes"],
-    "graph.tape": ["unit/test_tape", *GRAPHS],
-    "graph.graph": ["unit/test_nodes", "unit/test_corners", *GRAPHS],
-    "solvers.driver": ["unit/test_newton", *FITS],
-    "solvers.cholesky": ["unit/test_factor", "unit/test_solvers"],
-    "solvers.line_search": ["unit/test_newton", *FITS],
-    "solvers.newton": ["unit/test_newton", *FITS],
-    "solvers.conjugate_gradients": ["unit/test_newton_cg", *FITS],
-    "solvers.newton_cg": ["unit/test_newton_cg", *FITS],
-    "solvers.first_order": ["unit/test_descent", *FITS],
+    "graph.computation_graph": [*GRAPHS, "unit/graph/test_tape"],
+    "graph.expressions": [*GRAPHS, "unit/graph/test_graph"],
+    "graph.tape": ["unit/graph/test_tape", *GRAPHS],
+    "graph.graph": ["unit/graph/test_graph", "unit/test_corners", *GRAPHS],
+    "solvers.driver": ["unit/solvers/test_newton", *FITS],
+    "solvers.cholesky": ["unit/solvers/test_cholesky", "unit/solvers/test_solvers"],
+    "solvers.line_search": ["unit/solvers/test_newton", *FITS],
+    "solvers.newton": ["unit/solvers/test_newton", *FITS],
+    "solvers.conjugate_gradients": ["unit/solvers/test_newton_cg", *FITS],
+    "solvers.newton_cg": ["unit/solvers/test_newton_cg", *FITS],
+    "solvers.first_order": ["unit/solvers/test_first_order", *FITS],
 }
 FOLDER = ROOT / ".mutation"
 # What takes long to import, and starts nothing.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from jlogreg import Params
-from tests.problems import Problem
+from tests.helpers import Problem
 
 
 def known(X: np.ndarray, l2: Any, random: np.random.Generator) -> Problem:

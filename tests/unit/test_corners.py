@@ -15,8 +15,8 @@ from jlogreg.batch import setup as plan_module
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.dual import dual_basis
-from tests.problems import assert_close, make_problem
-from tests.properties.test_fit import TOL, assert_same
+from tests.helpers import assert_close, make_problem
+from tests.laws.test_fit import TOL, assert_same
 
 X = np.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 0.0, 2.0, 0.0, 1.0, 3.0]])
 Y = np.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
@@ -92,7 +92,9 @@ def test_a_fit_that_keeps_no_factor_has_the_same_derivatives(shape):
         at = problem.y, problem.l2
         return jax.jvp(total, at, jax.tree.map(jnp.ones_like, at))[1]
 
-    due, found = jax.jit(lambda: (change(Newton()), change(Newton(lean=True))))()
+    due, found = jax.jit(
+        lambda: (change(Newton()), change(Newton(keep_factor=False)))
+    )()
     assert due != 0
     assert_close(found, due, 1e-12 * abs(due))
 
@@ -133,7 +135,7 @@ def test_a_traced_sparse_design_is_not_looked_into():
 
 def test_a_sparse_design_has_no_parts():
     with pytest.raises(NotImplementedError, match="no parts"):
-        Sparse(BCOO.fromdense(X)).part(0, 2)
+        Sparse(BCOO.fromdense(X)).slice_samples(0, 2)
 
 
 def test_a_key_of_random_numbers_is_text_in_json():

@@ -1,0 +1,200 @@
+"""The d-value of a named array is what `jax.grad` says of something added to it.
+
+All numbers are small whole ones in float64, so that both sides are exact and must be
+equal: there is no tolerance.
+"""
+
+import collections
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.ad_checkpoint import checkpoint_name
+
+from jlogreg import Params, computation_graph, cost, value_and_gradient
+from jlogreg.graph import computation_graph as module
+from tests.helpers import assert_close, make_problem, slack
+
+C = jnp.arange(9.0).reshape(3, 3) - 4
+EXACT = 2.0**53
+
+
+@jax.custom_vjp
+def reverse(x):
+    """Return x as it is, and send its gradient back with the other sign."""
+    return x
+
+
+reverse.defvjp(lambda x: (x, None), lambda _, g: (-g,))
+
+
+@jax.custom_jvp
+def pair(x, y):
+    """Return x + y, and that times x: the first result serves inside as well."""
+    total = x + y
+    return total, total * x
+
+
+@pair.defjvp
+def pair_rule(primals, tangents):  # deliberately not the derivative
+    dx, dy = tangents
+    return pair(*primals), (2 * dx - dy, 3 * dx + dy)
+
+
+@jax.custom_vjp
+def folded(x):
+    return jax.jit(lambda x: (x * C).sum(axis=0, keepdims=True) - x)(x)
+
+
+folded.defvjp(lambda x: (folded(x), None), lambda _, g: (5 * g,))
+
+
+OPS = {
+    "transpose": lambda x, y: x.T,
+    "product": lambda x, y: x @ y,
+    "multiply": lambda x, y: x * y,
+    "square": lambda x, y: x**2,
+    "subtract": lambda x, y: y - x,
+    "add a captured array": lambda x, y: x + C,
+    "weigh with it": lambda x, y: x * C,
+    "row sums": lambda x, y: x.sum(axis=1, keepdims=True) - y,
+    "column": lambda x, y: x[:, 1:2] * y,
+    "index": lambda x, y: x[jnp.array([2, 0, 2])],
+    "set": lambda x, y: x.at[1].set(y[0]),
+    "sort": lambda x, y: jnp.sort(x, axis=0) + x,
+    "two sorted": lambda x, y: jax.lax.sort((x, y), num_keys=1)[1],
+    "top_k": lambda x, y: jnp.concatenate([jax.lax.top_k(x, 2)[0], y[:, :1]], axis=1),
+    "where": lambda x, y: jnp.where(x > y, 2 * x, y),
+    "relu": lambda x, y: jax.nn.relu(x - 0.5),
+    "cumulate": lambda x, y: jnp.cumsum(x, axis=0),
+    "whole": lambda x, y: jnp.floor(x) * 2 + x.astype(jnp.int32).astype(x.dtype) * y,
+    "reverse": lambda x, y: reverse(x),
+    "pair": lambda x, y: sum(pair(x, y)),
+    "the second": lambda x, y: pair(x, y)[1],
+    "the same twice": lambda x, y: pair(x, x)[0],
+    "with a constant": lambda x, y: pair(x, jnp.ones((3, 3)))[1],
+    "folded": lambda x, y: folded(x) + 1,
+    "in jit": lambda x, y: jax.jit(lambda a, b: a * b - pair(b, a)[1] + C)(x, x),
+    "in checkpoint": lambda x, y: jax.checkpoint(lambda a: a * reverse(y))(x),
+    "stop": lambda x, y: jax.lax.stop_gradient(x) * y,
+}
+STEPS = st.tuples(st.sampled_from(list(OPS)), st.integers(0, 1), st.integers(0, 9))
+
+
+def run(steps, start, nudges):
+    """Return a number, and what it is made of; each value gets its nudge, and a name.
+
+    The product with 1 gives each name a node of its own.
+    """
+    values = [start]
+    for k, (name, back, second) in enumerate(steps):
+        x, y = values[-1 - back % len(values)], values[second % len(values)]
+        value = OPS[name](x, y) + (nudges[k] if nudges else 0)
+        values.append(checkpoint_name(value * 1, f"h{k}"))
+    return (values[-1] * jnp.arange(1.0, 10.0).reshape(3, 3)).sum(), values[1:]
+
+
+def differences(steps, start):
+    """Return by how much each d-value differs from `jax.grad`, largest first."""
+    graph = computation_graph(lambda x: run(steps, x, None)[0], start)
+    nudges = [jnp.zeros((3, 3))] * len(steps)
+    (J, values), (due_start, due) = jax.value_and_grad(
+        lambda *at: run(steps, *at), (0, 1), has_aux=True
+    )(start, nudges)
+    pairs = [(graph["x"].derivative, due_start)]
+    pairs += [(graph[f"h{k}"].derivative, slope) for k, slope in enumerate(due)]
+    pairs += [(graph[f"h{k}"].value, value) for k, value in enumerate(values)]
+    pairs += [(graph.nodes[-1].value, J)]
+    sizes = [np.abs(both).max() for both in pairs]
+    return [np.abs(a - b).max() for a, b in pairs], max(sizes)
+
+
+def test_arrays_and_their_d_values_are_exact():
+    seen = collections.Counter()
+
+    @given(st.lists(STEPS, min_size=1, max_size=5), st.integers(0, 2**32 - 1))
+    def law(steps, seed):
+        start = np.random.default_rng(seed).integers(-3, 4, (3, 3)).astype(float)
+        off, size = differences(steps, jnp.asarray(start))
+        exact = size < EXACT / 1e4
+        seen["exact"] += exact
+        seen["all"] += 1
+        assert not exact or max(off) == 0
+
+    law()
+    assert seen["exact"] > 0.9 * seen["all"]
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_each_operation_is_exact(name):
+    """Hypothesis draws them; this makes sure that none is ever left out."""
+    start = jnp.array([[2.0, -1.0, 3.0], [0.0, -3.0, 1.0], [-2.0, 2.0, 3.0]])
+    off, size = differences([("square", 0, 0), (name, 0, 1), ("product", 0, 1)], start)
+    assert size < EXACT
+    assert max(off) == 0
+
+
+def test_planted_faults_are_noticed(monkeypatch):
+    start = jnp.array([[2.0, -1.0, 3.0], [0.0, -3.0, 1.0], [-2.0, 2.0, 3.0]])
+    backward = module.backward
+    steps = [("pair", 0, 0), ("where", 0, 0)]
+    for place in range(3):
+
+        def wrong(tape, place=place):
+            slopes = backward(tape)
+            named = [0, *tape.labels]
+            slopes[named[place]] = slopes[named[place]].at[2, 1].add(1)
+            return slopes
+
+        monkeypatch.setattr(module, "backward", wrong)
+        assert max(differences(steps, start)[0]) == 1
+
+
+def loss_of(params, X, y, weight, offset, l2, dz=0.0, da=0.0):
+    """Return J, written out; dz and da are added to what is called z and a."""
+    z = checkpoint_name(params.w.T @ X + params.b + offset, "z") + dz
+    a = checkpoint_name(jax.nn.sigmoid(z), "a") + da
+    losses = -(y * jnp.log(a) + (1 - y) * jnp.log(1 - a))
+    penalty = l2 * (params.w**2).sum() / 2
+    return (weight * losses).sum() / weight.sum() + penalty
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_textbook_chain(dtype):
+    """Check da = v (-y/a + (1-y)/(1-a)), dz = v (a - y), dw, db; v is weight / sum."""
+    problem = make_problem((3, 20), dtype, seed=3)
+    graph = computation_graph(loss_of, *problem)
+    value = {node.name: np.asarray(node.value, float) for node in graph.nodes}
+    a, y, v = value["a"], value["y"], value["weight"] / value["weight"].sum()
+    eps = float(np.finfo(dtype).eps)
+    due = v * (-y / a + (1 - y) / (1 - a))
+    assert_close(graph["a"].derivative, due, 8 * eps * np.abs(due))
+    # What 1 - a has lost in da is multiplied by a (1 - a) on the way to dz.
+    assert_close(graph["z"].derivative, v * (a - y), 12 * eps * v)
+    within = slack(problem)
+    J, (dw, db) = value_and_gradient(*problem.arguments, **problem.options)
+    assert_close(graph["w"].derivative, dw, within.w)
+    assert_close(graph["b"].derivative, db, within.b)
+    assert_close(graph.nodes[-1].value, J, within.J)
+
+
+def test_the_cost_of_the_library_has_the_slopes_of_grad():
+    problem = make_problem((3, 20), np.float64, "huge logits", seed=1, l2=0.1)
+
+    def J(w, b, X, y, weight, offset, l2):
+        return cost(Params(w, b), X, y, weight=weight, offset=offset, l2=l2)
+
+    arguments = (*problem.params, *problem[1:])
+    graph = computation_graph(J, *arguments)
+    within = slack(problem)
+    assert_close(graph.nodes[-1].value, J(*arguments), within.J)
+    due = jax.grad(J, tuple(range(7)))(*arguments)
+    sums = {"w": within.w, "b": within.b}
+    for node, slope in zip(graph.nodes, due, strict=False):
+        assert node.value.shape == slope.shape
+        # All others are products of a few factors, or a difference of two such.
+        few = 32 * np.finfo(float).eps * np.abs(slope).max()
+        assert_close(node.derivative, slope, sums.get(node.name, few))

@@ -1,0 +1,283 @@
+"""The same problem put otherwise has the same cost, gradient, Hessian and fit.
+
+A law returns a problem, the same one put otherwise, and the matrix A and the shift of
+theta = A theta' + shift, with theta = (w, b) and theta' that of the other. Then J' = J,
+gradient' = A^T gradient, Hessian' = A^T Hessian A; and the minima are related as the
+points are. A is a permutation, or has signs or powers of two: products with it are
+exact.
+"""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from jlogreg import Params, Status, fit, hessian, value_and_gradient
+from jlogreg.testing import Kind
+from tests.helpers import HAZARDS, Problem, assert_close, make_problem, slack
+from tests.laws.test_fit import columns_of, hessian_of, some
+from tests.laws.test_gradient import hessian_slack
+
+# Twelve features and ten samples are fitted in the span of the samples, with twenty in
+# the features, and by LAPACK.
+FEATURES, FEW, MANY = [3, 12], 10, 20
+DTYPES = [np.float32, np.float64]
+seeds = st.integers(0, 2**32 - 1)
+
+
+@jax.jit
+def measured(problem):
+    arguments, options = problem.arguments, problem.options
+    J, slope = value_and_gradient(*arguments, **options)
+    return J, slope, hessian(*arguments, **options)
+
+
+@jax.jit
+def fitted(problem):
+    return fit(problem.X, problem.y, init=problem.params, **problem.options)
+
+
+class Put(NamedTuple):
+    """Hold a problem, the same put otherwise, and theta = A theta' + shift."""
+
+    problem: Problem
+    other: Problem
+    A: np.ndarray
+    shift: np.ndarray
+
+
+def put(problem, *, A=None, shift=0.0, of=None, **changes):
+    """Return the problem, and itself or another with changes."""
+    A = np.eye(len(problem.X) + 1) if A is None else A
+    shift = np.zeros((len(A), 1)) + shift
+    theta = np.vstack(problem.params) - shift
+    inverse = np.where(A == 0, 0, 1 / np.where(A == 0, 1, A)).T
+    there = (inverse @ theta).astype(problem.X.dtype)
+    other = (of or problem)._replace(params=Params(there[:-1], there[-1:]), **changes)
+    return Put(problem, other, A, shift)
+
+
+def signs_flipped(problem, random):
+    flipped = {"y": 1 - problem.y, "offset": -problem.offset}
+    return put(problem, A=-np.eye(len(problem.X) + 1), **flipped)
+
+
+def samples_permuted(problem, random):
+    return put(problem, of=some(problem, random.permutation(MANY)))
+
+
+def features_permuted(problem, random):
+    order = random.permutation(len(problem.X))
+    A = np.eye(len(order) + 1)[:, [*order, len(order)]]
+    return put(problem, A=A, X=problem.X[order])
+
+
+def samples_given_again(problem, random):
+    """Once more, or several times: as much more weight."""
+    once, again = some(problem, np.arange(FEW)), random.integers(0, FEW, FEW)
+    times = 1 + np.bincount(again, minlength=FEW).astype(once.X.dtype)
+    heavy = once._replace(weight=once.weight * times)
+    return put(heavy, of=some(once, [*range(FEW), *again]))
+
+
+def all_samples_given_twice(problem, random):
+    once = some(problem, np.arange(FEW))
+    return put(once, of=some(once, [*range(FEW)] * 2))
+
+
+def weights_scaled(problem, random):
+    factor = problem.X.dtype.type(10.0 ** random.uniform(-3, 3))
+    return put(problem, weight=problem.weight * factor)
+
+
+def bias_moved_into_the_offset(problem, random):
+    b = problem.params.b
+    shift = np.append(np.zeros(len(problem.X)), b)[:, None]
+    return put(problem, shift=shift, offset=problem.offset + b)
+
+
+def padded_with_weight_0(problem, random):
+    """By samples of anything at all, between the others."""
+    once, place = some(problem, np.arange(FEW)), np.arange(MANY)
+    kept = np.sort(random.permutation(place)[:FEW])
+    out = ~np.isin(place, kept)
+    garbage = random.choice([np.nan, np.inf, -np.inf, 1e30, 1.0])
+    rows = {}
+    for name in ("X", "y", "weight", "offset"):
+        row = getattr(once, name)
+        rows[name] = np.full((len(row), MANY), garbage, row.dtype)
+        rows[name][:, kept] = row
+    rows["weight"][:, out] = 0
+    return put(once, **rows)
+
+
+def units_of_powers_of_two(problem, random):
+    """Each feature in units of its own, and its penalty in those."""
+    unit = 2.0 ** random.integers(-8, 9, problem.params.w.shape)
+    unit = unit.astype(problem.X.dtype)
+    l2 = problem.l2 * (1 + random.random(unit.shape)).astype(unit.dtype)
+    A = np.diag([*unit[:, 0], 1.0])
+    return put(problem._replace(l2=l2), A=A, X=problem.X * unit, l2=l2 * unit**2)
+
+
+LAWS = [
+    signs_flipped,
+    samples_permuted,
+    features_permuted,
+    samples_given_again,
+    all_samples_given_twice,
+    weights_scaled,
+    bias_moved_into_the_offset,
+    padded_with_weight_0,
+    units_of_powers_of_two,
+]
+EXACT = units_of_powers_of_two
+
+# A Gram matrix of samples whose features differ in units loses what the bound has not.
+FITS = [
+    (n, hazard)
+    for n in FEATURES
+    for hazard in HAZARDS
+    if n < FEW or hazard != Kind.ILL_SCALED
+]
+
+
+def drawn(n, dtype, hazard, l2, seed):
+    problem = make_problem((n, MANY), dtype, hazard, seed, l2)
+    problem = jax.tree.map(np.array, problem)
+    if hazard != Kind.SOFT_LABELS:  # both classes, or there is no minimum
+        problem.y[0, :2], problem.weight[0, :2] = [0, 1], 1
+    return problem, np.random.default_rng(seed)
+
+
+def wide(problem):
+    """Return the problem in float64, without what weighs nothing."""
+    rows = {
+        name: np.where(problem.weight == 0, 0, getattr(problem, name))
+        for name in ("X", "y", "offset")
+    }
+    return jax.tree.map(lambda leaf: np.asarray(leaf, float), problem._replace(**rows))
+
+
+def rounding(problem):
+    """Return how far its J, gradient and Hessian are off, at most."""
+    dtype, clean = problem.X.dtype, wide(problem)
+    within = slack(clean, dtype)
+    H = hessian_slack(clean) * (np.finfo(dtype).eps / np.finfo(float).eps)
+    return within.J / 2, np.vstack(within[1:]) / 2, H / 2
+
+
+def assert_same_values(law, case, measured=measured):
+    problem, other, A, _ = case
+    J, slope, H = jax.tree.map(np.asarray, measured(problem))
+    found, found_slope, found_H = jax.tree.map(np.asarray, measured(other))
+    assert found.dtype == found_H.dtype == problem.X.dtype
+    due = J, A.T @ np.vstack(slope), A.T @ H @ A
+    values = found, np.vstack(found_slope), found_H
+    if law is EXACT:
+        least = np.finfo(problem.X.dtype).tiny / np.finfo(problem.X.dtype).eps ** 2
+        for value, same in zip(values, due, strict=True):
+            small = (np.abs(value) < least) & (np.abs(same) < least)  # underflow
+            assert ((value == same) | small).all(), "too far: not bit for bit"
+        return
+    few, more, size = rounding(problem), rounding(other), np.abs(A)
+    assert_close(values[0], due[0], few[0] + more[0])
+    assert_close(values[1], due[1], size.T @ few[1] + more[1])
+    assert_close(values[2], due[2], size.T @ few[2] @ size + more[2])
+
+
+def far(problem, params):
+    """Return how far a fit may be from the minimum: H^-1 what is left of the gradient.
+
+    The last step moved no logit by more than tol, so Newton's method leaves half its
+    square times |a''|, which is at most a tenth.
+    """
+    dtype, clean = problem.X.dtype, wide(problem)
+    n, m = clean.X.shape
+    X, part = columns_of(clean)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
+    within = slack(clean._replace(params=params), dtype)
+    tol = 2 * np.finfo(dtype).eps ** 0.5
+    left = np.vstack(within[1:]) + np.abs(X) @ part.T * tol**2 / 20
+    # In the span of the samples products have more terms.
+    left *= n + m if m < n else 1
+    return np.abs(np.linalg.inv(hessian_of(clean, params))) @ left
+
+
+def assert_same_fits(law, case, fitted=fitted):
+    problem, other, A, shift = case
+    due, found = fitted(problem), fitted(other)
+    converged = due.status == found.status == Status.CONVERGED
+    if problem.X.dtype == np.float32:  # too few digits for some, where units differ
+        assume(converged)
+    assert converged
+    theta, there = np.vstack(due.params), np.vstack(found.params)
+    here = A @ there + shift
+    if law is EXACT:
+        assert (here == theta).all(), "too far: not bit for bit"
+        return
+    within = far(problem, due.params) + np.abs(A) @ far(other, found.params)
+    assert_close(here, theta, within)
+
+
+@pytest.mark.parametrize("law", LAWS)
+@given(
+    st.sampled_from(FEATURES),
+    st.sampled_from(DTYPES),
+    st.sampled_from(HAZARDS),
+    st.sampled_from([0.0, 0.01, 1.0]),
+    seeds,
+)
+def test_values_are_the_same(law, n, dtype, hazard, l2, seed):
+    assert_same_values(law, law(*drawn(n, dtype, hazard, l2, seed)))
+
+
+@pytest.mark.parametrize("law", LAWS)
+@given(
+    st.sampled_from(FITS),
+    st.sampled_from(DTYPES),
+    st.sampled_from([0.01, 1.0]),
+    seeds,
+)
+def test_fits_are_the_same(law, kind, dtype, l2, seed):
+    n, hazard = kind
+    assert_same_fits(law, law(*drawn(n, dtype, hazard, l2, seed)))
+
+
+def ramp(rows):
+    """Return nearly ones, but by place."""
+    return 1 + 1e-6 * np.arange(rows.shape[1])[None]
+
+
+def counted(problem):
+    """Return the problem with what weighs nothing counted in the mean."""
+    problem = wide(problem)
+    return problem._replace(weight=problem.weight + 1e-6 * (problem.weight == 0))
+
+
+# What would break a law, as what it does to a problem.
+FAULTS = {
+    signs_flipped: lambda p: p._replace(offset=p.offset + 1e-6),
+    samples_permuted: lambda p: p._replace(weight=p.weight * ramp(p.weight)),
+    features_permuted: lambda p: p._replace(X=p.X * ramp(p.X.T).T),
+    samples_given_again: lambda p: p._replace(weight=p.weight**1.000001),
+    all_samples_given_twice: lambda p: p._replace(l2=p.l2 / p.X.shape[1]),
+    weights_scaled: lambda p: p._replace(l2=p.l2 / p.weight.sum()),
+    bias_moved_into_the_offset: lambda p: p._replace(offset=p.offset * 1.000001),
+    padded_with_weight_0: counted,
+    units_of_powers_of_two: lambda p: p._replace(X=p.X + 1e-9),
+}
+
+
+@pytest.mark.parametrize("n", FEATURES)
+@pytest.mark.parametrize("law", LAWS)
+def test_a_broken_law_is_noticed(law, n):
+    broken = FAULTS[law]
+    case = law(*drawn(n, np.float64, Kind.PLAIN, 0.1, 5))
+    for holds, function in ((assert_same_values, measured), (assert_same_fits, fitted)):
+        holds(law, case, function)
+        with pytest.raises(AssertionError, match="too far"):
+            holds(law, case, lambda p, function=function: function(broken(p)))

@@ -1,0 +1,322 @@
+"""What holds of every scan: a feature's row is its fit, whatever is beside it.
+
+`fit` itself is compared with other minima in test_fit.py. Here a feature's fit is made
+on a matrix of its own, the covariates and the feature without the samples where it is
+missing, and compared with its row of the scan.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import log_ndtr
+
+from jlogreg import Params, Scan, Status, fit, hessian, scan_blocks, scan_features
+from tests.helpers import Problem, assert_close, slack
+from tests.laws.test_fit import hessian_of, some
+
+# Samples, and those that each feature misses, so that all fits have one shape.
+M, MISSING = 40, 4
+HAZARDS = [
+    "plain",
+    "plain",
+    "plain",
+    "rare",
+    "once",
+    "constant",
+    "covariate",
+    "constant where it is there",
+    "all missing",
+    "separated",
+    "quasi-separated",
+    "separates one class",
+    "bad",
+    "plain",
+]
+# Where some samples alone are separated, roundings decide which of these is said.
+NOWHERE = {Status.DIVERGED, Status.SINGULAR, Status.MAX_STEPS}
+BY_ROUNDINGS = {"rare", "once", "quasi-separated", "separates one class"}
+SOME = settings(max_examples=settings.default.max_examples // 4)
+FEW = settings(max_examples=settings.default.max_examples // 10)
+seeds = st.integers(0, 2**32 - 1)
+
+
+class Study(NamedTuple):
+    """Hold the arguments of a scan, and of its features what they are for.
+
+    numbers are the features as float64, NaN for missing.
+    """
+
+    G: Any
+    covariates: Any
+    y: Any
+    weight: Any
+    offset: Any
+    names: Any
+    numbers: Any
+
+    def scan(self, G=None) -> Scan:
+        rows = {"weight": self.weight, "offset": self.offset}
+        G = self.G if G is None else G
+        return jax.tree.map(
+            np.asarray, scan_features(G, self.covariates, self.y, **rows)
+        )
+
+    def problem(self, j) -> Problem:
+        """Return the problem of a feature alone, in float64."""
+        ones = np.ones((1, M))
+        kept = ~np.isnan(self.numbers[j])
+        covariates = np.empty((0, M)) if self.covariates is None else self.covariates
+        X = np.concatenate([covariates, self.numbers[j : j + 1]])
+        weight = ones if self.weight is None else self.weight
+        offset = 0 * ones if self.offset is None else self.offset
+        rows = (np.asarray(row, float)[:, kept] for row in (X, self.y, weight, offset))
+        return Problem(None, *rows, np.zeros(()))
+
+
+# What compiles alike: the dtype of all numbers, whether features are int8, and whether
+# there are covariates, weights and an offset.
+KINDS = {
+    "int8, all": (np.float64, True, True),
+    "float32, nothing else": (np.float32, False, False),
+}
+
+
+def study_of(kind, seed):
+    dtype, whole, more = KINDS[kind]
+    random = np.random.default_rng(seed)
+    y = (random.random((1, M)) < 0.5) * 1.0
+    covariates = random.standard_normal((2, M))
+    covariates[0] = random.integers(0, 3, M)
+    weight = random.choice([0.0, 0.5, 1.0, 2.0], (1, M), p=[0.1, 0.2, 0.5, 0.2])
+    numbers = np.stack(
+        [feature(name, random, covariates, y, whole) for name in HAZARDS]
+    )
+    order = random.permutation(len(HAZARDS))
+    names, numbers = np.array(HAZARDS)[order], numbers[order]
+    G = numbers.astype(dtype)
+    if whole:
+        G = np.nan_to_num(numbers, nan=-1, posinf=-2).astype(np.int8)
+    rows = [covariates, y, weight, random.standard_normal((1, M))]
+    covariates, y, weight, offset = (row.astype(dtype) for row in rows)
+    numbers = numbers if whole else G.astype(float)
+    if not more:
+        return Study(G, None, y, None, None, names, numbers)
+    return Study(G, covariates, y, weight, offset, names, numbers)
+
+
+def feature(hazard, random, covariates, y, whole):
+    """Return a feature (M,), NaN where it is missing; "bad" ones have an infinity."""
+    g = random.integers(0, 3, M) * 1.0 if whole else random.standard_normal(M)
+    some = random.permutation(M)
+    if hazard == "rare":
+        g = (np.arange(M) < 4) * 1.0
+    if hazard == "once":
+        g = (np.arange(M) == some[-1]) * 1.0
+    if hazard == "constant":
+        g[:] = 1
+    if hazard == "covariate":
+        g = covariates[0].copy()
+    if hazard == "constant where it is there":
+        g[some[MISSING:]] = 2
+    if hazard == "separated":
+        g = 2 * y[0]
+    if hazard == "quasi-separated":
+        g = np.where(y[0] == 1, random.integers(0, 3, M), 0) * 1.0
+    if hazard == "separates one class":
+        g = (
+            np.where(y[0] == 1, random.integers(1, 3, M), random.integers(0, 2, M))
+            * 1.0
+        )
+    if hazard == "bad":
+        g[some[-1]] = np.inf
+    g[some[:MISSING]] = np.nan
+    return np.full(M, np.nan) if hazard == "all missing" else g
+
+
+@jax.jit
+def fitted(X, y, weight, offset):
+    found = fit(X, y, weight=weight, offset=offset)
+    return found, hessian(found.params, X, y, weight=weight, offset=offset)
+
+
+def fit_alone(study, j):
+    """Return the status of a feature's fit, its estimate and its standard error."""
+    problem = study.problem(j)
+    if not problem.y.size:
+        return Status.BAD_INPUT, np.nan, np.nan
+    rows = (row.astype(study.y.dtype) for row in problem[1:5])
+    found, H = jax.tree.map(np.asarray, fitted(*rows))
+    if found.status != Status.CONVERGED:
+        return found.status, np.nan, np.nan
+    information = H.astype(float) * problem.weight.sum()
+    error = np.sqrt(np.linalg.inv(information)[-2, -2])
+    return found.status, float(found.params.w[-1, 0]), error
+
+
+def minimum(problem):
+    """Return the minimum by Newton's method in NumPy, no step moving a logit by 2."""
+    X = np.vstack([problem.X, np.ones_like(problem.y)])
+    point = np.zeros((len(X), 1))
+    for _ in range(30):
+        a = 1 / (1 + np.exp(-(point.T @ X + problem.offset)))
+        slope = X @ (problem.weight * (a - problem.y)).T / problem.weight.sum()
+        step = np.linalg.solve(hessian_of(problem, [point]), slope)
+        point = point - step / max(1, np.abs(step.T @ X).max() / 2)
+    return Params(point[:-1], point[-1:])
+
+
+def due_of(problem, dtype, tol=None):
+    """Return estimate and standard error of the last feature, and what they may miss.
+
+    A fit ends when a step d moved no logit by more than tol and had a decrement of at
+    most tol. No curvature changes then by more than a factor of e^tol, so the variance
+    is right to that, and what is left of each sample's slope is at most tol / 2 times
+    its curvature times what the step moved it; by Cauchy and Schwarz the estimate is
+    off by at most the root of the inverse Hessian's diagonal times tol^2 / 2. To these
+    come roundings: of the gradient (`slack`), times the inverse Hessian; of the Hessian
+    and its factor, in the last step and the variance: a sum of m terms, whose
+    curvatures err by those of the logits.
+    """
+    problem = some(problem, problem.weight[0] > 0)  # the others may be infinite
+    params = minimum(problem)
+    eps = float(np.finfo(dtype).eps)
+    tol = 2 * eps**0.5 if tol is None else tol
+    one = slack(problem._replace(params=params), dtype)
+    H = hessian_of(problem, params)
+    inverse = np.linalg.inv(H)
+    root = np.sqrt(inverse[-2, -2])
+    error = root / np.sqrt(problem.weight.sum())
+    X = np.vstack([np.abs(problem.X), np.ones_like(problem.y)])
+    size = np.abs(np.vstack(params)).T @ X + np.abs(problem.offset) + 1
+    k, m = len(X), X.shape[1]
+    z = np.vstack(params).T @ np.vstack([problem.X, np.ones((1, m))]) + problem.offset
+    q = problem.weight / problem.weight.sum() * np.exp(-np.abs(z))
+    off = (m + k * k) * eps * (X * q * size) @ X.T
+    lost = (np.abs(inverse) @ off @ np.abs(inverse))[-2, -2] / inverse[-2, -2]
+    far = 4 * (np.abs(inverse) @ np.vstack([one.w, one.b]))[-2, 0]
+    far += root * (tol**2 / 2 * np.exp(tol) + tol * lost)
+    within = (np.expm1(tol) / 2 + 4 * lost) * error
+    return (params.w[-1, 0], far), (error, within)
+
+
+def dues_of(study, statuses):
+    """Return what is due of each feature whose fit converges, by its row."""
+    found = [j for j, status in enumerate(statuses) if status == Status.CONVERGED]
+    assert found
+    return {j: due_of(study.problem(j), study.y.dtype) for j in found}
+
+
+def assert_rows(found, study, statuses, due):
+    """Assert that every row of a scan is the fit of its feature."""
+    dtype = study.y.dtype
+    assert [column.dtype for column in found] == [dtype] * 4 + [np.int32]
+    eps = float(np.finfo(dtype).eps)
+    for j, status in enumerate(statuses):
+        row = [float(column[j, 0]) for column in found[:4]]
+        both, name = {int(found.status[j, 0]), int(status)}, study.names[j]
+        assert len(both) == 1 or (name in BY_ROUNDINGS and both <= NOWHERE), (
+            name,
+            both,
+        )
+        if status != Status.CONVERGED:
+            assert np.isnan(row).all()
+            continue
+        (estimate, far), (error, within) = due[j]
+        assert_close(row[0], estimate, far)
+        assert_close(row[1], error, within)
+        assert_close(row[2], row[0] / row[1], eps * abs(row[2]))
+        log10_p = (log_ndtr(-abs(row[2])) + np.log(2)) / np.log(10)
+        assert_close(row[3], log10_p, 4 * eps * (abs(log10_p) + 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@SOME
+@given(seeds)
+def test_a_row_of_a_scan_is_the_fit_of_its_feature(kind, seed):
+    study = study_of(kind, seed)
+    found = study.scan()
+    alone = [fit_alone(study, j) for j in range(len(HAZARDS))]
+    statuses = [status for status, *_ in alone]
+    due = dues_of(study, statuses)
+    assert_rows(found, study, statuses, due)
+    for j, ((_, far), (_, within)) in due.items():
+        assert_close(found.estimate[j, 0], alone[j][1], 2 * far)
+        assert_close(found.standard_error[j, 0], alone[j][2], 2 * within)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@FEW
+@given(seeds)
+def test_neither_order_nor_blocks_nor_neighbours_matter(kind, seed):
+    study, random = study_of(kind, seed), np.random.default_rng(seed)
+    V, whole = len(HAZARDS), study.scan()
+    statuses = whole.status[:, 0]
+    due = dues_of(study, statuses)
+    order = random.permutation(V)
+    moved = study.scan(study.G[order])
+    back = jax.tree.map(lambda column: column[np.argsort(order)], moved)
+    assert_rows(back, study, statuses, due)
+    blocks = [study.G[:9], study.G[9:]]
+    joined = study.scan(iter(blocks))
+    assert_rows(joined, study, statuses, due)
+    rows = {"weight": study.weight, "offset": study.offset}
+    parts = list(scan_blocks(blocks, study.covariates, study.y, **rows))
+    for column, *others in zip(joined, *parts, strict=True):
+        np.testing.assert_array_equal(column, np.concatenate(others))
+    kept = random.permutation(V) < V // 2
+    other = np.where(kept[:, None], study.G, study_of(kind, seed + 1).G)
+    beside = study.scan(other)
+    mixed = jax.tree.map(lambda a, b: np.where(kept[:, None], a, b), beside, whole)
+    assert_rows(mixed, study, statuses, due)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def scanned(request):
+    study = study_of(request.param, 11)
+    found = study.scan()
+    return study, found, dues_of(study, found.status[:, 0])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["estimate", "sign", "error", "of m - 1", "one-sided", "natural", "row", "status"],
+)
+def test_the_comparison_notices_a_fault(scanned, fault):
+    study, found, due = scanned
+    eps = float(np.finfo(study.y.dtype).eps)
+    z, log10_p = found.z, found.log10_p
+    wrong = {
+        "estimate": {"estimate": found.estimate * (1 + 1e4 * eps)},
+        "sign": {"estimate": -found.estimate, "z": -z},
+        "error": {"standard_error": found.standard_error * (1 + 4 * eps**0.5)},
+        "of m - 1": {"standard_error": found.standard_error * (M / (M - 1)) ** 0.5},
+        "one-sided": {"log10_p": log10_p - np.log10(2)},
+        "natural": {"log10_p": log10_p * np.log(10)},
+        "row": {
+            name: np.roll(getattr(found, name), 1, axis=0) for name in Scan._fields
+        },
+        "status": {"status": np.where(found.status == 0, 1, found.status)},
+    }[fault]
+    status = found.status[:, 0]
+    assert_rows(found, study, status, due)
+    with pytest.raises(AssertionError):
+        assert_rows(found._replace(**wrong), study, status, due)
+
+
+def test_every_hazard_is_drawn_and_ends_as_it_must():
+    """Or the laws would be about plain features alone."""
+    seen = set()
+    for seed in range(8):
+        study = study_of("int8, all", seed)
+        seen |= set(study.scan().status[:, 0].tolist())
+    assert seen >= {
+        Status.CONVERGED,
+        Status.SEPARATED,
+        Status.SINGULAR,
+        Status.DIVERGED,
+        Status.BAD_INPUT,
+    }

@@ -1,0 +1,249 @@
+"""Every public function under every transformation, in both precisions.
+
+Under jit, vmap, jvp, grad, vmap of grad, jvp of jvp, jvp of grad and grad of jvp; with
+its samples spread over devices; and with other numbers, which compile nothing.
+
+jit is not bit-equal to eager mode (XLA contracts a * b + c), nor is a lane of vmap to a
+call of its own, so results are compared to a tolerance: 64 roundings of the largest
+entry, enough for sums over four samples, and twice as much as any was seen to need.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jlogreg
+from jlogreg.testing import check_no_retrace
+from tests.helpers import assert_close
+from tests.laws.conftest import (
+    DTYPES,
+    EPS,
+    SHAPE,
+    STEP,
+    TABLE,
+    Traced,
+    assert_dtype,
+    assert_trees_close,
+)
+from tests.table import cases, host_cases
+
+
+def sizes(tree):
+    """Return the sum of the entries' sizes."""
+    return sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(tree))
+
+
+def inner(tree, other):
+    """Return the sum of the products of two trees' entries."""
+    pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
+    return sum(np.vdot(leaf, along) for leaf, along in pairs)
+
+
+def lane_of(tree, lane):
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[lane], tree)
+
+
+def test_jit_equals_eager_and_keeps_the_dtype(traced):
+    due = traced.function(traced.arrays)
+    assert_trees_close(traced.compiled(traced.arrays), due)
+    assert_dtype(due, np.float64)
+
+
+def test_vmap_equals_a_loop_over_problems(traced):
+    (_, many), _ = traced.lanes
+    for lane, point in enumerate(traced.points):
+        due = jax.tree.map(np.asarray, traced.compiled(point))
+        assert_trees_close(lane_of(many, lane), due)
+
+
+def test_forward_and_reverse_differentiation_agree_with_a_difference(traced):
+    """The derivative along a direction, by jvp, by grad and by a central difference."""
+    (totals, _), slopes = traced.lanes
+    (slope, _), (forward, _) = traced.second
+    size = 1 + sizes(slope)
+    # Reverse mode sums in another order: a few roundings of the parts.
+    assert_close(inner(slope, traced.direction), forward, 1e3 * EPS * size)
+    assert_close((totals[2] - totals[3]) / (2 * STEP), forward, 1e-8 * size)
+    jax.tree.map(
+        lambda lane, leaf: assert_close(lane[0], leaf, 1e3 * EPS * size), slopes, slope
+    )
+
+
+def test_derivatives_of_derivatives_agree_with_a_difference(traced):
+    """The jvp of a gradient is its difference; along it is the jvp of a jvp."""
+    _, slopes = traced.lanes
+    (slope, found), (_, twice) = traced.second
+    size = 1 + sizes(slope) + sizes(found)
+    assert_close(inner(found, traced.direction), twice, 1e4 * EPS * size)
+    jax.tree.map(
+        lambda leaf, lanes: assert_close(
+            (lanes[2] - lanes[3]) / (2 * STEP), leaf, 1e-8 * size
+        ),
+        found,
+        slopes,
+    )
+
+
+def test_float32_on_four_devices_is_near_to_float64_on_one(traced):
+    """When each device holds a quarter of the samples, and all the rest."""
+    mesh = jax.make_mesh((4,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def put(leaf):
+        rows = leaf.ndim == 2 and leaf.shape[1] == SHAPE[1]
+        spec = jax.P(None, "samples") if rows else jax.P()
+        return jax.device_put(leaf, jax.NamedSharding(mesh, spec))
+
+    found = jax.jit(traced.function)(jax.tree.map(put, traced.single))
+    assert_dtype(found, np.float32)
+    same = jax.tree.map(lambda leaf: np.asarray(leaf, float), traced.single)
+    due = traced.compiled(same)
+    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(due), strict=True):
+        assert len(leaf.sharding.device_set) == 4
+        within = 64 * np.finfo(np.float32).eps * np.abs(other).max()
+        assert_close(leaf, other, within)
+
+
+def test_new_numbers_do_not_compile_again(traced):
+    check_no_retrace(traced.compiled, *[(point,) for point in traced.points])
+
+
+def wrong_in_jit(function, arrays):
+    traced = isinstance(arrays["z"], jax.core.Tracer)
+    return function(arrays) * (1 + 1e-13 * traced)
+
+
+def wrong_in_float32(function, arrays):
+    wrong = arrays["z"].dtype == np.float32
+    return function(arrays) * (1 + 1e-4 * wrong)
+
+
+def wrong_in_lanes(function, arrays):
+    @jax.custom_batching.custom_vmap
+    def same(z):
+        return z
+
+    same.def_vmap(lambda size, mapped, z: (jnp.roll(z, 1, axis=0), mapped[0]))
+    return same(function(jax.lax.stop_gradient(arrays)))
+
+
+def wrong_in_slopes(function, arrays, size=1 + 1e-6, at=lambda primals: primals):
+    wrong = jax.custom_jvp(function)
+
+    @wrong.defjvp
+    def _(primals, tangents):
+        _, along = jax.jvp(function, at(primals), tangents)
+        return function(*primals), jax.tree.map(lambda leaf: leaf * size, along)
+
+    return wrong(arrays)
+
+
+wrong_in_curvature = partial(wrong_in_slopes, size=1.0, at=jax.lax.stop_gradient)
+FAULTS = [
+    (test_jit_equals_eager_and_keeps_the_dtype, wrong_in_jit),
+    (test_float32_on_four_devices_is_near_to_float64_on_one, wrong_in_float32),
+    (test_vmap_equals_a_loop_over_problems, wrong_in_lanes),
+    (
+        test_forward_and_reverse_differentiation_agree_with_a_difference,
+        wrong_in_slopes,
+    ),
+    (test_derivatives_of_derivatives_agree_with_a_difference, wrong_in_curvature),
+]
+
+
+@pytest.mark.parametrize(("law", "fault"), FAULTS)
+def test_a_wrong_transformation_is_noticed(law, fault):
+    with pytest.raises(AssertionError, match="too far"):
+        law(Traced("sigmoid", fault))
+
+
+def test_what_compiles_again_is_noticed():
+    traced = Traced("sigmoid")
+    traced.compiled = lambda arrays: jax.jit(lambda one: traced.function(one))(arrays)
+    with pytest.raises(AssertionError, match="again"):
+        test_new_numbers_do_not_compile_again(traced)
+
+
+def test_cross_validation_keeps_float32_and_compiles_once():
+    case = host_cases(np.float32)["cross_validate"]
+    other = jax.tree.map(lambda leaf: leaf / 2, case.arguments)
+    leaves = jax.tree.leaves(case.call())
+    floats = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    assert_dtype(floats, np.float32)
+    assert len(floats) > 3
+    check_no_retrace(case.function, case.arguments, other)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", [jlogreg.fold_weights, jlogreg.bootstrap_weights])
+def test_rows_of_weights_are_the_same_in_every_mode(function, dtype):
+    def rows(key):
+        return function(key, 7, 3, dtype=dtype)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    found = jax.jit(jax.vmap(rows))(keys)
+    assert (found.shape, found.dtype) == ((3, 3, 7), dtype)
+    for lane, key in enumerate(keys):
+        np.testing.assert_array_equal(found[lane], rows(key))
+    assert len({leaf.tobytes() for leaf in np.asarray(found)}) == 3  # keys differ
+
+
+def test_many_rates_in_one_call_equal_one_rate_at_a_time():
+    arrays, _ = cases()["gradient_descent"].traceable()
+    rates = jnp.array([1e-3, 1e-2, 0.1, 1.0])
+
+    def costs(rate):
+        options = {**arrays, "learning_rate": rate}
+        return jlogreg.gradient_descent(**options, steps=30).costs
+
+    many, one = jax.jit(jax.vmap(costs))(rates), jax.jit(costs)
+    assert many.shape == (4, 1, 30)
+    for lane, rate in enumerate(rates):
+        assert_close(many[lane], one(rate), 1e4 * EPS)
+
+
+def test_samples_of_several_blocks_may_be_spread_over_devices(monkeypatch):
+    monkeypatch.setattr(
+        "jlogreg.data.reduction.BLOCK_ENTRIES", 1
+    )  # blocks of 1024 samples
+    case = cases(shape=(3, 2056))["value_and_gradient"]
+    mesh = jax.make_mesh((4,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
+    spread = jax.NamedSharding(mesh, jax.P(None, "samples"))
+    rows = ("X", "y", "weight", "offset")
+    moved = {name: jax.device_put(case.arguments[name], spread) for name in rows}
+    found = jax.jit(case.function)(**{**case.arguments, **moved})
+    monkeypatch.undo()
+    due = jax.jit(case.function)(**case.arguments)
+    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(due), strict=True):
+        assert_close(leaf, other, 2056 * np.finfo(float).eps)
+
+
+PRODUCTS = ["logits", "value_and_gradient", "hessian", "hessian_vector"]
+
+
+@pytest.mark.parametrize("name", [*PRODUCTS, "gradient_descent"])
+def test_every_product_is_taken_at_the_highest_precision(name):
+    """Or a GPU would round the factors to 10 bits, and no descent would settle."""
+    arrays, function = TABLE[np.float32][name].traceable()
+    if name == "gradient_descent":  # enough steps to descend in the span
+        arrays, _ = cases(np.float32, (5, 3))[name].traceable()
+        function = partial(gradient_descent_of, steps=900)
+    text = str(jax.make_jaxpr(function)(arrays))
+    products = text.count("dot_general[")
+    assert products >= 1
+    assert text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") == products
+
+
+def gradient_descent_of(arrays, steps):
+    return jlogreg.gradient_descent(**arrays, steps=steps)
+
+
+def test_reverse_differentiation_keeps_no_second_copy_of_the_data(monkeypatch):
+    monkeypatch.setattr("jlogreg.data.reduction.BLOCK_ENTRIES", 1)
+    case = cases(shape=(3, 4096))["cost"]
+    arrays, function = case.traceable()
+    _, pullback = jax.vjp(lambda p: function({**arrays, "params": p}), arrays["params"])
+    large = {leaf.shape for leaf in jax.tree.leaves(pullback) if leaf.size >= 3 * 4096}
+    assert large == {(3, 4096)}  # X as it is, and not its slices one after another

@@ -1,0 +1,317 @@
+"""Scans: other people's numbers, p-values far below any float, blocks, mistakes."""
+
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from jlogreg import (
+    DtypeError,
+    RankError,
+    Scan,
+    ShapeError,
+    Status,
+    fit,
+    scan_blocks,
+    scan_features,
+)
+from jlogreg.feature_scan import scan_features as module
+from jlogreg.feature_scan.single_feature import newton_scan
+from tests.helpers import Problem, assert_close
+from tests.laws.test_scan import due_of
+from tests.references.datasets import spector
+
+EPS = float(np.finfo(float).eps)
+STUDENTS = spector()
+M = STUDENTS.y.shape[1]
+GPA, TUCE, PSI = (row[None] for row in STUDENTS.X)
+COVARIATES, Y = np.concatenate([GPA, TUCE]), STUDENTS.y
+ONES, ZEROS = np.ones((1, M)), np.zeros((1, M))
+
+
+def features(V=12, seed=0):
+    """Return PSI and random features of whole numbers below it."""
+    random = np.random.default_rng(seed)
+    return np.concatenate([PSI, random.integers(0, 3, (V - 1, M)) * 1.0])
+
+
+def scanned(G, covariates=COVARIATES, y=Y, *, weight=ONES, offset=ZEROS, tol=None):
+    """Return a scan in NumPy; all with weight and offset, so that all compile alike."""
+    rows = {"weight": weight, "offset": offset}
+    found = scan_features(G, covariates, y, **rows, tol=tol)
+    return jax.tree.map(np.asarray, found)
+
+
+def test_it_is_what_statsmodels_finds():
+    """To its own tolerance, 1e-10 here on the log likelihood, and Newton's to its root.
+
+    Spector and Mazzeo's students: PSI beside GPA and TUCE, and made-up features.
+    """
+    models = pytest.importorskip("statsmodels.api")
+    G = features()
+    found = scanned(G)
+    assert not found.status.any()
+    for j, g in enumerate(G):
+        columns = np.column_stack([*COVARIATES, g, np.ones(M)])
+        due = models.Logit(Y[0], columns).fit(disp=0, method="newton", tol=1e-12)
+        row = [column[j, 0] for column in found[:4]]
+        np.testing.assert_allclose(row[0], due.params[2], rtol=1e-9)
+        np.testing.assert_allclose(row[1], due.bse[2], rtol=1e-8)
+        np.testing.assert_allclose(row[2], due.tvalues[2], rtol=1e-8)
+        np.testing.assert_allclose(row[3], np.log10(due.pvalues[2]), rtol=1e-7)
+        # The variance of another parameter, or of a t-test, is another one.
+        assert not np.isclose(row[1], due.bse[0], rtol=1e-3)
+    # The published numbers: Greene, Econometric Analysis, table 21.1.
+    np.testing.assert_allclose(found.estimate[0], 2.379, atol=5e-4)
+    np.testing.assert_allclose(found.standard_error[0], 1.065, atol=5e-4)
+
+
+def log10_p_of(z):
+    """Return log10 of the two-sided p-value to 40 digits, rounded once."""
+    with mpmath.workdps(40):
+        return float(mpmath.log10(mpmath.erfc(abs(mpmath.mpf(z)) / mpmath.sqrt(2))))
+
+
+@pytest.fixture(scope="module")
+def small_p_values():
+    """Return z and log10_p of scans whose weights make z as large as one likes."""
+    found = [scanned(features(seed=k), weight=4.0**k * ONES) for k in range(8)]
+    return [
+        np.concatenate([getattr(scan, name)[:, 0] for scan in found])
+        for name in ("z", "log10_p")
+    ]
+
+
+def test_p_values_do_not_underflow(small_p_values):
+    """To a few roundings; beyond 20 to what JAX's series for the tail leaves out.
+
+    That is at most 105 / z^8 of p, its first term that is not taken (Abramowitz and
+    Stegun, 26.2.12), so so much over log p of the logarithm. Where p is near 1 its
+    logarithm is small, and a rounding of log 2 is what is left.
+    """
+    z, log10_p = small_p_values
+    due = np.array([log10_p_of(value) for value in z])
+    left_out = np.where(np.abs(z) > 20, 105 / np.abs(z).clip(1) ** 8, 0)
+    assert_close(log10_p, due, 8 * EPS * (np.abs(due) + 1) + left_out)
+    assert due.min() < -700  # of p, a float underflows at -324
+    assert np.abs(z).max() > 60
+    assert ((np.abs(z) > 20) & (np.abs(z) < 40)).sum() > 9
+    for wrong in (log10_p - np.log10(2), log10_p * (1 + 1e-9), np.maximum(due, -324)):
+        with pytest.raises(AssertionError, match="too far"):
+            assert_close(wrong, due, 8 * EPS * (np.abs(due) + 1) + left_out)
+
+
+def test_a_weight_counts_a_sample_as_often(small_p_values):
+    """Four times as many of each halve the standard error, and that is all."""
+    due = scanned(features())
+    for times in (1e-8, 4.0, 1e12):
+        found = scanned(features(), weight=times * ONES)
+        assert_close(found.estimate, due.estimate, 1e-12)
+        far = 64 * EPS * due.standard_error
+        assert_close(found.standard_error * times**0.5, due.standard_error, far)
+        with pytest.raises(AssertionError, match="too far"):
+            assert_close(found.standard_error, due.standard_error, far)
+        assert not found.status.any()
+
+
+@pytest.mark.parametrize("kind", ["iterator", "list", "generator", "of JAX", "tuple"])
+def test_blocks_are_joined_whatever_they_come_in(kind):
+    G = features(30)
+    due = scanned(G[:16]), scanned(G[16:])
+    blocks = [G[:16], G[16:]]
+    if kind == "of JAX":
+        blocks = [jnp.asarray(block) for block in blocks]
+    given = {"iterator": iter(blocks), "generator": (block for block in blocks)}
+    found = scanned(given.get(kind, tuple(blocks) if kind == "tuple" else blocks))
+    assert isinstance(found, Scan)
+    for column, *parts in zip(found, *due, strict=True):
+        assert column.shape == (30, 1)
+        np.testing.assert_array_equal(column, np.concatenate(parts))
+
+
+def test_blocks_may_have_any_size():
+    """A few first make narrower batches; the last may be one feature."""
+    G = features(30)
+    columns = [np.vstack([COVARIATES, g]) for g in G]
+    due = [due_of(Problem(None, X, Y, ONES, ZEROS, 0.0), float) for X in columns]
+    for sizes in ([3, 13, 14], [16, 13, 1]):
+        found = scanned(iter(np.split(G, np.cumsum(sizes)[:-1])))
+        assert not found.status.any()
+        for j, ((estimate, far), (error, within)) in enumerate(due):
+            assert_close(found.estimate[j, 0], estimate, far)
+            assert_close(found.standard_error[j, 0], error, within)
+
+
+def test_many_features_go_through_in_batches():
+    """Of as many as fit the cache, several in a call, and several calls."""
+    G = features(100)
+    due = [scanned(G[start : start + 16]) for start in range(0, 96, 16)]
+    with mock.patch.multiple(module, MAX_FEATURES=16, BATCHES=2):
+        found = scanned(G)
+    assert found.status.shape == (100, 1)
+    for column, *parts in zip(found, *due, strict=True):
+        np.testing.assert_allclose(column[:96], np.concatenate(parts), rtol=1e-11)
+
+
+def test_blocks_are_read_one_ahead_of_what_is_asked_for():
+    """So the next is read while one is computed, and never are many in memory."""
+    read = []
+
+    def blocks():
+        for start in range(0, 48, 12):
+            read.append(start)
+            yield features(48)[start : start + 12]
+
+    scans = scan_blocks(blocks(), COVARIATES, Y, weight=ONES, offset=ZEROS)
+    assert read == []
+    assert next(scans).status.shape == (12, 1)
+    assert read == [0, 12]
+    next(scans)
+    assert read == [0, 12, 24]
+    assert len(list(scans)) == 2
+
+
+def test_arguments_are_looked_at_before_any_block_is_read():
+    def unread():
+        raise AssertionError("read")
+        yield
+
+    with pytest.raises(ValueError, match=r"y must be in \[0, 1\]"):
+        scan_blocks(unread(), COVARIATES, 2 * Y)
+    with pytest.raises(ShapeError, match=r"y has rank 2, shape \(1, 32\)"):
+        scan_blocks(unread(), COVARIATES[:, 1:], Y)
+    with pytest.raises(AssertionError, match="read"):
+        next(iter(scan_blocks(unread(), COVARIATES, Y, weight=ONES)))
+
+
+def test_a_bad_block_ends_the_scan_when_it_is_read():
+    blocks = [features(), features(), features()[:, 1:], features()]
+    scans = scan_blocks(blocks, COVARIATES, Y, weight=ONES, offset=ZEROS)
+    next(scans)
+    with pytest.raises(ShapeError, match=rf"G has shape \(12, 31\), .* \(V, {M}\)"):
+        next(scans)
+
+
+def test_covariates_that_separate_leave_no_feature_a_fit():
+    """Each has the status of its own fit, on the matrix of both."""
+    apart = np.concatenate([GPA, Y + GPA / 100])
+    G = features()
+    found = scanned(G, apart)
+    alone = jax.jit(lambda g: fit(jnp.concatenate([apart, g[None]]), Y).status)
+    for status, g in zip(found.status[:, 0], G, strict=True):
+        assert status == alone(g) == Status.SEPARATED
+    for column in found[:4]:
+        assert np.isnan(column).all()
+
+
+def gives_up(*arguments):
+    """Return what a few steps find as if they had found nothing."""
+    found = newton_scan(*arguments)
+    return found._replace(status=found.status * 0 + int(Status.MAX_STEPS))
+
+
+@pytest.mark.parametrize("mean", [0.0, 1e7])
+def test_a_few_steps_find_what_a_fit_does(mean):
+    """Also beside covariates of a large mean: all see them standardised.
+
+    Of those the digits are lost that the mean takes.
+    """
+    near = np.random.default_rng(3).standard_normal((2, M))
+    near = near + mean - mean  # rounded
+    G, few = features(), scanned(features(), near + mean)
+    with mock.patch.object(module, "newton_scan", gives_up):
+        alone = scanned(G, near + mean)
+    for found in (few, alone):
+        assert not found.status.any()
+        for j, g in enumerate(G):
+            problem = Problem(None, np.vstack([near, g]), Y, ONES, ZEROS, 0.0)
+            (estimate, far), (error, within) = due_of(problem, float)
+            lost = 64 * EPS * mean * error
+            assert_close(found.estimate[j, 0], estimate, far + lost)
+            assert_close(found.standard_error[j, 0], error, within + lost)
+    assert (few.estimate != alone.estimate).any()  # two ways
+
+
+@pytest.mark.parametrize("value", [np.inf, 1e9])
+@pytest.mark.parametrize("name", ["covariates", "y", "offset", "G"])
+def test_a_sample_that_weighs_nothing_may_contain_anything(name, value):
+    """As in `fit`: what is beside it is found to the same digits."""
+    weight = (np.arange(M) != 5)[None] * 1.0
+    given = {"covariates": COVARIATES, "y": Y, "offset": ZEROS, "G": features()}
+    due = scanned(weight=weight, **given)
+    spoilt = given[name].copy()
+    spoilt[:, 5] = value
+    found = scanned(weight=weight, **{**given, name: spoilt})
+    np.testing.assert_array_equal(found.status, due.status)
+    np.testing.assert_allclose(found.estimate, due.estimate, rtol=1e-9)
+    np.testing.assert_allclose(found.standard_error, due.standard_error, rtol=1e-7)
+
+
+G = features()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"G": G[0]}, RankError, r"G has rank 1, .*G.reshape\(1, -1\) for one feature"),
+        ({"G": G[None]}, RankError, r"G has rank 3, shape \(1, 12, 32\)"),
+        ({"G": G.T}, ShapeError, r"G has shape \(32, 12\), but must have \(V, 32\)"),
+        ({"G": G[:, :-1]}, ShapeError, r"G has shape \(12, 31\)"),
+        ({"G": G[:0]}, ShapeError, r"G has shape \(0, 32\)"),
+        (
+            {"G": G.astype(np.int32)},
+            DtypeError,
+            "G has dtype int32, but must be int8, or",
+        ),
+        ({"G": G.astype(np.uint8)}, DtypeError, "G has dtype uint8"),
+        ({"G": G.astype(bool)}, DtypeError, "G has dtype bool"),
+        (
+            {"G": G.astype(np.float32)},
+            DtypeError,
+            "G has dtype float32, .* float64 like",
+        ),
+        ({"G": G.astype(np.float16)}, DtypeError, "G has dtype float16"),
+        ({"G": [[0.0, 1.0]]}, DtypeError, "G must be an array, but is of type list"),
+        ({"G": iter([])}, ShapeError, "G has no blocks"),
+        ({"G": []}, ShapeError, "G has no blocks"),
+        ({"G": iter([G, G[0]])}, RankError, "G has rank 1"),
+        ({"y": Y[0]}, RankError, "y has rank 1"),
+        ({"y": Y.T}, ShapeError, r"y .*\(32, 1\)"),
+        ({"y": Y.astype(int)}, DtypeError, "y has dtype int64"),
+        ({"y": 2 * Y}, ValueError, r"y must be in \[0, 1\] everywhere"),
+        ({"y": None}, DtypeError, "y must be an array"),
+        ({"covariates": GPA[0]}, RankError, "covariates has rank 1"),
+        ({"covariates": GPA[:, 1:]}, ShapeError, "y .*32"),
+        ({"covariates": np.nan * GPA}, ValueError, "covariates must be finite every"),
+        (
+            {"covariates": GPA.astype(np.float32)},
+            DtypeError,
+            "covariates has dtype float32",
+        ),
+        ({"weight": ONES[0]}, RankError, "weight has rank 1"),
+        ({"weight": -ONES}, ValueError, "weight must be at least 0"),
+        ({"weight": 0 * ONES}, ValueError, "weight is 0 for every sample"),
+        ({"offset": ONES.T}, ShapeError, "offset .*offset.reshape"),
+        ({"offset": np.inf * ONES}, ValueError, "offset must be finite"),
+        ({"tol": 0.0}, ValueError, r"tol must be in \(0, 0.1\], but is 0"),
+        ({"tol": "small"}, DtypeError, "tol must be an array .*str"),
+    ],
+)
+def test_bad_arguments_are_refused(changes, error, words):
+    arguments = {"G": G, "covariates": COVARIATES, "y": Y, **changes}
+    with pytest.raises(error, match=words):
+        scan_features(**arguments)
+
+
+@pytest.mark.parametrize("name", ["G", "covariates", "y", "weight", "offset", "tol"])
+def test_it_runs_on_the_host(name):
+    values = {"G": G, "covariates": COVARIATES, "y": Y, "tol": 1e-3}
+
+    def traced(value):
+        return scan_features(**{**values, name: value}).z
+
+    with pytest.raises(TypeError, match=r"a scan runs on the host .* jax.vmap"):
+        jax.eval_shape(traced, jnp.asarray(values.get(name, ONES)))

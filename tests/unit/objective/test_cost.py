@@ -1,0 +1,167 @@
+"""Cost, weights, offsets and penalties, by hand and by what they mean."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jlogreg import (
+    DtypeError,
+    Params,
+    ShapeError,
+    cost,
+    gradient,
+    hessian,
+    hessian_vector,
+    init_params,
+    loops,
+    value_and_gradient,
+)
+from tests.helpers import assert_close, make_problem
+
+X = jnp.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
+Y = jnp.array([[1.0, 0.0, 1.0]])
+PARAMS = Params(w=jnp.array([[0.5], [-1.0]]), b=jnp.array([[0.25]]))
+EPS = np.finfo(float).eps
+
+
+def by_hand(z, y):
+    return np.log(1 + np.exp(z)) - y * z
+
+
+def test_cost_by_hand():
+    z = np.array([0.5 - 0.5 + 0.25, 1.0 + 0.25, -0.5 - 3.0 + 0.25])
+    due = by_hand(z, np.asarray(Y)[0]).mean()
+    assert_close(cost(PARAMS, X, Y), due, 16 * EPS)
+    assert_close(cost(PARAMS, X, Y, l2=0.5), due + 0.25 * 1.25, 16 * EPS)
+    column = jnp.array([[2.0], [4.0]])
+    assert_close(cost(PARAMS, X, Y, l2=column), due + 0.25 + 2, 16 * EPS)
+
+
+def test_gradient_by_hand():
+    z = np.array([[0.25, 1.25, -3.25]])
+    dz = 1 / (1 + np.exp(-z)) - np.asarray(Y)
+    found = gradient(PARAMS, X, Y, l2=2.0)
+    assert_close(found.w, np.asarray(X) @ dz.T / 3 + 2 * PARAMS.w, 16 * EPS)
+    assert_close(found.b, [[dz.mean()]], 16 * EPS)
+
+
+def test_cost_at_zero_is_log_2_whatever_the_data():
+    for seed in range(3):
+        problem = make_problem((5, 64), np.float64, seed=seed)
+        assert_close(cost(init_params(5), problem.X, problem.y), np.log(2), 4 * EPS)
+
+
+def test_the_results_have_the_shapes_of_the_contract():
+    J, slope = value_and_gradient(PARAMS, X, Y)
+    assert J.shape == ()
+    assert isinstance(slope, Params)
+    assert (slope.w.shape, slope.b.shape) == ((2, 1), (1, 1))
+    assert hessian(PARAMS, X, Y).shape == (3, 3)
+    product = hessian_vector(PARAMS, PARAMS, X, Y)
+    assert (product.w.shape, product.b.shape) == ((2, 1), (1, 1))
+
+
+FUNCTIONS = [cost, gradient, value_and_gradient, hessian]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_absent_options_are_ones_and_zeros(function):
+    explicit = function(
+        PARAMS, X, Y, weight=jnp.ones((1, 3)), offset=jnp.zeros((1, 3)), l2=0.0
+    )
+    for leaf, due in zip(
+        jax.tree.leaves(function(PARAMS, X, Y)), jax.tree.leaves(explicit), strict=True
+    ):
+        assert_close(leaf, due, 16 * EPS)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_weight_of_2_is_the_sample_twice_and_0_leaves_it_out(function):
+    weighted = function(PARAMS, X, Y, weight=jnp.array([[2.0, 0.0, 1.0]]), l2=0.3)
+    columns = jnp.array([0, 0, 2])
+    repeated = function(PARAMS, X[:, columns], Y[:, columns], l2=0.3)
+    leaves = zip(jax.tree.leaves(weighted), jax.tree.leaves(repeated), strict=True)
+    for leaf, due in leaves:
+        assert_close(leaf, due, 64 * EPS)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_offset_of_b_is_b(function):
+    moved = PARAMS._replace(b=jnp.zeros((1, 1)))
+    offset = jnp.full((1, 3), 0.25)
+    leaves = zip(
+        jax.tree.leaves(function(moved, X, Y, offset=offset)),
+        jax.tree.leaves(function(PARAMS, X, Y)),
+        strict=True,
+    )
+    for leaf, due in leaves:
+        assert_close(leaf, due, 64 * EPS)
+
+
+def test_the_penalty_of_the_hessian_leaves_b_out():
+    column = jnp.array([[2.0], [4.0]])
+    added = hessian(PARAMS, X, Y, l2=column) - hessian(PARAMS, X, Y)
+    assert_close(added, np.diag([2.0, 4.0, 0.0]), 16 * EPS)
+    product = hessian_vector(PARAMS, PARAMS, X, Y, l2=column)
+    plain = hessian_vector(PARAMS, PARAMS, X, Y)
+    assert_close(product.w - plain.w, column * PARAMS.w, 32 * EPS)
+    assert_close(product.b, plain.b, 0)
+
+
+@pytest.mark.parametrize(
+    ("vector", "error", "words"),
+    [
+        (tuple(PARAMS), DtypeError, r"^vector must be Params\(w, b\), .*tuple"),
+        (PARAMS._replace(w=PARAMS.w.T), ShapeError, r"^vector\.w .* shape \(2, 1\)"),
+        (PARAMS._replace(b=PARAMS.w), ShapeError, r"^vector\.b .* shape \(1, 1\)"),
+        (
+            jax.tree.map(lambda leaf: leaf.astype(np.float32), PARAMS),
+            DtypeError,
+            r"^vector\.w has dtype float32",
+        ),
+    ],
+)
+def test_the_vector_of_a_product_is_like_the_parameters(vector, error, words):
+    with pytest.raises(error, match=words):
+        hessian_vector(PARAMS, vector, X, Y)
+
+
+def test_curvature_is_not_lost_at_misclassified_samples_far_out():
+    """Where a (1 - a) is exactly 0 the Hessian must not be."""
+    far = Params(w=jnp.array([[-40.0]]), b=jnp.zeros((1, 1)))
+    ones = jnp.ones((1, 1))
+    due = float(np.exp(-40.0))
+    for params in (far, far._replace(w=-far.w)):
+        assert hessian(params, ones, ones)[0, 0] == pytest.approx(due, rel=1e-15, abs=0)
+
+
+@pytest.mark.parametrize("function", [cost, gradient, value_and_gradient])
+def test_the_loops_know_every_option(function):
+    same = getattr(loops, function.__name__)
+    options = {
+        "weight": jnp.array([[2.0, 0.5, 1.0]]),
+        "offset": jnp.array([[0.1, -0.2, 0.3]]),
+        "l2": jnp.array([[2.0], [4.0]]),
+    }
+    for chosen in ({}, options, {"l2": 0.5}):
+        found = jax.tree.leaves(function(PARAMS, X, Y, **chosen))
+        due = jax.tree.leaves(same(PARAMS, X, Y, **chosen))
+        for leaf, other in zip(found, due, strict=True):
+            assert_close(leaf, other, 64 * EPS)
+            assert np.asarray(other).dtype == np.float64
+
+
+def test_the_loop_of_the_dot_product():
+    u, v = np.array([[1.0], [2.0], [3.0]]), np.array([[4.0], [-5.0], [6.0]])
+    assert loops.dot(u, v) == 12
+
+
+def test_the_data_stay_as_they_are():
+    arrays = [np.array(array) for array in (PARAMS.w, PARAMS.b, X, Y)]
+    copies = [array.copy() for array in arrays]
+    w, b, x, y = arrays
+    value_and_gradient(Params(w, b), x, y)
+    loops.value_and_gradient(Params(w, b), x, y)
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)

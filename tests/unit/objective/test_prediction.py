@@ -1,0 +1,82 @@
+"""From features to logits, probabilities and labels, for one model and for K."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jlogreg import Dense, Params, ShapeError, logits, predict, predict_proba
+from jlogreg.objective.prediction import adjoint
+from tests.helpers import assert_close, make_problem
+
+X = jnp.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
+MODEL = Params(w=jnp.array([[0.5], [-1.0]]), b=jnp.array([[0.25]]))
+EPS = np.finfo(float).eps
+
+
+def test_logits_by_hand():
+    assert_close(logits(MODEL, X), [[0.25, 1.25, -3.25]], 4 * EPS)
+
+
+def test_probabilities_are_sigmoids_of_the_logits():
+    due = 1 / (1 + np.exp(-np.array([[0.25, 1.25, -3.25]])))
+    assert_close(predict_proba(MODEL, X), due, 8 * EPS)
+
+
+def test_labels_are_1_above_the_threshold():
+    assert predict(MODEL, X).tolist() == [[1, 1, 0]]
+    assert predict(MODEL, X, 0.7).tolist() == [[0, 1, 0]]
+    assert predict(MODEL, X, threshold=0.0).tolist() == [[1, 1, 1]]
+    assert predict(MODEL, X, threshold=1).tolist() == [[0, 0, 0]]
+    even = Params(w=jnp.zeros((2, 1)), b=jnp.zeros((1, 1)))
+    assert predict(even, X).tolist() == [[0, 0, 0]]  # a = 1/2 is not above 1/2
+    assert predict(MODEL, X).dtype == X.dtype
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, np.nan, np.inf])
+def test_a_threshold_that_is_no_probability_is_refused(threshold):
+    with pytest.raises(ValueError, match=r"threshold must be in \[0, 1\], but is"):
+        predict(MODEL, X, threshold)
+
+
+@pytest.mark.parametrize("function", [logits, predict_proba, predict])
+def test_k_models_predict_by_one_product(function):
+    models = [make_problem((3, 20), np.float64, seed=seed).params for seed in range(4)]
+    data = make_problem((3, 20), np.float64).X
+    stacked = Params(
+        w=jnp.concatenate([model.w for model in models], axis=1),
+        b=jnp.concatenate([model.b for model in models], axis=0),
+    )
+    found = function(stacked, data)
+    assert found.shape == (4, 20)
+    for k, model in enumerate(models):
+        assert_close(found[k : k + 1], function(model, data), 64 * EPS)
+
+
+def test_models_that_do_not_fit_together_are_refused():
+    with pytest.raises(ShapeError, match=r"b .*\(1, 1\), but must have shape \(2, 1\)"):
+        logits(Params(w=jnp.ones((2, 2)), b=jnp.ones((1, 1))), X)
+    with pytest.raises(ShapeError, match=r"w .*\(3, 1\), but must have shape \(2, K\)"):
+        logits(Params(w=jnp.ones((3, 1)), b=jnp.ones((1, 1))), X)
+
+
+def test_the_adjoint_is_the_adjoint():
+    """<logits(p, X), dz> = <p, adjoint(X, dz)>, for every p and dz."""
+    for seed in range(5):
+        problem = make_problem((5, 64), np.float64, seed=seed)
+        dz, back = problem.weight, adjoint(Dense(problem.X), problem.weight)
+        left = jnp.sum(logits(problem.params, problem.X) * dz)
+        right = jnp.sum(problem.params.w * back.w) + jnp.sum(problem.params.b * back.b)
+        size = jnp.sum(jnp.abs(problem.params.w).T @ jnp.abs(problem.X) * dz) + 64
+        assert_close(left, right, 128 * EPS * float(size))
+
+
+def test_where_there_is_no_probability_there_is_no_label():
+    lost = MODEL._replace(w=MODEL.w * jnp.nan)
+    assert np.isnan(predict(lost, X)).all()
+    holed = X.at[0, 1].set(jnp.nan)
+    assert np.isnan(predict(MODEL, holed)).tolist() == [[False, True, False]]
+    traced = jax.jit(predict)
+    assert np.isnan(traced(MODEL, X, jnp.nan)).all()
+    assert np.isnan(traced(MODEL, X, 7.0)).all()
+    assert traced(MODEL, X, 0.7).tolist() == [[0, 1, 0]]
