@@ -1,31 +1,51 @@
-"""Draw problems for the property tests, and compute how far roundings may carry.
+"""Draw problems, fit them, compare results, and compute the error that rounding makes.
 
 The problems are those of `jlogreg.testing`, weighted all.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from hypothesis import strategies as st
 
-from jlogreg import Params, testing
+from jlogreg import Newton, NewtonCG, Params, Status, fit, testing, value_and_gradient
 from jlogreg.testing import Kind, Problem
 from jlogreg.testing.assertions import assert_close
 from jlogreg.testing.strategies import SHAPES
 
 __all__ = [
+    "EPS",
     "HAZARDS",
+    "SHAPE",
+    "TOL",
+    "WIDE",
     "Problem",
     "Slack",
     "assert_close",
     "assert_params_close",
+    "cost_and_gradient",
+    "entry",
+    "fit_problem",
+    "has_converged",
+    "hessian_slack",
     "make_problem",
+    "newton",
+    "newton_cg",
     "problems",
+    "same_bits",
+    "seeds",
+    "select_samples",
     "slack",
+    "stack",
 ]
 
+EPS = float(np.finfo(float).eps)
+TOL = EPS**0.5
+SHAPE, WIDE = (3, 20), (30, 6)  # fitted in the features, and in the span of the samples
 HAZARDS = [
     Kind.PLAIN,
     Kind.ZERO_START,
@@ -33,6 +53,7 @@ HAZARDS = [
     Kind.SOFT_LABELS,
     Kind.ILL_SCALED,
 ]
+seeds = st.integers(0, 2**32 - 1)
 
 
 def problems(dtypes=(np.float32, np.float64), shapes=SHAPES, hazards=HAZARDS):
@@ -45,8 +66,53 @@ def make_problem(shape, dtype, hazard="plain", seed=0, l2=0.01) -> Problem:
     return jax.device_put(made)
 
 
+def select_samples(problem: Problem, selected: Any) -> Problem:
+    """Return the problem of the selected samples."""
+    rows = ("X", "y", "weight", "offset")
+    return problem._replace(
+        **{name: getattr(problem, name)[:, selected] for name in rows}
+    )
+
+
+def stack(*trees: Any) -> Any:
+    """Return trees of equal shapes as one, with a leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def entry(tree: Any, k: int) -> Any:
+    """Return the k-th of the trees that are stacked along the leading axis."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[k], tree)
+
+
+def same_bits(one: Any, other: Any) -> bool:
+    """Return whether two trees are equal bit for bit, NaN included."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+def fit_problem(solver: Any, problem: Problem, max_steps: Any = 100) -> Any:
+    """Return the fit of a problem, starting from its params."""
+    X, y = problem.X, problem.y
+    start = {"init": problem.params, "tol": TOL, "max_steps": max_steps}
+    return fit(X, y, solver=solver, **start, **problem.options)
+
+
+newton = jax.jit(partial(fit_problem, Newton()))
+newton_cg = jax.jit(partial(fit_problem, NewtonCG()))
+
+
+@jax.jit
+def cost_and_gradient(params, problem):
+    """Return the cost of a problem and its gradient, at other params."""
+    return value_and_gradient(params, problem.X, problem.y, **problem.options)
+
+
+def has_converged(result: Any) -> Any:
+    return result.status == Status.CONVERGED
+
+
 class Slack(NamedTuple):
-    """Hold how far two roundings of the same quantity may be apart."""
+    """How far two roundings of the same quantity may be apart."""
 
     J: float
     w: np.ndarray
@@ -62,11 +128,11 @@ def slack(problem: Problem, dtype: Any = None) -> Slack:
     eps of its value or, where a label is subtracted, of 1. Both sides of a comparison
     may err.
     """
-    params, X, y, weight, offset, l2 = (
-        problem.params,
-        *(np.asarray(array, float) for array in problem[1:]),
+    params = problem.params
+    X, weight, offset, l2 = (
+        np.asarray(array, float)
+        for array in (problem.X, problem.weight, problem.offset, problem.l2)
     )
-    del y
     w, b = np.asarray(params.w, float), np.asarray(params.b, float)
     n, m = X.shape
     eps = float(np.finfo(dtype or problem.X.dtype).eps)
@@ -82,6 +148,20 @@ def slack(problem: Problem, dtype: Any = None) -> Slack:
     return Slack(J=2 * float(J), w=2 * dw, b=2 * np.full((1, 1), db))
 
 
-def assert_params_close(found: Params, due: Params, within: Slack) -> None:
-    assert_close(found.w, due.w, within.w)
-    assert_close(found.b, due.b, within.b)
+def hessian_slack(problem: Problem) -> np.ndarray:
+    """Return how far two roundings of the Hessian may be apart, elementwise.
+
+    The curvature a (1 - a) is at most 1/4 and moves by at most error_z / 10.
+    """
+    X = np.vstack([np.abs(problem.X), np.ones((1, problem.X.shape[1]))]).astype(float)
+    w = np.abs(np.vstack(problem.params).astype(float))
+    weight = np.asarray(problem.weight, float)
+    eps = float(np.finfo(problem.X.dtype).eps)
+    size_z = w.T @ X + np.abs(np.asarray(problem.offset, float))
+    error = eps * ((len(X) + 2) * size_z / 10 + (X.shape[1] + 8) / 4)
+    return 2 * ((X * weight * error) @ X.T / weight.sum() + 4 * eps * float(problem.l2))
+
+
+def assert_params_close(result: Params, expected: Params, within: Any) -> None:
+    assert_close(result.w, expected.w, within.w)
+    assert_close(result.b, expected.b, within.b)

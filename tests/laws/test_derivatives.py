@@ -13,17 +13,18 @@ from sklearn.linear_model import LogisticRegression
 
 from jlogreg import Newton, NewtonCG, Status, fit
 from jlogreg.testing import check_vmap
-from tests.helpers import assert_close, make_problem, slack
-from tests.laws.test_fit import (
+from tests.helpers import (
     EPS,
     SHAPE,
     WIDE,
-    fitted,
-    hessian_of,
-    is_found,
+    assert_close,
+    fit_problem,
+    has_converged,
+    make_problem,
     newton,
-    params_slack,
+    slack,
 )
+from tests.oracles.numpy_fit import numpy_hessian, params_slack
 
 FEW = settings(max_examples=settings.default.max_examples // 4)
 STEP = 1e-4
@@ -38,7 +39,7 @@ def solution(way, problem, moved):
     if way == "sparse":
         data = problem.X[tuple(PLACES.T)]
         problem = problem._replace(X=BCOO((data, jnp.asarray(PLACES)), shape=SHAPE))
-    found = fitted(NewtonCG() if way == "newton_cg" else Newton(), problem)
+    found = fit_problem(NewtonCG() if way == "newton_cg" else Newton(), problem)
     return {"w": found.params.w, "b": found.params.b, "cost": found.cost}
 
 
@@ -111,7 +112,7 @@ def difference(problem, direction, sides):
 
     def over(h):
         ends = [newton(moved_by(problem, direction, side * h)) for side in sides]
-        assert all(map(is_found, ends))
+        assert all(map(has_converged, ends))
         one, other = map(leaves_of, ends)
         width = (sides[0] - sides[1]) * h
         return {key: (one[key] - np.asarray(other[key])) / width for key in one}
@@ -133,7 +134,7 @@ def assert_derivative(found, problem, direction, sides=(1, -1)):
 
 def roundings(problem):
     """Return what a solution of a system with the Hessian may lose, relative."""
-    H = hessian_of(problem, newton(problem).params)
+    H = numpy_hessian(problem, newton(problem).params)
     unit = np.sqrt(np.diag(H))
     return 64 * sum(problem.X.shape) * EPS * np.linalg.cond(H / unit / unit[:, None])
 
@@ -242,7 +243,7 @@ def test_the_second_derivative_in_the_penalty_is_a_difference(drawn):
     near, far = over(STEP), over(2 * STEP)
     params = newton(problem).params
     # The first derivative is H^-1 of w, off by what both are off.
-    size = 1 + np.linalg.norm(np.linalg.inv(hessian_of(problem, params)), 2)
+    size = 1 + np.linalg.norm(np.linalg.inv(numpy_hessian(problem, params)), 2)
     off = size * np.vstack(params_slack(problem, params)).max() / STEP
     for key, due in near.items():
         assert_close(found[key], due, np.abs(far[key] - due) + off)
@@ -266,7 +267,7 @@ def test_the_derivative_in_the_penalty_is_that_of_scikit_learn(l2):
         for h in (1e-3 * l2, 2e-3 * l2)
     )
     # Its gradient is at most 1e-12 off.
-    H = hessian_of(problem, newton(problem).params)
+    H = numpy_hessian(problem, newton(problem).params)
     off = np.linalg.norm(np.linalg.inv(H), 2) * 1e-12
     within = np.abs(far - near) + off / (1e-3 * l2)
     assert_close(np.vstack([found["w"], found["b"]]), near, within)
@@ -286,10 +287,10 @@ def masked_slope(l2, lanes):
     """Return the derivative of a sum over the fits that converged."""
 
     def one(problem):
-        found = fitted(Newton(), problem._replace(l2=l2))
+        found = fit_problem(Newton(), problem._replace(l2=l2))
         # A sum, since 0 times the derivative of a square of NaN would be NaN.
         value = found.params.w.sum() + found.params.b.sum() + found.cost
-        return jnp.where(is_found(found), value, 0.0), found.status
+        return jnp.where(has_converged(found), value, 0.0), found.status
 
     values, status = jax.vmap(one)(lanes)
     return values.sum(), status

@@ -12,113 +12,62 @@ from hypothesis import strategies as st
 
 from jlogreg import (
     Newton,
-    NewtonCG,
     Optax,
     Params,
     Status,
-    fit,
     logits,
-    value_and_gradient,
 )
 from jlogreg.data import reduction as module
 from jlogreg.data.design import Dense
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.dual import dual_basis
 from jlogreg.formulations.primal import newton_totals
-from tests.helpers import Problem, assert_close, make_problem, problems, slack
+from tests.helpers import (
+    EPS,
+    SHAPE,
+    TOL,
+    WIDE,
+    Problem,
+    assert_close,
+    cost_and_gradient,
+    entry,
+    fit_problem,
+    has_converged,
+    make_problem,
+    newton,
+    newton_cg,
+    problems,
+    seeds,
+    select_samples,
+    slack,
+)
+from tests.oracles.numpy_fit import (
+    assert_same_fit,
+    augmented,
+    gradient_slack,
+    numpy_minimum,
+    params_slack,
+)
 
-EPS = float(np.finfo(float).eps)
-TOL = EPS**0.5
-SHAPE, WIDE = (3, 20), (30, 6)
 SOME = settings(max_examples=settings.default.max_examples * 2 // 5)
-seeds = st.integers(0, 2**32 - 1)
 
 
 def float64s(*shapes, **options):
     return problems(dtypes=(np.float64,), shapes=shapes, **options)
 
 
-def fitted(solver, problem, max_steps=100):
-    """Return the fit of a problem, from its params on."""
-    X, y = problem.X, problem.y
-    start = {"init": problem.params, "tol": TOL, "max_steps": max_steps}
-    return fit(X, y, solver=solver, **start, **problem.options)
-
-
-newton = jax.jit(partial(fitted, Newton()))
-newton_cg = jax.jit(partial(fitted, NewtonCG()))
 with jax.numpy_dtype_promotion("standard"):  # optax itself promotes its step count
     LBFGS = Optax(optax.lbfgs())
-lbfgs = jax.jit(partial(fitted, LBFGS))
-many = jax.jit(jax.vmap(partial(fitted, Newton()), in_axes=(0, None)))
-
-
-@jax.jit
-def both(params, problem):
-    return value_and_gradient(params, problem.X, problem.y, **problem.options)
-
-
-def is_found(found):
-    return found.status == Status.CONVERGED
-
-
-def columns_of(problem):
-    """Return X with a row of ones below it, and each sample's part of the weight."""
-    X = np.vstack([problem.X, np.ones((1, problem.X.shape[1]))])
-    weight = np.asarray(problem.weight)
-    return X, weight / weight.sum()
-
-
-def gradient_slack(problem, params, inexact=False):
-    """Return how far from 0 the gradient may be at the end of a fit, (n + 1, 1).
-
-    Besides rounding (`slack`): the last step moved no logit by more than TOL, so what
-    Newton's method leaves of the gradient is at most the largest |a''| = 1 / (6 sqrt 3)
-    times half the squares of that. Conjugate gradients leave the square root of the
-    gradient more, all measured by the bound M of the Hessian that preconditions them.
-    """
-    X, part = columns_of(problem)
-    one = slack(problem._replace(params=params, l2=np.max(problem.l2)))
-    few = np.vstack([one.w, one.b]) + np.abs(X) @ part.T * TOL**2 / 20
-    if inexact:
-        bound = (X**2).mean(axis=1, keepdims=True) / 4
-        bound[:-1] += np.max(problem.l2)
-        few += (np.sqrt(part.max() * X.shape[1]) * TOL) ** 1.5 * np.sqrt(bound)
-    return few
-
-
-def hessian_of(problem, params):
-    X, part = columns_of(problem)
-    z = np.vstack(params).T @ X + problem.offset
-    q = np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2
-    ridge = np.append(np.broadcast_to(problem.l2, (len(X) - 1, 1)), 0)
-    return (X * part * q) @ X.T + np.diag(ridge)
-
-
-def params_slack(problem, params, inexact=False):
-    """Return how far a fit may be from the minimum: the inverse Hessian times that."""
-    H = hessian_of(problem, params)
-    unit = 1 / np.sqrt(np.diag(H))
-    inverse = np.linalg.inv(H * unit * unit[:, None]) * unit * unit[:, None]
-    far = np.abs(inverse) @ gradient_slack(problem, params, inexact)
-    return Params(w=2 * far[:-1], b=2 * far[-1:])
-
-
-def assert_same(found, due, problem, inexact=False):
-    """Assert that two fits of a problem found the same minimum."""
-    assert is_found(found)
-    assert is_found(due)
-    within = params_slack(problem, due.params, inexact)
-    assert_close(found.params.w, due.params.w, 2 * within.w)
-    assert_close(found.params.b, due.params.b, 2 * within.b)
+lbfgs = jax.jit(partial(fit_problem, LBFGS))
+many = jax.jit(jax.vmap(partial(fit_problem, Newton()), in_axes=(0, None)))
 
 
 @SOME
 @given(float64s(SHAPE), seeds)
 def test_the_gradient_is_0_and_no_other_point_costs_less(problem, seed):
     found = newton(problem)
-    assume(is_found(found))
-    J, slope = both(found.params, problem)
+    assume(has_converged(found))
+    J, slope = cost_and_gradient(found.params, problem)
     zero = np.zeros((SHAPE[0] + 1, 1))
     assert_close(np.vstack(slope), zero, gradient_slack(problem, found.params))
     within = slack(problem._replace(params=found.params)).J
@@ -130,7 +79,7 @@ def test_the_gradient_is_0_and_no_other_point_costs_less(problem, seed):
             for leaf in found.params
         )
         other = problem._replace(params=Params(w, b))
-        cost_there = both(other.params, other)[0]
+        cost_there = cost_and_gradient(other.params, other)[0]
         assert cost_there - J >= -within - slack(other).J
 
 
@@ -138,8 +87,8 @@ def test_the_gradient_is_0_and_no_other_point_costs_less(problem, seed):
 @given(float64s(SHAPE))
 def test_newton_and_newton_cg_agree(problem):
     due, found = newton(problem), newton_cg(problem)
-    assume(is_found(due))
-    assert_same(found, due, problem, inexact=True)
+    assume(has_converged(due))
+    assert_same_fit(found, due, problem, inexact=True)
 
 
 @SOME
@@ -148,15 +97,9 @@ def test_newton_and_a_descent_agree(problem):
     with jax.numpy_dtype_promotion("standard"):
         found = lbfgs(problem)
     due = newton(problem)
-    assume(is_found(due))
-    assume(is_found(found))
-    assert_same(found, due, problem, inexact=True)
-
-
-def some(problem, kept):
-    """Return a problem of some of the samples."""
-    rows = ("X", "y", "weight", "offset")
-    return problem._replace(**{name: getattr(problem, name)[:, kept] for name in rows})
+    assume(has_converged(due))
+    assume(has_converged(found))
+    assert_same_fit(found, due, problem, inexact=True)
 
 
 def put_otherwise(way, problem, random):
@@ -169,11 +112,11 @@ def put_otherwise(way, problem, random):
         spoilt = {name: np.where(out, garbage, row) for name, row in rows.items()}
         problem = problem._replace(weight=problem.weight + 1)
         other = problem._replace(weight=np.where(out, 0, problem.weight), **spoilt)
-        return some(problem, few), other, lambda params: params
+        return select_samples(problem, few), other, lambda params: params
     if way == "twice":
-        once = some(problem, few)
+        once = select_samples(problem, few)
         weight = once.weight * np.where(few < 8, 2.0, 1.0)
-        other = some(problem, np.append(few, few[:8]))
+        other = select_samples(problem, np.append(few, few[:8]))
         return once._replace(weight=weight), other, lambda params: params
     if way == "column":
         column = np.full((SHAPE[0], 1), problem.l2)
@@ -186,7 +129,7 @@ def put_otherwise(way, problem, random):
         turned = {"y": 1 - problem.y, "offset": -problem.offset}
         return problem, problem._replace(params=back(problem.params), **turned), back
     rows, columns = random.permutation(SHAPE[0]), random.permutation(SHAPE[1])
-    other = some(problem, columns)
+    other = select_samples(problem, columns)
     start = problem.params._replace(w=problem.params.w[rows])
     other = other._replace(params=start, X=other.X[rows])
     return problem, other, lambda params: Params(params.w[np.argsort(rows)], params.b)
@@ -198,15 +141,18 @@ def put_otherwise(way, problem, random):
 def test_a_problem_that_is_put_otherwise_is_the_same(way, problem, seed):
     """Samples left out or given twice, a column of one penalty, labels, order."""
     problem, other, back = put_otherwise(way, problem, np.random.default_rng(seed))
-    (J, slope), (due_J, due) = both(other.params, other), both(problem.params, problem)
+    (J, slope), (due_J, due) = (
+        cost_and_gradient(other.params, other),
+        cost_and_gradient(problem.params, problem),
+    )
     within = slack(problem)
     assert_close(J, due_J, within.J)
     slope = back(jax.tree.map(np.asarray, slope))
     assert_close(np.vstack(slope), np.vstack(due), np.vstack(within[1:]))
     found, due = newton(other), newton(problem)
-    assume(is_found(due))
+    assume(has_converged(due))
     params = back(jax.tree.map(np.asarray, found.params))
-    assert_same(found._replace(params=params), due, problem)
+    assert_same_fit(found._replace(params=params), due, problem)
 
 
 @SOME
@@ -239,7 +185,10 @@ def test_no_fit_costs_more_than_its_start(problem, reach, most, name):
     found = {"newton": newton, "newton_cg": newton_cg}[name](problem, np.int32(most))
     here, there = (problem._replace(params=params) for params in (start, found.params))
     within = slack(here).J + slack(there).J
-    assert both(found.params, problem)[0] <= both(start, problem)[0] + within
+    assert (
+        cost_and_gradient(found.params, problem)[0]
+        <= cost_and_gradient(start, problem)[0] + within
+    )
     assert found.steps <= most
 
 
@@ -253,20 +202,16 @@ def lanes_of(seeds):
     return alone, jax.tree.map(lambda *leaves: np.stack(leaves), *alone)
 
 
-def lane_of(tree, lane):
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[lane], tree)
-
-
 @SOME
 @given(seeds)
 def test_many_fits_in_one_call_are_the_fits_one_by_one(seed):
     alone, batch = lanes_of(range(seed, seed + 4))
     found = many(batch, 100)
     for lane, problem in enumerate(alone):
-        here, due = lane_of(found, lane), newton(problem)
+        here, due = entry(found, lane), newton(problem)
         assert here.status == due.status
-        if is_found(due):
-            assert_same(here, due, problem)
+        if has_converged(due):
+            assert_same_fit(here, due, problem)
 
 
 @SOME
@@ -279,21 +224,8 @@ def test_a_lane_does_not_see_the_others(seed, lane, planted):
             leaf[(lane + 1) % 4] = planted
     for leaf, own in zip(jax.tree.leaves(other), jax.tree.leaves(batch), strict=True):
         leaf[lane] = own[lane]
-    due, found = lane_of(many(batch, 100), lane), lane_of(many(other, 100), lane)
+    due, found = entry(many(batch, 100), lane), entry(many(other, 100), lane)
     jax.tree.map(np.testing.assert_array_equal, found, due)
-
-
-def by_numpy(problem):
-    """Return the minimum by Newton's method in NumPy, no step moving a logit by 2."""
-    X, part = columns_of(problem)
-    ridge = np.append(np.full(len(X) - 1, problem.l2), 0)[:, None]
-    point = np.zeros((len(X), 1))
-    for _ in range(100):
-        a = 1 / (1 + np.exp(-(point.T @ X + problem.offset)))
-        slope = X @ (part * (a - problem.y)).T + ridge * point
-        step = np.linalg.solve(hessian_of(problem, [point]), slope)
-        point = point - step / max(1, np.abs(step.T @ X).max() / 2)
-    return Params(point[:-1], point[-1:])
 
 
 @SOME
@@ -301,14 +233,14 @@ def by_numpy(problem):
 def test_the_span_of_the_samples_holds_the_minimum(problem):
     problem = problem._replace(l2=np.maximum(problem.l2, 0.01))
     found, other = newton(problem), newton_cg(problem)
-    assume(is_found(found))  # not with labels of one class
-    due = by_numpy(problem)
+    assume(has_converged(found))  # not with labels of one class
+    due = numpy_minimum(problem)
     within = params_slack(problem, due)
     # Products with the Gram matrix add up more, each of n terms, than w itself does.
     m, n = problem.X.shape[1], problem.X.shape[0]
     assert_close(found.params.w, due.w, 2 * (n + m) * within.w)
     assert_close(found.params.b, due.b, 2 * (n + m) * within.b)
-    assert_same(other, found, problem, inexact=True)
+    assert_same_fit(other, found, problem, inexact=True)
 
 
 def samples_of(problem):
@@ -351,7 +283,7 @@ def sums_of(problem, block):
 @given(float64s(SHAPE))
 def test_the_sums_of_a_newton_step_do_not_depend_on_the_blocks(problem):
     due, found = sums_of(problem, 20), sums_of(problem, 7)
-    X, weight = np.abs(columns_of(problem)[0]), problem.weight
+    X, weight = np.abs(augmented(problem)[0]), problem.weight
     size = np.abs(np.vstack(problem.params)).T @ X + np.abs(problem.offset) + 1
     few = 4 * sum(SHAPE) * EPS
     assert_close(found.loss, due.loss, few * (weight * size).sum())
@@ -384,7 +316,7 @@ def test_a_plane_between_the_labels_is_found_and_contradictions_hide_it(seed, bi
     assert newton(alone).status == Status.SEPARATED
     assert newton_cg(alone).status == Status.SEPARATED
     found = newton(twice)
-    assert is_found(found)
+    assert has_converged(found)
     within = params_slack(twice, found.params)  # all is even: the minimum is at 0
     assert_close(found.params.w, np.zeros((SHAPE[0], 1)), within.w)
     assert_close(found.params.b, np.zeros((1, 1)), within.b)
@@ -396,9 +328,9 @@ def test_the_comparison_notices_a_wrong_minimum(planted):
     found = newton(problem)
     w = found.params.w * (1 + planted)
     wrong = found._replace(params=found.params._replace(w=w))
-    assert_same(found, found, problem)
+    assert_same_fit(found, found, problem)
     with pytest.raises(AssertionError, match="too far"):
-        assert_same(wrong, found, problem)
-    slope = np.vstack(both(wrong.params, problem)[1])
+        assert_same_fit(wrong, found, problem)
+    slope = np.vstack(cost_and_gradient(wrong.params, problem)[1])
     with pytest.raises(AssertionError, match="too far"):
         assert_close(slope, 0 * slope, gradient_slack(problem, found.params))

@@ -19,6 +19,7 @@ from jlogreg.testing import Kind, check_gradient
 from tests.helpers import (
     assert_close,
     assert_params_close,
+    hessian_slack,
     make_problem,
     problems,
     slack,
@@ -104,20 +105,6 @@ def flattened(tree):
             [np.reshape(tree.b.w, (1, n)), np.reshape(tree.b.b, (1, 1))],
         ]
     )
-
-
-def hessian_slack(problem):
-    """Return how far two roundings of the Hessian may be apart, elementwise.
-
-    The curvature a (1 - a) is at most 1/4 and moves by at most error_z / 10.
-    """
-    X = np.vstack([np.abs(problem.X), np.ones((1, problem.X.shape[1]))]).astype(float)
-    w = np.abs(np.vstack(problem.params).astype(float))
-    weight = np.asarray(problem.weight, float)
-    eps = float(np.finfo(problem.X.dtype).eps)
-    size_z = w.T @ X + np.abs(np.asarray(problem.offset, float))
-    error = eps * ((len(X) + 2) * size_z / 10 + (X.shape[1] + 8) / 4)
-    return 2 * ((X * weight * error) @ X.T / weight.sum() + 4 * eps * float(problem.l2))
 
 
 @given(problems())

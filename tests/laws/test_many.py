@@ -24,16 +24,8 @@ from jlogreg import (
 )
 from jlogreg.batch import scheduler as many_module
 from jlogreg.batch import setup as plan_module
-from tests.helpers import Problem, assert_close, slack
-from tests.laws.test_fit import (
-    EPS,
-    TOL,
-    assert_same,
-    fitted,
-    hessian_of,
-    lane_of,
-    params_slack,
-)
+from tests.helpers import EPS, TOL, Problem, assert_close, entry, fit_problem, slack
+from tests.oracles.numpy_fit import assert_same_fit, numpy_hessian, params_slack
 
 FEW = settings(max_examples=settings.default.max_examples // 8)
 seeds = st.integers(0, 2**32 - 1)
@@ -50,9 +42,11 @@ BAD = ["label", "weight", "offset", "penalty", "no weight", "start"]
 
 KINDS = [*GOOD, *GOOD, *BAD, "separated", "singular"]  # 16, so that one chunk holds all
 
-alone_by = {way: jax.jit(partial(fitted, solver)) for way, (solver, _) in WAYS.items()}
+alone_by = {
+    way: jax.jit(partial(fit_problem, solver)) for way, (solver, _) in WAYS.items()
+}
 LANES = Problem(0, None, 0, 0, 0, 0)
-mapped_newton = jax.jit(jax.vmap(partial(fitted, Newton()), in_axes=(LANES,)))
+mapped_newton = jax.jit(jax.vmap(partial(fit_problem, Newton()), in_axes=(LANES,)))
 
 
 def problem_of(kind, X, random):
@@ -138,7 +132,7 @@ def together(way, problems, closed=4):
 
 def lanes_of(found, count):
     found = jax.tree.map(np.asarray, found)
-    return [lane_of(found, lane) for lane in range(count)]
+    return [entry(found, lane) for lane in range(count)]
 
 
 def used(problem):
@@ -153,7 +147,7 @@ def assert_same_end(found, due, problem, way):
     assert found.status == due.status, (Status(found.status), Status(due.status))
     if due.status == Status.CONVERGED:
         problem = used(problem)
-        assert_same(found, due, problem, inexact=way == "newton_cg")
+        assert_same_fit(found, due, problem, inexact=way == "newton_cg")
         # What is left of the logits' error is squared in the cost.
         within = slack(problem._replace(params=due.params)).J
         assert_close(found.cost, due.cost, 2 * within + EPS)
@@ -264,7 +258,7 @@ def by_scikit_learn(problem):
     a = 1 / (1 + np.exp(-params.w.T @ X - params.b))
     slope = np.vstack([X @ (a - y).T / y.size + problem.l2 * params.w, (a - y).mean()])
     assert np.abs(slope).max() < 1e-9
-    far = 2 * np.abs(np.linalg.inv(hessian_of(problem, params))) @ np.abs(slope)
+    far = 2 * np.abs(np.linalg.inv(numpy_hessian(problem, params))) @ np.abs(slope)
     return params, Params(far[:n], far[n:])
 
 

@@ -17,9 +17,16 @@ from hypothesis import strategies as st
 
 from jlogreg import Params, Status, fit, hessian, value_and_gradient
 from jlogreg.testing import Kind
-from tests.helpers import HAZARDS, Problem, assert_close, make_problem, slack
-from tests.laws.test_fit import columns_of, hessian_of, some
-from tests.laws.test_gradient import hessian_slack
+from tests.helpers import (
+    HAZARDS,
+    Problem,
+    assert_close,
+    hessian_slack,
+    make_problem,
+    select_samples,
+    slack,
+)
+from tests.oracles.numpy_fit import augmented, numpy_hessian
 
 # Twelve features and ten samples are fitted in the span of the samples, with twenty in
 # the features, and by LAPACK.
@@ -66,7 +73,7 @@ def signs_flipped(problem, random):
 
 
 def samples_permuted(problem, random):
-    return put(problem, of=some(problem, random.permutation(MANY)))
+    return put(problem, of=select_samples(problem, random.permutation(MANY)))
 
 
 def features_permuted(problem, random):
@@ -77,15 +84,15 @@ def features_permuted(problem, random):
 
 def samples_given_again(problem, random):
     """Once more, or several times: as much more weight."""
-    once, again = some(problem, np.arange(FEW)), random.integers(0, FEW, FEW)
+    once, again = select_samples(problem, np.arange(FEW)), random.integers(0, FEW, FEW)
     times = 1 + np.bincount(again, minlength=FEW).astype(once.X.dtype)
     heavy = once._replace(weight=once.weight * times)
-    return put(heavy, of=some(once, [*range(FEW), *again]))
+    return put(heavy, of=select_samples(once, [*range(FEW), *again]))
 
 
 def all_samples_given_twice(problem, random):
-    once = some(problem, np.arange(FEW))
-    return put(once, of=some(once, [*range(FEW)] * 2))
+    once = select_samples(problem, np.arange(FEW))
+    return put(once, of=select_samples(once, [*range(FEW)] * 2))
 
 
 def weights_scaled(problem, random):
@@ -101,7 +108,7 @@ def bias_moved_into_the_offset(problem, random):
 
 def padded_with_weight_0(problem, random):
     """By samples of anything at all, between the others."""
-    once, place = some(problem, np.arange(FEW)), np.arange(MANY)
+    once, place = select_samples(problem, np.arange(FEW)), np.arange(MANY)
     kept = np.sort(random.permutation(place)[:FEW])
     out = ~np.isin(place, kept)
     garbage = random.choice([np.nan, np.inf, -np.inf, 1e30, 1.0])
@@ -197,14 +204,14 @@ def far(problem, params):
     """
     dtype, clean = problem.X.dtype, wide(problem)
     n, m = clean.X.shape
-    X, part = columns_of(clean)
+    X, part = augmented(clean)
     params = jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
     within = slack(clean._replace(params=params), dtype)
     tol = 2 * np.finfo(dtype).eps ** 0.5
     left = np.vstack(within[1:]) + np.abs(X) @ part.T * tol**2 / 20
     # In the span of the samples products have more terms.
     left *= n + m if m < n else 1
-    return np.abs(np.linalg.inv(hessian_of(clean, params))) @ left
+    return np.abs(np.linalg.inv(numpy_hessian(clean, params))) @ left
 
 
 def assert_same_fits(law, case, fitted=fitted):

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_ndtr
 
-from jlogreg import Params, Scan, Status, fit, hessian, scan_blocks, scan_features
-from tests.helpers import Problem, assert_close, slack
-from tests.laws.test_fit import hessian_of, some
+from jlogreg import Scan, Status, fit, hessian, scan_blocks, scan_features
+from tests.helpers import Problem, assert_close
+from tests.oracles.numpy_fit import numpy_wald
 
 # Samples, and those that each feature misses, so that all fits have one shape.
 M, MISSING = 40, 4
@@ -157,57 +157,11 @@ def fit_alone(study, j):
     return found.status, float(found.params.w[-1, 0]), error
 
 
-def minimum(problem):
-    """Return the minimum by Newton's method in NumPy, no step moving a logit by 2."""
-    X = np.vstack([problem.X, np.ones_like(problem.y)])
-    point = np.zeros((len(X), 1))
-    for _ in range(30):
-        a = 1 / (1 + np.exp(-(point.T @ X + problem.offset)))
-        slope = X @ (problem.weight * (a - problem.y)).T / problem.weight.sum()
-        step = np.linalg.solve(hessian_of(problem, [point]), slope)
-        point = point - step / max(1, np.abs(step.T @ X).max() / 2)
-    return Params(point[:-1], point[-1:])
-
-
-def due_of(problem, dtype, tol=None):
-    """Return estimate and standard error of the last feature, and what they may miss.
-
-    A fit ends when a step d moved no logit by more than tol and had a decrement of at
-    most tol. No curvature changes then by more than a factor of e^tol, so the variance
-    is right to that, and what is left of each sample's slope is at most tol / 2 times
-    its curvature times what the step moved it; by Cauchy and Schwarz the estimate is
-    off by at most the root of the inverse Hessian's diagonal times tol^2 / 2. To these
-    come roundings: of the gradient (`slack`), times the inverse Hessian; of the Hessian
-    and its factor, in the last step and the variance: a sum of m terms, whose
-    curvatures err by those of the logits.
-    """
-    problem = some(problem, problem.weight[0] > 0)  # the others may be infinite
-    params = minimum(problem)
-    eps = float(np.finfo(dtype).eps)
-    tol = 2 * eps**0.5 if tol is None else tol
-    one = slack(problem._replace(params=params), dtype)
-    H = hessian_of(problem, params)
-    inverse = np.linalg.inv(H)
-    root = np.sqrt(inverse[-2, -2])
-    error = root / np.sqrt(problem.weight.sum())
-    X = np.vstack([np.abs(problem.X), np.ones_like(problem.y)])
-    size = np.abs(np.vstack(params)).T @ X + np.abs(problem.offset) + 1
-    k, m = len(X), X.shape[1]
-    z = np.vstack(params).T @ np.vstack([problem.X, np.ones((1, m))]) + problem.offset
-    q = problem.weight / problem.weight.sum() * np.exp(-np.abs(z))
-    off = (m + k * k) * eps * (X * q * size) @ X.T
-    lost = (np.abs(inverse) @ off @ np.abs(inverse))[-2, -2] / inverse[-2, -2]
-    far = 4 * (np.abs(inverse) @ np.vstack([one.w, one.b]))[-2, 0]
-    far += root * (tol**2 / 2 * np.exp(tol) + tol * lost)
-    within = (np.expm1(tol) / 2 + 4 * lost) * error
-    return (params.w[-1, 0], far), (error, within)
-
-
 def dues_of(study, statuses):
     """Return what is due of each feature whose fit converges, by its row."""
     found = [j for j, status in enumerate(statuses) if status == Status.CONVERGED]
     assert found
-    return {j: due_of(study.problem(j), study.y.dtype) for j in found}
+    return {j: numpy_wald(study.problem(j), study.y.dtype) for j in found}
 
 
 def assert_rows(found, study, statuses, due):
@@ -225,7 +179,7 @@ def assert_rows(found, study, statuses, due):
         if status != Status.CONVERGED:
             assert np.isnan(row).all()
             continue
-        (estimate, far), (error, within) = due[j]
+        estimate, far, error, within = due[j]
         assert_close(row[0], estimate, far)
         assert_close(row[1], error, within)
         assert_close(row[2], row[0] / row[1], eps * abs(row[2]))
@@ -243,7 +197,7 @@ def test_a_row_of_a_scan_is_the_fit_of_its_feature(kind, seed):
     statuses = [status for status, *_ in alone]
     due = dues_of(study, statuses)
     assert_rows(found, study, statuses, due)
-    for j, ((_, far), (_, within)) in due.items():
+    for j, (_, far, _, within) in due.items():
         assert_close(found.estimate[j, 0], alone[j][1], 2 * far)
         assert_close(found.standard_error[j, 0], alone[j][2], 2 * within)
 

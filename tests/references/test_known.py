@@ -7,17 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jlogreg import Params, Status, fit_many
-from tests.helpers import assert_close
-from tests.laws.test_fit import (
+from tests.helpers import (
     SHAPE,
     WIDE,
-    both,
-    gradient_slack,
-    hessian_of,
+    assert_close,
+    cost_and_gradient,
     newton,
     newton_cg,
-    params_slack,
 )
+from tests.oracles.numpy_fit import gradient_slack, numpy_hessian, params_slack
 from tests.references.known import known, least_norm
 
 SOME = settings(max_examples=settings.default.max_examples // 4)
@@ -55,7 +53,7 @@ def assert_found(found, due, inexact=False):
 @given(seeds)
 def test_a_known_solution_has_no_gradient_and_is_found(case, seed):
     problem = drawn(case, seed)
-    _, slope = both(problem.params, problem)
+    _, slope = cost_and_gradient(problem.params, problem)
     within = gradient_slack(problem, problem.params)
     assert_close(np.vstack(slope), np.zeros_like(within), within)
     far = Params(*(np.zeros_like(leaf) for leaf in problem.params))
@@ -103,7 +101,7 @@ def test_a_small_penalty_finds_the_shortest_solution(seed):
     start = Params(*(np.zeros_like(leaf) for leaf in due.params))
     found = newton(due._replace(params=start))
     assert found.status == Status.CONVERGED
-    H = hessian_of(due, due.params)
+    H = numpy_hessian(due, due.params)
     pull = np.vstack([l2 * due.params.w, [[0.0]]])
     away = np.linalg.solve(H, pull)
     size = np.linalg.norm(away)

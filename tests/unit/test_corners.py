@@ -15,8 +15,8 @@ from jlogreg.batch import setup as plan_module
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.dual import dual_basis
-from tests.helpers import assert_close, make_problem
-from tests.laws.test_fit import TOL, assert_same
+from tests.helpers import TOL, assert_close, make_problem
+from tests.oracles.numpy_fit import assert_same_fit
 
 X = np.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 0.0, 2.0, 0.0, 1.0, 3.0]])
 Y = np.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
@@ -38,7 +38,7 @@ def test_a_part_of_many_samples_tells_where_to_start(monkeypatch):
     )  # 32 blocks: two of them
     due, found = fitted(jax.tree.map(jnp.zeros_like, problem.params)), fitted(None)
     assert found.steps < due.steps
-    assert_same(found, due, problem)
+    assert_same_fit(found, due, problem)
 
 
 @pytest.mark.parametrize("rows", [3, 4, 5, 100])

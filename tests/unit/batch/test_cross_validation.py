@@ -15,8 +15,8 @@ from jlogreg import (
     cross_validate,
     fold_weights,
 )
-from tests.helpers import Problem, assert_close
-from tests.laws.test_fit import TOL, by_numpy, params_slack
+from tests.helpers import TOL, Problem, assert_close
+from tests.oracles.numpy_fit import numpy_minimum, params_slack
 
 EPS = float(np.finfo(float).eps)
 N, M, F = 2, 23, 4  # folds of 6, 6, 6 and 5 samples
@@ -55,7 +55,7 @@ def one_fit(label, weight, offset, l2):
     kept = weight[0] > 0
     rows = (row[:, kept] for row in (X, label, weight, offset))
     problem = Problem(None, *rows, l2)
-    due = by_numpy(problem)
+    due = numpy_minimum(problem)
     # Here and there.
     within = params_slack(problem, due)
 

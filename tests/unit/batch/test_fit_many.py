@@ -38,8 +38,8 @@ from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Dense
-from tests.helpers import Problem, assert_close, slack
-from tests.laws.test_fit import EPS, by_numpy, params_slack
+from tests.helpers import EPS, Problem, assert_close, slack
+from tests.oracles.numpy_fit import numpy_minimum, params_slack
 
 K, SHAPE, WIDTH = 10, (3, 20), 4
 TOL = 2 * EPS**0.5  # the default
@@ -83,7 +83,7 @@ def problem_of(arguments, lane):
 def assert_minimum(found, problem, tol=TOL, inexact=False):
     """Assert that a fit is what Newton's method finds in NumPy."""
     assert found.status == Status.CONVERGED
-    due = by_numpy(problem)
+    due = numpy_minimum(problem)
     # `params_slack` is for half the default tolerance, whose square is what is left.
     more = 4 if tol == TOL else 1
     within = params_slack(problem, due, inexact)
@@ -149,7 +149,7 @@ def test_one_problem_is_a_batch_of_one_and_float32_stays():
     one = jax.tree.map(lambda leaf: leaf.astype(float), lane_of(found, 0))
     exact = {key: np.asarray(value, float) for key, value in single.items()}
     problem, eps = problem_of(exact, 0), float(np.finfo(np.float32).eps)
-    due, within = by_numpy(problem), params_slack(problem, by_numpy(problem))
+    due, within = numpy_minimum(problem), params_slack(problem, numpy_minimum(problem))
     assert_close(one.params.w, due.w, 4 * eps / EPS * within.w)
     assert_close(one.params.b, due.b, 4 * eps / EPS * within.b)
 

@@ -9,7 +9,7 @@ import pytest
 
 from jlogreg import DtypeError, bootstrap_weights, fit, fold_weights
 from tests.helpers import assert_close, make_problem
-from tests.laws.test_fit import by_numpy, params_slack
+from tests.oracles.numpy_fit import numpy_minimum, params_slack
 
 # m and folds: as even as may be, one sample a fold, and the least there is.
 DEALS = [(11, 4), (6, 6), (2, 2)]
@@ -181,7 +181,7 @@ def test_a_replicate_is_the_fit_of_its_samples(drawn):
     for row in drawn[:8]:
         kept = np.repeat(np.arange(M), row.astype(int))
         again = problem._replace(X=X[:, kept], y=y[:, kept], weight=one)
-        due = by_numpy(again)
+        due = numpy_minimum(again)
         within = params_slack(again, due)
         for found in (fitted(X, y, row[None]), fitted(again.X, again.y, one)):
             assert found.status == 0

@@ -30,8 +30,7 @@ from jlogreg import (
 )
 from jlogreg.data.design import check_design
 from jlogreg.data.pairwise import Pairwise, pairwise
-from tests.helpers import Problem, assert_close, slack
-from tests.laws.test_gradient import hessian_slack
+from tests.helpers import Problem, assert_close, hessian_slack, slack
 
 EPS = float(np.finfo(float).eps)
 N, M = 5, 9

@@ -21,7 +21,7 @@ from jlogreg import (
 from jlogreg.feature_scan import scan_features as module
 from jlogreg.feature_scan.single_feature import newton_scan
 from tests.helpers import Problem, assert_close
-from tests.laws.test_scan import due_of
+from tests.oracles.numpy_fit import numpy_wald
 from tests.references.datasets import spector
 
 EPS = float(np.finfo(float).eps)
@@ -136,11 +136,11 @@ def test_blocks_may_have_any_size():
     """A few first make narrower batches; the last may be one feature."""
     G = features(30)
     columns = [np.vstack([COVARIATES, g]) for g in G]
-    due = [due_of(Problem(None, X, Y, ONES, ZEROS, 0.0), float) for X in columns]
+    due = [numpy_wald(Problem(None, X, Y, ONES, ZEROS, 0.0), float) for X in columns]
     for sizes in ([3, 13, 14], [16, 13, 1]):
         found = scanned(iter(np.split(G, np.cumsum(sizes)[:-1])))
         assert not found.status.any()
-        for j, ((estimate, far), (error, within)) in enumerate(due):
+        for j, (estimate, far, error, within) in enumerate(due):
             assert_close(found.estimate[j, 0], estimate, far)
             assert_close(found.standard_error[j, 0], error, within)
 
@@ -228,7 +228,7 @@ def test_a_few_steps_find_what_a_fit_does(mean):
         assert not found.status.any()
         for j, g in enumerate(G):
             problem = Problem(None, np.vstack([near, g]), Y, ONES, ZEROS, 0.0)
-            (estimate, far), (error, within) = due_of(problem, float)
+            estimate, far, error, within = numpy_wald(problem, float)
             lost = 64 * EPS * mean * error
             assert_close(found.estimate[j, 0], estimate, far + lost)
             assert_close(found.standard_error[j, 0], error, within + lost)

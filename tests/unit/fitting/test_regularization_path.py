@@ -14,8 +14,8 @@ from jlogreg import (
     fit,
     regularization_path,
 )
-from tests.helpers import assert_close, make_problem
-from tests.laws.test_fit import TOL, assert_same, by_numpy
+from tests.helpers import TOL, assert_close, make_problem
+from tests.oracles.numpy_fit import assert_same_fit, numpy_minimum
 
 SHAPE, L = (3, 20), 5
 PROBLEM = jax.tree.map(np.asarray, make_problem(SHAPE, np.float64, seed=3))
@@ -59,8 +59,8 @@ def assert_path(found, y=PROBLEM.y):
     """Assert that a path is that of Newton's method in NumPy."""
     for lane in range(L):
         problem, one = problem_of(lane, y), lane_of(found, lane)
-        due = by_numpy(problem)
-        assert_same(one, one._replace(params=due), problem)
+        due = numpy_minimum(problem)
+        assert_same_fit(one, one._replace(params=due), problem)
 
 
 def test_a_path_has_a_leading_axis_in_the_order_of_the_penalties():
@@ -123,7 +123,7 @@ def test_what_is_wrong_with_one_penalty_is_nothing_to_the_others():
     assert np.isnan(found.params.w[1]).all()
     for lane in (0, 2, 3):
         problem, one = problem_of(lane, apart), lane_of(found, lane)
-        assert_same(one, one._replace(params=by_numpy(problem)), problem)
+        assert_same_fit(one, one._replace(params=numpy_minimum(problem)), problem)
 
 
 def test_paths_map_over_labels():

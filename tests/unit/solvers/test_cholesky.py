@@ -10,7 +10,7 @@ import pytest
 
 from jlogreg.solvers.cholesky import MAX_UNROLLED, factorize, rounding_level
 from tests.helpers import assert_close
-from tests.unit.solvers.test_solvers import positive_definite
+from tests.oracles.toy_objective import positive_definite
 
 LANES = 6
 # Written out up to eight, LAPACK's from nine on; one size between suffices.

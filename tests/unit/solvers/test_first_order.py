@@ -11,7 +11,7 @@ import pytest
 from jlogreg import Optax, Status
 from jlogreg.solvers.driver import Evaluation, Objective, System
 from jlogreg.solvers.first_order import descend
-from tests.unit.solvers.test_newton import EPS, INF, NAN, TOL, assert_all_as_due
+from tests.oracles.step_decisions import EPS, INF, NAN, TOL, assert_every_case
 
 SIZE = 1e-30  # of a step that finds no way down
 
@@ -81,7 +81,7 @@ def expected(row):
 
 def test_a_step_that_would_raise_the_value_is_taken_back_and_the_next_are_shorter():
     border = 4.0 * (1 + 64 * EPS)
-    wanted = assert_all_as_due(
+    wanted = assert_every_case(
         after_a_step,
         {
             "value": [4.0, -4.0, INF],

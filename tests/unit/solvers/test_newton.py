@@ -5,7 +5,6 @@ decisions are taken by plain Python. Nothing is compiled as a whole, so that num
 a border are on it there and here.
 """
 
-import itertools
 import math
 
 import jax
@@ -24,19 +23,15 @@ from jlogreg.solvers.driver import (
     where,
 )
 from jlogreg.solvers.line_search import Trial, rounding, set_direction, try_step
-
-EPS = float(np.finfo(float).eps)
-TOL = 2.0**-20
-INF, NAN = math.inf, math.nan
-
-
-def every(**choices):
-    """Return all combinations of some choices: as dictionaries, and as arrays."""
-    rows = [
-        dict(zip(choices, row, strict=True))
-        for row in itertools.product(*choices.values())
-    ]
-    return rows, {key: np.array([row[key] for row in rows]) for key in choices}
+from tests.oracles.step_decisions import (
+    EPS,
+    INF,
+    NAN,
+    TOL,
+    assert_every_case,
+    falls_enough,
+    shorter_step,
+)
 
 
 def evaluation(
@@ -64,33 +59,17 @@ def state_of(value=1.0, size=1.0, predicted_decrease=1.0, steps=3, **known):
     )
 
 
-def falls(row, promised):
-    """Say whether a trial is lower by enough."""
-    value, found = row["value"], row["found"]
-    if found <= value - 1e-4 * promised:
-        return True
-    near = promised <= math.sqrt(EPS) * abs(value)
-    return near and row["slope"] <= 0.5 * promised + EPS * abs(value)
-
-
-def shortened(row, promised):
-    """Return the part of a step at the minimum of the parabola, within bounds."""
-    rise = row["found"] - row["value"]
-    part = promised / (2 * (rise + promised)) if rise + promised else NAN
-    return min(max(part, 0.1), 0.5) if math.isfinite(part) else 0.1
-
-
 def expected(row):
     """Return what comes of a trial, in words that Python has."""
     first, full = row["steps"] < 0, row["size"] == 1
     promised = row["size"] * row["fall"]
-    accept = first or falls(row, promised)
+    accept = first or falls_enough(row, promised)
     full = accept and full and not first
     after = row["found"] if accept else row["value"]
     moved = row["moved"] if accept else 0
     return {
         "accept": accept,
-        "size": 1.0 if accept else row["size"] * shortened(row, promised),
+        "size": 1.0 if accept else row["size"] * shorter_step(row, promised),
         "value": after,
         "gradient": 9.0 if accept else 7.0,
         "point": 5.0 + row["size"] * 3.0 if accept else 5.0,
@@ -131,24 +110,6 @@ def what_comes_of(case):
     }
 
 
-def assert_all_as_due(function, choices, due):
-    rows, cases = every(**choices)
-    found = jax.vmap(function)(cases)
-    wanted = [due(row) for row in rows]
-    assert {key for row in wanted for key in row} == set(found)
-    for key, values in found.items():
-        same = np.isclose(
-            np.asarray(values, float),
-            np.array([row[key] for row in wanted], float),
-            rtol=4 * EPS,
-            atol=0,
-            equal_nan=True,
-        )
-        wrong = np.flatnonzero(~same)
-        assert not wrong.size, (key, rows[wrong[0]], values[wrong[0]])
-    return wanted
-
-
 def test_a_large_step_is_taken_where_it_keeps_its_promise():
     """A ten-thousandth of the fall, to the border; or it is cut to the parabola's."""
     kept = 4.0 - 1e-4 * 2.0
@@ -164,7 +125,7 @@ def test_a_large_step_is_taken_where_it_keeps_its_promise():
         "solved": [True, False],
         "zero": [4.0],
     }
-    due = assert_all_as_due(what_comes_of, choices, expected)
+    due = assert_every_case(what_comes_of, choices, expected)
     assert len({row["size"] for row in due}) > 5
     for key in ("accept", "within_tolerance", "reset_to_zero"):
         assert {row[key] for row in due} == {True, False}
@@ -184,7 +145,7 @@ def test_near_the_minimum_the_slope_decides():
         "solved": [True],
         "zero": [1.0, 1.0 - 63 * EPS, 1.0 - 65 * EPS, -1.0],
     }
-    due = assert_all_as_due(what_comes_of, choices, expected)
+    due = assert_every_case(what_comes_of, choices, expected)
     for key in ("accept", "within_tolerance", "reset_to_zero", "stalled"):
         assert {row[key] for row in due} == {True, False}
 
@@ -237,7 +198,7 @@ def test_how_a_search_ends():
         "swung": [0.0, 0.25, 1.0],
         **dict.fromkeys(("jump", "small", "level", "unbounded", "singular"), no_yes),
     }
-    wanted = assert_all_as_due(found, choices, ending)
+    wanted = assert_every_case(found, choices, ending)
     reached = {Status(row["status"]).name for row in wanted}
     assert reached == {
         *("CONVERGED", "MAX_STEPS", "SEPARATED"),

@@ -20,8 +20,8 @@ from jlogreg.solvers.conjugate_gradients import (
 )
 from jlogreg.solvers.line_search import Trial
 from tests.helpers import assert_close
-from tests.unit.solvers.test_newton import falls, shortened
-from tests.unit.solvers.test_solvers import Toy, positive_definite
+from tests.oracles.step_decisions import falls_enough, shorter_step
+from tests.oracles.toy_objective import Toy, positive_definite
 
 EPS, INF = float(np.finfo(float).eps), math.inf
 K = 5
@@ -200,8 +200,8 @@ def by_hand(toy, start, inverse, most):
     while steps < 1 or size != 1 or not 0 < fall < 1e-9:
         found, g, H = look(p + size * way)
         row = {"value": value, "found": found, "slope": (g.T @ (size * way)).item()}
-        if steps >= 0 and not falls(row, size * fall):
-            size = size * shortened({**row, "size": size}, size * fall)
+        if steps >= 0 and not falls_enough(row, size * fall):
+            size = size * shorter_step({**row, "size": size}, size * fall)
             steps += 1
             yield steps, True, size, p, way
             continue

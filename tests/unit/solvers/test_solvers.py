@@ -20,36 +20,24 @@ from jlogreg.solvers.conjugate_gradients import (
     max_inner_iterations,
 )
 from jlogreg.solvers.driver import (
-    Direction,
-    Evaluation,
-    Objective,
-    System,
     minimize,
     run_solver,
     unfinished,
 )
 from jlogreg.solvers.line_search import SLACK
 from tests.helpers import assert_close
+from tests.oracles.toy_objective import TOL, K, Toy, positive_definite
 
 EPS = float(np.finfo(float).eps)
 SOME = settings(max_examples=settings.default.max_examples // 2)
 seeds = st.integers(0, 2**32 - 1)
-K = 5
 SIZES = pytest.mark.parametrize("k", [K, 12])  # written out, and by LAPACK
-TOL = 1e-8
 
 
 @jax.jit
 def factor_of(matrix, right):
     factor = factorize(matrix)
     return factor.solve(right), factor.singular, factor
-
-
-def positive_definite(seed, k=K):
-    """Return a random matrix of a condition below 100, scaled to its size's roots."""
-    random = np.random.default_rng(seed)
-    Q = np.linalg.qr(random.standard_normal((k, k)))[0]
-    return (Q * 10.0 ** random.uniform(-1, 1, k)) @ Q.T, random
 
 
 @SIZES
@@ -187,64 +175,6 @@ def test_conjugate_gradients_stop_at_the_tolerance(tolerance):
         left.append(np.linalg.norm(rest) / np.linalg.norm(right))
     assert max(left) <= tolerance
     assert max(left) > tolerance / 10  # and not much later
-
-
-class Toy:
-    """Hold a convex function that has nothing to do with logistic regression.
-
-    With x = A (p - c), kind 0 is 1 + 1/2 xT x, kind 1 one more than the sum of log cosh
-    x, kind 2 of sqrt(1 + x^2). The 1 lets roundings be those of the value.
-    """
-
-    def __init__(self, kind, A, c):
-        self.kind, self.A, self.c = kind, A, c
-
-    def value(self, point):
-        x = self.A @ (point - self.c)
-        terms = [
-            x**2 / 2,
-            jnp.logaddexp(x, -x) - jnp.log(2.0),
-            jnp.sqrt(1 + x**2) - 1,
-        ]
-        return 1 + jnp.stack(terms)[self.kind].sum()
-
-    def evaluate(self, point, step):
-        value, gradient = jax.value_and_grad(self.value)(point)
-        return Evaluation(
-            value=value,
-            gradient=gradient,
-            curvature=jax.hessian(self.value)(point)[:, 0, :, 0],
-            slope=jnp.sum(gradient * step),
-            n_moved=jnp.sum(jnp.abs(step) > TOL, dtype=value.dtype),
-            n_large_moves=jnp.sum(jnp.abs(step) > 0.5, dtype=value.dtype),
-            separated=jnp.zeros((), bool),
-        )
-
-    def direction(self, found):
-        factor, g = factorize(found.curvature), found.gradient
-        vector = -factor.solve(g)
-        return Direction(
-            vector=vector,
-            decrement=jnp.sqrt(jnp.maximum(-jnp.sum(vector * g), 0)),
-            singular=factor.singular,
-            solved=jnp.ones((), bool),
-            factor=factor,
-        )
-
-    def look(self, vector, change, curvature, trying):
-        """Return what `System` asks for; the rows are the entries of the vector."""
-        found = self.evaluate(vector, change.T)
-        found = found._replace(slope=jnp.zeros(()))
-        times = jnp.where(trying, found.gradient, curvature @ vector)
-        return found._replace(gradient=times), vector.T
-
-    def objective(self, matrix_free):
-        zero = self.value(jnp.zeros_like(self.c))
-        if not matrix_free:
-            return Objective(self.evaluate, zero, TOL, direction=self.direction)
-        rows, no = jnp.zeros((1, K)), jnp.zeros((), bool)
-        system = System(self.look, lambda g: g, rows, no)
-        return Objective(self.evaluate, zero, TOL, system=system)
 
 
 SOLVERS = {
