@@ -41,11 +41,7 @@ Row = Mapping[str, str | int | float]
 
 
 RESULTS = "results.csv"
-
-
 METRICS = "metrics.jsonl"
-
-
 TEMPORARY = ".writing-"
 
 

@@ -41,15 +41,9 @@ from jlogreg.losses import elementwise as losses
 from jlogreg.losses.arithmetic import EXACT, FAST
 
 POINTS, CHECKED = 1_000_000, 500
-
-
 ELEMENTS, ROUNDS = 2**20, 21
-
-
 # What is asked for, in float32; in float64 3 of all.
 LIMITS = {"sigmoid": 2.0, "log_sigmoid": 2.0, "log_loss": 2.0, "dz": 2.1, "dz2": 3.5}
-
-
 LIMIT_64 = 3.0
 
 

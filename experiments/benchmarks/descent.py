@@ -16,8 +16,6 @@ from experiments.timing import interleaved
 from jlogreg import gradient_descent, init_params
 
 FEATURES, SAMPLES, STEPS, RATE = 12_288, 209, 2000, 0.005
-
-
 ROUNDS = 7
 
 

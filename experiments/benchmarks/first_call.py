@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 ROUNDS = 5
-
-
 PROGRAM = """
 import time
 start = time.perf_counter()

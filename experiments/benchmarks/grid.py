@@ -35,8 +35,6 @@ from jlogreg import CrossValidation, cross_validate, fold_weights
 # Those left out: liblinear penalises the bias too, so that the larger penalties mean
 # something else; sag and saga need hundreds of passes, as the benchmark `heads` shows.
 SOLVERS = ("newton-cholesky", "lbfgs", "newton-cg")
-
-
 EXACT = 1e-9
 
 
@@ -250,6 +248,4 @@ def _joined(grids: Sequence[Grid]) -> Grid:
 
 
 TOOLS: dict[str, OneLabel] = {"GridSearchCV": _search, "LogisticRegressionCV": _path}
-
-
 SPREADS = {"n_jobs=2": _by_fold, "a label a job": _by_label}

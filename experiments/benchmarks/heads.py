@@ -29,8 +29,6 @@ class Work(NamedTuple):
 
 
 HEADS = Work(rows=256, features=512, samples=2000)
-
-
 LARGE = Work(rows=128, features=768, samples=10_000, rounds=3, finals=2)
 
 

@@ -13,8 +13,6 @@ from experiments.timing import interleaved
 from jlogreg import Params, value_and_gradient
 
 FEATURES, SAMPLES = 100, 2_000_000
-
-
 ROUNDS = 21
 
 

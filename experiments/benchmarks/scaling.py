@@ -24,8 +24,6 @@ from experiments.errors import UserError
 from jlogreg import Status, fit_many
 
 ROOT = CONFIGS.parent.parent
-
-
 STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -29,14 +29,8 @@ from experiments.datasets.simulation import Fileset, NullStudy
 from jlogreg import Scan, scan_features
 
 JLOGREG, PLINK = "jlogreg", "PLINK 2, two threads"
-
-
 NO_STATSMODELS = "statsmodels is not installed (the extra `peers`): it is left out"
-
-
 ROOT = CONFIGS.parent.parent
-
-
 SMALL = 1e-3  # where |estimate| is less, what is relative to it says nothing
 
 

@@ -19,14 +19,8 @@ from jlogreg.losses import elementwise as losses
 from jlogreg.losses.arithmetic import EXACT, FAST
 
 LOW, HIGH = 2.0**-26, 128.0
-
-
 CHUNK = 2**16
-
-
 LABELS = {"0": 0.0, "1": 1.0, "0.3": 0.3, "0.9999": 0.9999, "1e-6": 1e-6}
-
-
 HARD = ("0", "1")
 
 

@@ -25,26 +25,14 @@ from experiments.datasets.files import Files, Floats
 from experiments.errors import UserError
 
 FAM = ("FID", "IID", "father", "mother", "sex", "PHENO1")
-
-
 BIM = ("chromosome", "id", "distance", "position", "alt", "ref")
-
-
 # The genotypes of a variant follow these three bytes, four samples in a byte.
 MAGIC, PER_BYTE = b"\x6c\x1b\x01", 4
-
-
 # Where men have one chromosome, a scan would need the sex of each sample.
 HAPLOID = "(?i)^(chr)?(X|Y|MT?|23|24|26)$"
-
-
 MISSING = ("NA", "NAN", "-9")
-
-
 # Correlations with a smaller eigenvalue are those of collinear covariates.
 COLLINEAR = 1e-5
-
-
 BLOCK_BYTES = 2**23
 
 

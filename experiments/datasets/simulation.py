@@ -89,8 +89,6 @@ class SimulationConfig(Section):
 
 
 CHROMOSOMES = 4
-
-
 # Neighbours share this many draws, so that a cause raises a tower in the plot.
 SHARED = 30
 

@@ -21,8 +21,6 @@ from jlogreg import Graph, computation_graph
 from jlogreg.plots import graph_diagram
 
 PICTURES = (".svg", ".png", ".pdf")
-
-
 TEXTS: Mapping[str, Callable[[Graph], str]] = {
     ".dot": Graph.to_dot,
     ".mmd": Graph.to_mermaid,

@@ -27,8 +27,6 @@ from experiments.runner import Row, Run
 from jlogreg import Status, scan_blocks
 
 TABLE = "scan.glm.logistic"
-
-
 COLUMNS = (
     "#CHROM", "POS", "ID", "REF", "ALT", "A1", "TEST", "OBS_CT", "BETA", "SE", "Z_STAT",
     "LOG10_P", "ERRCODE",
@@ -36,19 +34,11 @@ COLUMNS = (
 
 
 LINE = "%s\t%d\t%s\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
-
-
 ERRORS = (".", *(status.name for status in Status if status))
-
-
 # The p-value below which a variant of the human genome counts as found.
 GENOME_WIDE = 5e-8
-
-
 # Of the square of a standard normal number.
 CHI_SQUARE_MEDIAN = NormalDist().inv_cdf(0.75) ** 2
-
-
 # Blocks that wait at most: for the fit, and for the file.
 WAITING = 2
 

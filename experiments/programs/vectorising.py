@@ -37,8 +37,6 @@ LEFT = {
 
 
 DEVICES = 2
-
-
 SAME = 1e-6  # nats
 
 

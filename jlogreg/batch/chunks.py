@@ -1,7 +1,7 @@
-"""Search for the minima of many problems side by side, in lanes of compiled width.
+"""Chunks: problems under way side by side, one per vmap lane, compiled by width.
 
-What problems share - the features, and what depends on them alone - is held once; what
-a problem has of its own is a row of a table. A chunk is some of the problems under way.
+What problems share - the features, and the part that depends on them alone - is held
+once; what a problem has of its own is a row of a table.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from jlogreg.base.arrays import power_of_two
 from jlogreg.base.checks import check_range
 from jlogreg.base.params import Params
 from jlogreg.batch.problems import Problems, take_rows
 from jlogreg.data.design import Design
-from jlogreg.data.samples import Samples, prepare_rows
+from jlogreg.data.samples import Samples, prepare_rows, scale_weights
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.solve import advance, finalize, init_state
 from jlogreg.formulations.problem import Limits, Problem, SolveState
@@ -30,62 +29,62 @@ __all__ = ["BatchSolver", "Chunk", "concatenate", "take_problems"]
 
 
 class Chunk(NamedTuple):
-    """Hold some problems under way, one a lane.
+    """Some problems under way, side by side.
 
-    picked (width,) are their numbers, -1 where a lane is empty; rows, in range or NaN,
-    and begun have a leading axis of the lanes.
+    Shapes: numbers (width,), those of the problems, -1 for an empty place; own, the
+    problems' own rows, valid or NaN, and state have a leading axis of the width.
     """
 
-    picked: np.ndarray
-    rows: Problems
-    begun: SolveState
+    numbers: np.ndarray
+    own: Problems
+    state: SolveState
 
 
 class BatchSolver(NamedTuple):
-    """Hold many problems on the same features, and how they are solved.
+    """Problems on the same features, and how they are solved.
 
-    finite (1, m) says which samples have finite features only, None that all have; good
-    that all numbers in the rows are in range; total is the number of problems, shared
-    what the search shares between them.
+    finite: (1, m) mask of the samples whose features are all finite, or None if all
+    are. valid: whether every number of the problems is in its range. shared: the part
+    of a solve that they share.
     """
 
     X: Design
     finite: Bool[Array, "1 m"] | None
-    rows: Problems
-    good: bool
-    total: int
+    problems: Problems
+    valid: bool
+    n_problems: int
     solver: Solver
     limits: Limits
     shared: Any
 
-    def begin(self, picked: np.ndarray) -> Chunk:
+    def init(self, numbers: np.ndarray) -> Chunk:
         """Return a chunk of some of the problems, before the first step."""
-        rows = self.rows.pick(np.maximum(picked, 0))
-        given = (self.solver, len(picked), self.good, self._same(), rows)
-        return Chunk(picked, *_begin(*given))
+        own = self.problems.pick(np.maximum(numbers, 0))
+        static = (self.solver, len(numbers), self.valid)
+        return Chunk(numbers, *_init(*static, self._common(), own))
 
-    def proceed(self, chunk: Chunk, passes: int) -> Chunk:
+    def advance(self, chunk: Chunk, passes: int) -> Chunk:
         """Return the chunk after some more passes over the samples."""
-        picked, rows, begun = chunk
-        given = (self.solver, len(picked), self._same(), rows)
-        return chunk._replace(begun=_proceed(*given, begun, passes))
+        static = (self.solver, len(chunk.numbers))
+        state = _advance(*static, self._common(), chunk.own, chunk.state, passes)
+        return chunk._replace(state=state)
 
-    def finish(self, chunk: Chunk) -> Fit:
-        """Return what was found in each of the lanes."""
-        picked, rows, begun = chunk
-        return _finish(self.solver, len(picked), self._same(), rows, begun)
+    def finalize(self, chunk: Chunk) -> Fit:
+        """Return the fits of the problems of a chunk."""
+        static = (self.solver, len(chunk.numbers))
+        return _finalize(*static, self._common(), chunk.own, chunk.state)
 
     def unfinished(self, chunk: Chunk) -> np.ndarray:
-        """Return which of the lanes (width,) have something left to do."""
-        going = unfinished(chunk.begun.state, self.limits.max_steps)
-        return np.asarray(going) & (chunk.picked >= 0)
+        """Return a mask (width,) of the problems that go on."""
+        going = unfinished(chunk.state.state, self.limits.max_steps)
+        return np.asarray(going) & (chunk.numbers >= 0)
 
-    def empty(self) -> Fit:
-        """Return a Fit of all the problems to be filled in, in NumPy's arrays."""
+    def empty_fit(self) -> Fit:
+        """Return a Fit of all the problems to be filled in, as NumPy arrays."""
         n, dtype = self.X.shape[0], self.X.dtype
 
         def table(*shape: int, dtype: Any = dtype) -> Any:
-            return np.zeros((self.total, *shape), dtype)
+            return np.zeros((self.n_problems, *shape), dtype)
 
         return Fit(
             params=Params(w=table(n, 1), b=table(1, 1)),
@@ -97,7 +96,7 @@ class BatchSolver(NamedTuple):
         )
 
     def bytes_each(self) -> int:
-        """Return roughly how many bytes a lane takes while it is under way.
+        """Return roughly how many bytes a problem takes while it is under way.
 
         Some rows and vectors of the state, three times: the old one, the new one and
         one in between; with Newton's method a Hessian and its factor, too.
@@ -108,25 +107,25 @@ class BatchSolver(NamedTuple):
             entries += 4 * (min(n, m) + 1) ** 2
         return entries * np.dtype(self.X.dtype).itemsize
 
-    def _same(self) -> _Same:
-        rows = self.rows.common()
-        return _Same(self.X, self.finite, self.shared, self.limits, rows)
+    def _common(self) -> _Common:
+        rows = self.problems.common()
+        return _Common(self.X, self.finite, self.shared, self.limits, rows)
 
 
-def take_problems(chunk: Chunk, lanes: np.ndarray) -> Chunk:
-    """Return a chunk of some of the lanes; -1 makes an empty one."""
-    picked = np.where(lanes >= 0, chunk.picked[lanes], -1)
-    return Chunk(picked, *take_rows(chunk[1:], np.maximum(lanes, 0)))
+def take_problems(chunk: Chunk, places: np.ndarray) -> Chunk:
+    """Return a chunk of the problems at some places; -1 makes an empty one."""
+    numbers = np.where(places >= 0, chunk.numbers[places], -1)
+    return Chunk(numbers, *take_rows((chunk.own, chunk.state), np.maximum(places, 0)))
 
 
 def concatenate(one: Chunk, other: Chunk) -> Chunk:
-    """Return the lanes of two chunks side by side."""
-    picked = np.concatenate([one.picked, other.picked])
-    return Chunk(picked, *_join(one[1:], other[1:]))
+    """Return the problems of two chunks side by side."""
+    numbers = np.concatenate([one.numbers, other.numbers])
+    return Chunk(numbers, *_concatenate((one.own, one.state), (other.own, other.state)))
 
 
-class _Same(NamedTuple):
-    """Hold what is the same in all lanes."""
+class _Common(NamedTuple):
+    """The arguments that all problems of a batch have in common."""
 
     X: Design
     finite: Bool[Array, "1 m"] | None
@@ -134,68 +133,72 @@ class _Same(NamedTuple):
     limits: Limits
     rows: Problems
 
-    def settled(self, own: Problems, good: bool) -> Problems:
-        """Return one problem's rows with all numbers in range or NaN.
+    def prepared(self, own: Problems, valid: bool) -> Problems:
+        """Return a problem's own rows with every number valid or NaN.
 
-        Where all are known to be good, what all problems have need not become rows of
-        each.
+        If all numbers are known to be valid, the common rows stay common; else each
+        problem gets rows of its own.
         """
-        y, weight, offset, l2, init = own if good else own.beside(self.rows)
-        if not good:
+        rows = own if valid else own.with_common(self.rows)
+        weight = rows.weight
+        if not valid:
             if weight is not None and self.finite is not None:
                 weight = jnp.where(self.finite | (weight == 0), weight, jnp.nan)
-            samples = prepare_rows(Samples(self.X, y, weight, offset))
-            _, y, weight, offset = samples
-            l2 = check_range("l2", l2, 0.0)
-        if weight is not None:
-            weight = weight / power_of_two(weight)
-        return Problems(y, weight, offset, l2, init)
+            samples = prepare_rows(Samples(self.X, rows.y, weight, rows.offset))
+            weight = samples.weight
+            rows = rows._replace(
+                y=samples.y, offset=samples.offset, l2=check_range("l2", rows.l2, 0.0)
+            )
+        return rows._replace(weight=None if weight is None else scale_weights(weight))
 
     def problem(self, own: Problems) -> tuple[Problem, Params | None]:
-        """Return one of the problems, of settled rows, and its start."""
-        y, weight, offset, l2, init = own.beside(self.rows)
-        return Problem(Samples(self.X, y, weight, offset), l2), init
+        """Return one of the problems, of prepared rows, and its start."""
+        rows = own.with_common(self.rows)
+        samples = Samples(self.X, rows.y, rows.weight, rows.offset)
+        return Problem(samples, rows.l2), rows.init
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _begin(
-    solver: Solver, width: int, good: bool, same: _Same, rows: Problems
+def _init(
+    solver: Solver, width: int, valid: bool, common: _Common, own: Problems
 ) -> tuple[Problems, SolveState]:
-    def one(rows: Problems) -> tuple[Problems, SolveState]:
-        settled = same.settled(rows, good)
-        problem, init = same.problem(settled)
-        return settled, init_state(solver, problem, same.shared, init, same.limits)
+    def one(own: Problems) -> tuple[Problems, SolveState]:
+        own = common.prepared(own, valid)
+        problem, init = common.problem(own)
+        return own, init_state(solver, problem, common.shared, init, common.limits)
 
-    return jax.vmap(one, axis_size=width)(rows)
+    return jax.vmap(one, axis_size=width)(own)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 5), donate_argnums=4)
-def _proceed(
+def _advance(
     solver: Solver,
     width: int,
-    same: _Same,
-    rows: Problems,
-    begun: SolveState,
+    common: _Common,
+    own: Problems,
+    state: SolveState,
     passes: int,
 ) -> SolveState:
-    def one(rows: Problems, begun: SolveState) -> SolveState:
-        problem, _ = same.problem(rows)
-        return advance(solver, problem, same.shared, begun, same.limits, passes)
+    def one(own: Problems, state: SolveState) -> SolveState:
+        problem, _ = common.problem(own)
+        return advance(solver, problem, common.shared, state, common.limits, passes)
 
-    return jax.vmap(one, axis_size=width)(rows, begun)
+    return jax.vmap(one, axis_size=width)(own, state)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _finish(
-    solver: Solver, width: int, same: _Same, rows: Problems, begun: SolveState
+def _finalize(
+    solver: Solver, width: int, common: _Common, own: Problems, state: SolveState
 ) -> Fit:
-    def one(rows: Problems, begun: SolveState) -> Fit:
-        problem, init = same.problem(rows)
-        return Fit.of(finalize(solver, problem, same.shared, begun, init, same.limits))
+    def one(own: Problems, state: SolveState) -> Fit:
+        problem, init = common.problem(own)
+        return Fit.of(
+            finalize(solver, problem, common.shared, state, init, common.limits)
+        )
 
-    return jax.vmap(one, axis_size=width)(rows, begun)
+    return jax.vmap(one, axis_size=width)(own, state)
 
 
 @jax.jit
-def _join(one: Any, other: Any) -> Any:
+def _concatenate(one: Any, other: Any) -> Any:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), one, other)

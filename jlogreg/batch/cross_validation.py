@@ -1,7 +1,7 @@
-"""Choose a penalty: every one on every fold in one call.
+"""Cross-validation of penalties: each of them on every fold, in one call.
 
-A fold is a row of weights and a penalty a number of the problem's own, so all of it is
-`fit_many`.
+A fold is a row of weights and a penalty a number of the problem's own, so all the fits
+are one batch, solved along the path of penalties.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ Rule = Literal["best", "one_standard_error"]
 
 
 class CrossValidation(NamedTuple):
-    """Hold what every penalty did on every fold, for K rows of labels.
+    """The results of every penalty on every fold, for K rows of labels.
 
     Shapes: l2 (L, 1); fold_loss (K, L, F), the mean log loss of the samples that a fold
-    holds out; loss (K, L), of all held-out samples, and standard_error (K, L), the
+    holds out; loss (K, L), that of all held-out samples, and standard_error (K, L), the
     standard deviation of the folds' losses over the square root of F; best (K, 1), the
     penalty with the smallest loss, by its row in l2; one_standard_error (K, 1), the
-    largest whose loss is at most one standard error of the best above that; status
-    (K, L, F) of the fits; probability (K, m), that of label 1 for each sample by the
-    fit at the chosen penalty that did not see it, NaN for a sample that no fold holds
-    out; path, the fits of all samples, with leading axes K and L, and fit those of the
-    chosen penalties, with a leading axis K. A penalty with a fit that did not converge
-    has a loss of NaN and is not chosen; where all have, best is 0. A row of labels with
-    a number out of range ends BAD_INPUT, as in `fit_many`.
+    largest penalty whose loss is at most one standard error of the best above that;
+    status (K, L, F) of the fits; probability (K, m), that of label 1 for each sample by
+    the fit at the chosen penalty that did not see it, NaN for a sample that no fold
+    holds out; path, the fits of all samples, with leading axes K and L, and fit, those
+    of the chosen penalties, with a leading axis K. A penalty with a fit that did not
+    converge has a loss of NaN and is not chosen; if no penalty is left, best is 0. A
+    row of labels with a number out of range ends BAD_INPUT, as in `fit_many`.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -98,31 +98,32 @@ def cross_validate(
     """Return how well each penalty predicts held-out samples, and the refit; host only.
 
     Shapes: X (n, m), Y (K, m), one row of labels or many, l2 (L, 1), weight (1, m) or
-    (K, m), offset (1, m). All labels and folds, and all samples beside the folds, are
-    fitted side by side as by `fit_many`, on one copy of X, each penalty from the next
+    (K, m), offset (1, m). All labels on all folds, and on all samples, are fitted
+    side by side as by `fit_many`, on one copy of X, each penalty from the next
     larger one. Losses are those of equation (6) of docs/derivation.md, in nats.
 
     Args:
         X: features, a column per sample: an array, a BCOO or a design.
         Y: labels.
         l2: penalties, at least 0.
-        weight: at least 0; a weight of 0 leaves a sample out of everything.
+        weight: at least 0; a weight of 0 excludes a sample from everything.
         offset: added to the logits.
         folds: how many, or a row of weights for each: 0 where a sample is held out.
         key: of jax.random, deals the samples to the folds; by default
             jax.random.key(0).
         rule: which penalty the refit has: "best", or the larger "one_standard_error".
-        solver: as for `fit_many`, and so the others.
-        tol: see there.
-        max_steps: see there.
-        memory_limit: see there.
-        progress: see there.
+        solver: as for `fit_many`.
+        tol: as for `fit_many`.
+        max_steps: as for `fit_many`.
+        memory_limit: as for `fit_many`.
+        progress: as for `fit_many`.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        TypeError: an argument is traced.
-        ValueError: a number is out of range, a fold holds no sample out, or the rule
-            is another one.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        TypeError: if an argument is traced.
+        ValueError: if a number is out of range, a fold holds no sample out, or the
+            rule is another one.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -168,7 +169,7 @@ def cross_validate(
 
 
 class _Given(NamedTuple):
-    """Hold the arguments, checked; folds (F, m) are rows of weights."""
+    """The arguments, checked; folds (F, m) are rows of weights."""
 
     Y: Array
     l2: Array
@@ -218,9 +219,9 @@ def _fits(
     label, fold = np.indices((K, F + 1)).reshape(2, -1)
     row = label * (F + 1) + fold if len(seen) > F + 1 else fold
     labels, weights = Gathered(given.Y, label), Gathered(seen, row)
-    rows = Problems(labels, weights, given.offset, given.l2[:1], None)
-    lanes = setup_batch(X, rows, solver, tol, max_steps, penalties_differ=L > 1)
-    path = solve_path(lanes, given.l2, memory_limit, progress)
+    problems = Problems(labels, weights, given.offset, given.l2[:1], None)
+    batch = setup_batch(X, problems, solver, tol, max_steps, penalties_differ=L > 1)
+    path = solve_path(batch, given.l2, memory_limit, progress)
 
     def axes(leaf: np.ndarray) -> np.ndarray:
         return np.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)

@@ -1,10 +1,4 @@
-"""Fit many problems that share their features, on one copy of them.
-
-Problems are mapped: they go through the search of one side by side, in lanes. From time
-to time those that have ended make room for others; when no others are left, the lanes
-are closed up to a few narrower widths. So no problem waits long for another, and little
-is compiled.
-"""
+"""The public call for many problems that share their features."""
 
 from __future__ import annotations
 
@@ -45,13 +39,13 @@ def fit_many(
     Shapes: X (n, m), the others (K, m), or (1, m) where all problems have the same;
     result Fit with a leading axis K, in nats. Each problem is that of `fit`, equation
     (8) of docs/derivation.md, and ends as it would alone: `jax.vmap(fit)` gives the
-    same to rounding, under jit and with derivatives. X is held once. What is wrong
-    with the numbers of one problem makes its status BAD_INPUT and touches no other.
+    same to rounding, under jit and with derivatives. X is held once. An invalid number
+    in the rows of one problem makes its status BAD_INPUT and touches no other.
 
     Args:
         X: features, a column per sample: an array, a BCOO or a design.
         Y: labels, a row per problem.
-        weight: at least 0; a weight of 0 leaves a sample out, whatever it contains:
+        weight: at least 0; a weight of 0 excludes a sample, whatever it contains:
             folds, bootstrap replicates and missing labels are rows of weights.
         offset: added to the logits.
         l2: penalty, a number or a column (K, 1) of one for each problem.
@@ -61,16 +55,18 @@ def fit_many(
         init: where to start: w (n, 1), b (1, 1) for all, or w (K, n, 1), b (K, 1, 1).
         tol: as for `fit`.
         max_steps: as for `fit`.
-        memory_limit: bytes that the problems under way may take, beside the arguments
-            and the result; by default half of what is free.
-        progress: is called with a Progress now and then. What it raises ends the call.
+        memory_limit: bytes that the problems under way may take, in addition to the
+            arguments and the result; by default half of the free memory.
+        progress: called with a Progress now and then; an error that it raises ends
+            the call.
         resume: the last Progress of a call with the same arguments that was
-            interrupted: what it has finished is not done again.
+            interrupted: the finished problems are not fitted again.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        TypeError: an argument is traced: map `fit` with jax.vmap instead.
-        ValueError: a feature or a setting is out of range, NaN or infinite, or the
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        TypeError: if an argument is traced: map `fit` with jax.vmap instead.
+        ValueError: if a feature or a setting is out of range, NaN or infinite, or the
             memory limit is too small for one problem.
 
     Examples:
@@ -82,6 +78,6 @@ def fit_many(
         >>> [f"{w:.3f}" for w in found.params.w[:, 0, 0]], found.status.tolist()
         (['1.214', '-1.214'], [0, 0])
     """
-    rows = Problems(Y, weight, offset, l2, init)
-    lanes = setup_batch(X, rows, solver, tol, max_steps)
-    return solve_all(lanes, memory_limit, progress, resume)
+    problems = Problems(Y, weight, offset, l2, init)
+    batch = setup_batch(X, problems, solver, tol, max_steps)
+    return solve_all(batch, memory_limit, progress, resume)

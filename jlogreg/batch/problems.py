@@ -1,4 +1,4 @@
-"""Hold what differs between many problems on the same features: a row a problem."""
+"""K problems on the same features: the rows that differ, and those in common."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Gathered", "Problems", "check_problems", "take_rows"]
 
 @dataclass(frozen=True)
 class Gathered:
-    """Hold a table of rows (R, ...), and which of them each problem (K,) has."""
+    """A table of rows (R, ...), and the row that each problem (K,) takes from it."""
 
     table: Any
     index: np.ndarray
@@ -35,7 +35,7 @@ class Gathered:
 
 
 def _rows_of(table: Any, picked: Any) -> Any:
-    """Return some of the rows of a table, from the host if it is there."""
+    """Return some rows of a table, which may be on the host."""
     if isinstance(table, np.ndarray):
         return as_array(table[picked])
     return table[picked] if isinstance(table, Gathered) else take_rows(table, picked)
@@ -43,15 +43,15 @@ def _rows_of(table: Any, picked: Any) -> Any:
 
 @jax.jit
 def take_rows(tree: Any, picked: Any) -> Any:
-    """Return some of the rows of all arrays of a tree, by one program."""
+    """Return some rows of all arrays of a tree, by one program."""
     return jax.tree.map(lambda leaf: leaf[picked], tree)
 
 
 class Problems(NamedTuple):
-    """Hold what may differ between problems; None where there is none.
+    """The arguments that may differ between problems; None where there is none.
 
     Shapes: y, weight and offset (1, m), l2 (), init w (n, 1), b (1, 1); in a table
-    each with a leading axis: of the problems, or of one row that all of them have.
+    each with a leading axis: of the problems, or of one row common to all of them.
     """
 
     y: Any
@@ -61,56 +61,56 @@ class Problems(NamedTuple):
     init: Params | None
 
     def common(self) -> Problems:
-        """Return of a table the rows that all problems have, None for the others."""
+        """Return the rows common to all problems; None where each has its own."""
         return self._each(lambda leaf: _rows_of(leaf, 0), lambda size: size == 1)
 
     def pick(self, picked: np.ndarray) -> Problems:
-        """Return of a table the rows of some problems, None for what all have."""
+        """Return the selected problems' own rows; None for those common to all."""
         return self._each(lambda leaf: _rows_of(leaf, picked), lambda size: size > 1)
 
-    def beside(self, common: Problems) -> Problems:
-        """Return one problem's rows, made of its own and of what all have."""
-        return Problems(
-            *(b if a is None else a for a, b in zip(self, common, strict=True))
-        )
+    def with_common(self, common: Problems) -> Problems:
+        """Return one problem's rows: its own, and the common ones."""
+        given = {name: row for name, row in self._asdict().items() if row is not None}
+        return common._replace(**given)
 
-    def good(self) -> bool:
-        """Return whether all the numbers of a table are in their ranges."""
-        y, weight, offset, l2 = map(_all_rows, self[:-1])
+    def all_valid(self) -> bool:
+        """Return whether all the numbers of the tables are in their ranges."""
+        tables = (self.y, self.weight, self.offset, self.l2)
+        y, weight, offset, l2 = map(_all_rows, tables)
         return (
-            _inside(y, 0.0, 1.0)
-            and (weight is None or _inside(weight, 0.0))
-            and (offset is None or _inside(offset))
-            and _inside(l2, 0.0)
+            _is_within(y, 0.0, 1.0)
+            and (weight is None or _is_within(weight, 0.0))
+            and (offset is None or _is_within(offset))
+            and _is_within(l2, 0.0)
         )
 
-    def used(self, dtype: Any) -> Float[Array, "1 m"] | None:
-        """Return of a table 1 for each sample that some problem has, else 0."""
+    def used_samples(self, dtype: Any) -> Float[Array, "1 m"] | None:
+        """Return 1 for each sample with a weight in some problem, 0 for the others."""
         if self.weight is None:
             return None
         return as_array((_all_rows(self.weight) > 0).any(axis=0), dtype)
 
     def _each(
-        self, change: Callable[[Any], Array], of: Callable[[int], bool]
+        self, change: Callable[[Any], Array], applies: Callable[[int], bool]
     ) -> Problems:
-        """Return the rows changed whose tables are of such a size, else None."""
+        """Return the tables changed whose length applies; None for the others."""
 
         def changed(table: Any) -> Any:
             leaves = jax.tree.leaves(table)
-            usable = bool(leaves) and of(len(leaves[0]))
+            usable = bool(leaves) and applies(len(leaves[0]))
             return jax.tree.map(change, table) if usable else None
 
         return Problems(*map(changed, self))
 
 
 def _all_rows(table: Any) -> Any:
-    """Return what a table holds, each row once."""
+    """Return the rows of a table, each once."""
     held = table.table if isinstance(table, Gathered) else table
     return None if held is None else np.asarray(held)
 
 
-def _inside(table: np.ndarray, low: float = -np.inf, high: float = np.inf) -> bool:
-    # NaN is neither; an infinity is no more than the largest number.
+def _is_within(table: np.ndarray, low: float = -np.inf, high: float = np.inf) -> bool:
+    # A comparison with NaN fails; an infinity is beyond the largest number.
     largest = float(np.finfo(table.dtype).max)
     low, high = max(low, -largest), min(high, largest)
     return bool(table.min() >= low and table.max() <= high)
@@ -123,8 +123,9 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
     (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1).
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a penalty that all problems have is out of range.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a penalty common to all problems is out of range.
     """
     given = {"Y": rows.y, "weight": rows.weight, "offset": rows.offset}
     tables = {
@@ -150,12 +151,12 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
 
 
 def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
-    """Return rows (K, m) as (K, 1, m); NumPy's stay on the host, where they may fit."""
+    """Return rows (K, m) as (K, 1, m); those of NumPy stay on the host."""
     if isinstance(value, Gathered):
         return Gathered(_check_table(name, value.table, m, dtype), value.index)
     array = isinstance(value, np.ndarray)
     whole = array and value.ndim == 2 and len(value) > 1 and value.shape[1] == m
-    # Of such rows the dtype is that of the first.
+    # Only the first of such rows is checked: all have its dtype.
     first = check_matrix(name, value[:1] if whole else value, ("K", m), dtype)
     return (value if whole else first)[:, None]
 

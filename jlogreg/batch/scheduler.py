@@ -1,4 +1,9 @@
-"""Schedule many problems: refill, shrink, resume, report progress; along a path."""
+"""The scheduler of many problems: refill, shrink, resume, report progress.
+
+Problems go through the solve of one side by side, in a chunk. From time to time those
+that have ended make room for others; when no others are left, the chunk shrinks to a
+few narrower widths. So no problem waits long for another, and little is compiled.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +28,18 @@ from jlogreg.solvers.newton_cg import NewtonCG
 
 __all__ = ["Progress", "solve_all", "solve_path"]
 
-# Passes over the samples between two looks at what has ended.
+# Passes over the samples between two checks for problems that have ended.
 PASSES = {Newton: 2, NewtonCG: 8}
-
-
 MANY_PASSES = 32
-
-
-# At the end a chunk is closed up to a part of its width, and again.
+# When no problems wait, a chunk shrinks by this factor, again and again, to MIN_WIDTH.
 SHRINK_FACTOR, MIN_WIDTH = 4, 8
 
 
 class Progress(NamedTuple):
-    """Hold how far a call has come; the arrays are its own, and go on changing.
+    """The progress of a call; the arrays are its own, and go on changing.
 
-    Shapes: finished (K, 1); fit with a leading axis K, whose rows mean something where
-    finished. per_second counts the problems that this call has finished.
+    Shapes: finished (K, 1); fit with a leading axis K, whose rows are valid where
+    finished. per_second is the number of problems that this call finishes in a second.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -57,7 +58,7 @@ class Progress(NamedTuple):
 
 
 def solve_all(
-    lanes: BatchSolver,
+    batch: BatchSolver,
     memory_limit: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     resume: Progress | None = None,
@@ -65,33 +66,37 @@ def solve_all(
     """Return the fits of all the problems; arguments as for `fit_many`.
 
     Raises:
-        ValueError: the memory limit is too small for one problem.
+        ValueError: if the memory limit is too small for one problem.
     """
-    width, seen = batch_width(lanes, memory_limit), _Results(lanes, resume)
-    half, passes = max(width // 2, 1), PASSES.get(type(lanes.solver), MANY_PASSES)
-    waiting, chunk = np.flatnonzero(~seen.finished), None
+    width, results = batch_width(batch, memory_limit), _Results(batch, resume)
+    half, passes = max(width // 2, 1), PASSES.get(type(batch.solver), MANY_PASSES)
+    waiting, chunk = np.flatnonzero(~results.finished), None
     while waiting.size or chunk is not None:
-        while waiting.size and (chunk is None or len(chunk.picked) + half <= width):
-            fresh = lanes.begin(_padded(waiting[:half], half))
+        # Refill, half a width at a time.
+        while waiting.size and (chunk is None or len(chunk.numbers) + half <= width):
+            fresh = batch.init(_padded(waiting[:half], half))
             waiting = waiting[half:]
             chunk = fresh if chunk is None else concatenate(chunk, fresh)
         assert chunk is not None
-        chunk = lanes.proceed(chunk, passes)
-        going = lanes.unfinished(chunk)
-        room = _room(int(going.sum()), width, half if waiting.size else 0)
-        if room < len(chunk.picked):
+        # Take some steps.
+        chunk = batch.advance(chunk, passes)
+        # If the others fit a narrower chunk, store the problems that have ended.
+        going = batch.unfinished(chunk)
+        room = _next_width(int(going.sum()), width, half if waiting.size else 0)
+        if room < len(chunk.numbers):
             order = np.argsort(~going, kind="stable")
             for start in range(room, len(order), half):
-                ended = take_problems(chunk, _padded(order[start : start + half], half))
-                seen.add(ended.picked, lanes.finish(ended))
+                places = _padded(order[start : start + half], half)
+                ended = take_problems(chunk, places)
+                results.store(ended.numbers, batch.finalize(ended))
             chunk = take_problems(chunk, order[:room]) if room else None
         if progress is not None:
-            progress(seen.progress())
-    return jax.tree.map(as_array, seen.fit)
+            progress(results.progress())
+    return jax.tree.map(as_array, results.fit)
 
 
 def solve_path(
-    lanes: BatchSolver,
+    batch: BatchSolver,
     l2: Float[Array, "L 1"],
     memory_limit: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -99,30 +104,33 @@ def solve_path(
     """Return the fits (L, K) of all the problems at each penalty.
 
     Shapes: l2 (L, 1). The largest penalty comes first, and each next one starts from
-    what was found before. Other arguments as for `fit_many`.
+    the parameters of the one before. Other arguments as for `fit_many`.
     """
-    L, K = len(l2), lanes.total
-    all_of_them = lanes._replace(total=L * K)
-    seen, start = _Results(all_of_them, None), None
+    L, K = len(l2), batch.n_problems
+    results, start = _Results(batch._replace(n_problems=L * K), None), None
     for i in np.argsort(-np.asarray(l2)[:, 0], kind="stable"):
-        rows = lanes.rows._replace(l2=l2[i], init=start)
-        found = solve_all(lanes._replace(rows=rows), memory_limit)
-        seen.add(i * K + np.arange(K), found)
-        good = (found.status == Status.CONVERGED)[:, None, None]
-        start = Params(*(jnp.where(good, leaf, 0.0) for leaf in found.params))
+        problems = batch.problems._replace(l2=l2[i], init=start)
+        fit = solve_all(batch._replace(problems=problems), memory_limit)
+        results.store(i * K + np.arange(K), fit)
+        # A problem without an answer starts from zero.
+        converged = (fit.status == Status.CONVERGED)[:, None, None]
+        start = Params(*(jnp.where(converged, leaf, 0.0) for leaf in fit.params))
         if progress is not None:
-            progress(seen.progress())
-    return jax.tree.map(lambda table: table.reshape(L, K, *table.shape[1:]), seen.fit)
+            progress(results.progress())
+    return jax.tree.map(
+        lambda table: table.reshape(L, K, *table.shape[1:]), results.fit
+    )
 
 
 def _padded(numbers: np.ndarray, size: int) -> np.ndarray:
     return np.pad(numbers, (0, size - len(numbers)), constant_values=-1)
 
 
-def _room(going: int, width: int, half: int) -> int:
-    """Return the width of a chunk with so many lanes that go on.
+def _next_width(going: int, width: int, half: int) -> int:
+    """Return the width of a chunk in which this number of problems goes on.
 
-    half is the narrowest where others wait; else a part of a part of the width.
+    half is the narrowest width while others wait; 0 if none do, and then the width
+    shrinks by powers of SHRINK_FACTOR.
     """
     if half:
         return half if going <= half else width
@@ -133,39 +141,39 @@ def _room(going: int, width: int, half: int) -> int:
 
 
 class _Results:
-    """Hold what has been found so far."""
+    """The fits of all the problems, as far as they are finished."""
 
-    def __init__(self, lanes: BatchSolver, resume: Progress | None) -> None:
-        """Begin with nothing, or with a copy of what an earlier call has found."""
-        self.fit, self.finished = lanes.empty(), np.zeros(lanes.total, bool)
+    def __init__(self, batch: BatchSolver, resume: Progress | None) -> None:
+        """Begin with nothing, or with a copy of the results of an earlier call."""
+        self.fit, self.finished = batch.empty_fit(), np.zeros(batch.n_problems, bool)
         if resume is not None:
             if not isinstance(resume, Progress):
                 raise TypeError(
                     "resume must be the last Progress of an earlier call, but is a "
                     f"{type(resume).__name__}"
                 )
-            due = (lanes.total, 1)
-            if np.shape(resume.finished) != due:
+            expected = (batch.n_problems, 1)
+            if np.shape(resume.finished) != expected:
                 raise ShapeError(
                     f"resume is of other problems: its finished has shape "
-                    f"{np.shape(resume.finished)}, but must have {due}"
+                    f"{np.shape(resume.finished)}, but must have {expected}"
                 )
             self.fit, finished = jax.tree.map(np.array, (resume.fit, resume.finished))
             self.finished = finished[:, 0]
         self.before, self.start = int(self.finished.sum()), time.perf_counter()
 
-    def add(self, picked: np.ndarray, found: Fit) -> None:
-        """Write down what was found of some problems; -1 stands for none."""
-        real = picked >= 0
+    def store(self, numbers: np.ndarray, fit: Fit) -> None:
+        """Store the fits of some problems, by their numbers; -1 stands for none."""
+        real = numbers >= 0
 
-        def write(table: np.ndarray, lanes: Array) -> None:
-            table[picked[real]] = np.asarray(lanes)[real]
+        def write(table: np.ndarray, rows: Array) -> None:
+            table[numbers[real]] = np.asarray(rows)[real]
 
-        jax.tree.map(write, self.fit, found)
-        self.finished[picked[real]] = True
+        jax.tree.map(write, self.fit, fit)
+        self.finished[numbers[real]] = True
 
     def progress(self) -> Progress:
-        """Return how far the call has come."""
+        """Return the progress of the call."""
         done = int(self.finished.sum()) - self.before
         seconds = time.perf_counter() - self.start
         return Progress(self.finished[:, None], self.fit, done / seconds)

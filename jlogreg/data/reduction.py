@@ -27,8 +27,6 @@ Sums = TypeVar("Sums")
 # 100 x 2 000 000 on two cores, blocks of 2^20 to 2^22 entries took 38 to 41 ms, one
 # block of everything 45; smaller blocks lose to the cost of starting each.
 BLOCK_ENTRIES = 2**21
-
-
 # Samples in a block whose gram is taken: X diag(s) and X of 20 to 100 features stay in
 # a core's own cache. Of 20 x 1 000 000 the pass took 15 ms, with 8000 samples 20, with
 # 100 000 30, and 85 without blocks.

@@ -1,4 +1,9 @@
-"""Samples: features, labels, weights and offsets together, their values validated."""
+"""Samples: features, labels, weights and offsets together, their values validated.
+
+Where the numbers are known, in eager mode and for constants of a compiled function, an
+invalid one is an error. Where they are traced, it becomes NaN in whatever is computed
+from it. It never becomes a plausible result.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.base.arrays import is_traced, on_host
+from jlogreg.base.arrays import is_traced, on_host, power_of_two
 from jlogreg.base.checks import check_matrix, check_range
+from jlogreg.base.params import Params
 from jlogreg.data.design import Design, check_design
 
 __all__ = [
@@ -21,15 +27,16 @@ __all__ = [
     "finite_samples",
     "prepare_rows",
     "prepare_samples",
+    "scale_weights",
     "validate",
-    "weighted",
 ]
 
 
 class Samples(NamedTuple):
-    """Hold what is known about m samples, one column each; absent rows are None.
+    """Features, labels, weights and offsets of m samples, a column each.
 
-    Shapes: X stands for (n, m); y, weight and offset (1, m).
+    Shapes: X stands for (n, m); y, weight and offset (1, m). weight and offset are None
+    where there are none.
     """
 
     X: Design
@@ -40,23 +47,57 @@ class Samples(NamedTuple):
     def slice_samples(self, start: Array | int, size: int) -> Samples:
         """Return `size` of the samples, from `start` on."""
 
-        def take(row: Array) -> Array:
+        def part(row: Array) -> Array:
             return lax.dynamic_slice_in_dim(row, start, size, axis=1)
 
-        X, *rows = self
-        return Samples(X.slice_samples(start, size), *jax.tree.map(take, rows))
+        rows = self._replace(X=None)  # type: ignore[arg-type]
+        return jax.tree.map(part, rows)._replace(X=self.X.slice_samples(start, size))
 
-    def with_offset(self, z: Array) -> Array:
-        """Return logits (1, m) with the offset, where there is one."""
+    def logits(self, params: Params) -> Float[Array, "1 m"]:
+        """Return the logits z = wT X + b + offset; equation (2)."""
+        return self.add_offset(self.X.forward(params.w) + params.b)
+
+    def add_offset(self, z: Array) -> Array:
+        """Return logits (1, m) plus the offset, where there is one."""
         return z if self.offset is None else z + self.offset
+
+    def weights(self) -> Float[Array, "1 m"]:
+        """Return the weights, or ones where there are none."""
+        return jnp.ones_like(self.y) if self.weight is None else self.weight
+
+    def total_weight(self) -> Array | int:
+        """Return the divisor of the sums: the sum of the weights, or m."""
+        return self.X.shape[1] if self.weight is None else self.weight.sum()
+
+    def weighted(self, row: Float[Array, "1 m"]) -> Float[Array, "1 m"]:
+        """Return the row times the weights, where there are any."""
+        if self.weight is None:
+            return row
+        # An excluded sample may have overflowed.
+        excluded = (self.weight == 0) & ~jnp.isfinite(row)
+        return self.weight * jnp.where(excluded, 0.0, row)
+
+    def centered(self) -> tuple[Float[Array, "n m"], Float[Array, "n 1"]]:
+        """Return X and its mean over the samples that have a weight.
+
+        The excluded samples are put at the mean, where they span nothing and change
+        neither the mean nor the extremes.
+        """
+        X = self.X.dense()
+        if self.weight is None:
+            return X, X.mean(axis=1, keepdims=True)
+        kept = self.weight > 0
+        total = jnp.where(kept, X, 0.0).sum(axis=1, keepdims=True)
+        mean = total / kept.sum(dtype=X.dtype)
+        return jnp.where(kept, X, mean), mean
 
 
 def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Samples:
     """Return the samples with every row checked against X (n, m).
 
     Raises:
-        DtypeError: an argument is no array of floats, or the dtypes differ.
-        RankError, ShapeError: an argument has another shape than its role asks for.
+        DtypeError: if an argument is not an array of floats, or the dtypes differ.
+        RankError, ShapeError: if an argument has the wrong rank or shape.
     """
     X = check_design("X", X)
 
@@ -80,8 +121,9 @@ def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
     checked.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is not such an array.
-        ValueError: a number in it is out of its range, NaN or infinite.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number is out of its range, NaN or infinite.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -95,52 +137,60 @@ def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
 
 
 def prepare_samples(samples: Samples) -> Samples:
-    """Return the samples, every number in its range, or NaN where it is traced.
+    """Return the samples with every number in its range, or NaN where it is traced.
 
-    A sample of weight 0 is left out, whatever it contains: what is no use becomes 0. A
-    feature that is not finite in any other is an error, or makes the weight NaN.
-    Without weights a traced X stays as it is, since to look at it would be a pass over
-    all the data: a NaN in it goes through every sum by itself.
+    A sample of weight 0 is excluded, whatever it contains: an invalid number in it
+    becomes 0. A feature that is not finite in another sample is an error, or makes the
+    weight NaN. Without weights a traced X stays as it is, since a check would be a pass
+    over all the data: a NaN in it goes through every sum by itself.
 
     Raises:
-        ValueError: a number that is known is out of its range, NaN or infinite.
+        ValueError: if a known number is out of its range, NaN or infinite.
     """
-    X, y, weight, offset = samples
-    if weight is None:
-        X.check_values("X")
+    if samples.weight is None:
+        samples.X.check_values("X")
         return prepare_rows(samples)
-    weight = check_range("weight", weight, 0.0)
-    X, weight = _clean(X, weight)
-    return prepare_rows(Samples(X, y, weight, offset))
+    weight = check_range("weight", samples.weight, 0.0)
+    X, weight = _finite_features(samples.X, weight)
+    return prepare_rows(samples._replace(X=X, weight=weight))
 
 
 def prepare_rows(samples: Samples) -> Samples:
-    """Return the samples, every number but the features in its range, or NaN.
+    """Return the samples with every number but the features in its range, or NaN.
 
     Raises:
-        ValueError: a number that is known is out of its range, NaN or infinite.
+        ValueError: if a known number is out of its range, NaN or infinite.
     """
-    X, y, weight, offset = samples
+    y, weight, offset = samples.y, samples.weight, samples.offset
     if weight is not None:
         weight = check_range("weight", weight, 0.0)
         if not is_traced(weight):
             with jax.ensure_compile_time_eval():
                 if not on_host(weight).any():
                     raise ValueError("weight is 0 for every sample: none is left")
-        y = _usable(weight, y, 0.0, 1.0)
-        offset = None if offset is None else _usable(weight, offset)
+        y = _zero_invalid(weight, y, 0.0, 1.0)
+        offset = None if offset is None else _zero_invalid(weight, offset)
     if offset is not None:
         offset = check_range("offset", offset)
-    return Samples(X, check_range("y", y, 0.0, 1.0), weight, offset)
+    y = check_range("y", y, 0.0, 1.0)
+    return samples._replace(y=y, weight=weight, offset=offset)
 
 
-def _usable(
+def scale_weights(weight: Float[Array, "1 m"]) -> Float[Array, "1 m"]:
+    """Return the weights divided by a power of 2, which changes no result.
+
+    Their sum would overflow otherwise, or their products be flushed to 0.
+    """
+    return weight / power_of_two(weight)
+
+
+def _zero_invalid(
     weight: Array, row: Array, low: float = -math.inf, high: float = math.inf
 ) -> Array:
-    """Return the row with 0 for what is out of range in a sample that is left out.
+    """Return the row with 0 for the numbers of excluded samples that are out of range.
 
-    What is in range stays, so that the derivative in a weight of 0 is that of putting
-    the sample in.
+    A valid number stays, so that the derivative in a weight of 0 is that of including
+    the sample.
     """
     if is_traced(weight) or is_traced(row):
         return _replaced(weight, row, low, high)
@@ -154,10 +204,10 @@ def _replaced(weight: Array, row: Array, low: float, high: float) -> Array:
     return jnp.where((weight == 0) & ~inside, 0, row)
 
 
-def _clean(X: Design, weight: Array) -> tuple[Design, Array]:
-    """Return X without what is not finite, and NaN weights where that mattered.
+def _finite_features(X: Design, weight: Array) -> tuple[Design, Array]:
+    """Return X with 0 for what is not finite, and NaN for the weights of such samples.
 
-    X is cleaned as a whole, not problem by problem, so that problems which differ in
+    X is changed as a whole, not problem by problem, so that problems which differ in
     their weights go on sharing it.
     """
     if any(map(is_traced, jax.tree.leaves(X))):
@@ -182,12 +232,3 @@ def finite_samples(X: Design) -> Bool[Array, "1 m"]:
     Compiled, so that one pass over a large X makes no temporary array of its size.
     """
     return X.finite()
-
-
-def weighted(row: Float[Array, "1 m"], part: Samples) -> Float[Array, "1 m"]:
-    """Return the row, times the weights where there are any."""
-    if part.weight is None:
-        return row
-    # A sample that is left out may have overflowed.
-    out = (part.weight == 0) & ~jnp.isfinite(row)
-    return part.weight * jnp.where(out, 0.0, row)

@@ -1,7 +1,7 @@
-"""Scan many features: one fit for each of them, beside the same covariates.
+"""The scan of many features: one fit for each of them, given the same covariates.
 
-The features go through a few of Newton's steps side by side, many in a call; those that
-are left, through more; and the few that are left then, through `fit`.
+The features go through a few Newton steps side by side, many in a call; those that have
+not converged, through more; and the few that remain, through `fit`.
 """
 
 from __future__ import annotations
@@ -33,20 +33,12 @@ __all__ = ["scan_blocks", "scan_features"]
 # Entries of features that are taken side by side: what is computed of them stays in the
 # cache. With 2000 samples 512 features took 4.4 us each, 256 took 4.8, 1024 took 5.
 ENTRIES, MIN_FEATURES, MAX_FEATURES = 2**20, 8, 512
-
-
 # So many batches of them go into one call.
 BATCHES = 16
-
-
 # Newton's steps for all features, and for those that have no certificate then.
 STEPS, MORE_STEPS = {4: 2, 8: 3}, 8
-
-
 # Calls under way at a time.
 MAX_IN_FLIGHT = 4
-
-
 # Features that `fit` takes side by side.
 FIT_FEATURES = 64
 
@@ -70,19 +62,21 @@ def scan_features(
     Math. Soc. 54, 1943).
 
     Args:
-        G: whole numbers from 0 up as int8, where -1 is missing, or floats like y, where
-            NaN is; what is missing leaves the sample out of that feature's fit.
-        covariates: what each feature is adjusted for, beside the bias.
+        G: whole numbers from 0 up as int8, with -1 for missing, or floats like y, with
+            NaN for missing; a sample is excluded from the fits of the features that it
+            misses.
+        covariates: adjust each feature, in addition to the bias.
         y: labels.
         weight: at least 0, how often each sample counts.
         offset: added to the logits.
         tol: as for `fit`.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        TypeError: an argument is traced.
-        ValueError: a number in the covariates, y, weight or offset is out of range. A
-            row of G with one has the status BAD_INPUT.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        TypeError: if an argument is traced.
+        ValueError: if a number in the covariates, y, weight or offset is out of range.
+            A row of G with an invalid number has the status BAD_INPUT.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -95,12 +89,12 @@ def scan_features(
         ['0.56', '0.63']
     """
     blocks = [G] if isinstance(G, jax.Array | np.ndarray) else G
-    found = list(
+    scans = list(
         scan_blocks(blocks, covariates, y, weight=weight, offset=offset, tol=tol)
     )
-    if not found:
+    if not scans:
         raise ShapeError("G has no blocks")
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *scans)
 
 
 def scan_blocks(
@@ -152,7 +146,7 @@ def _scans(given: tuple[Samples, bool, Array], blocks: Iterable[Any]) -> Iterato
 
 
 def _begin(null: NullModel, G: np.ndarray, height: int) -> Parts:
-    """Return what a few steps find, under way, `height` features in a call at most."""
+    """Return the results of a few steps, under way, `height` features in a call."""
     width = _width(G, height)
     calls = -(-height // (width * BATCHES))
     height = -(-height // (width * calls)) * width
@@ -161,19 +155,19 @@ def _begin(null: NullModel, G: np.ndarray, height: int) -> Parts:
 
 
 def _end(null: NullModel, G: np.ndarray, begun: Parts) -> Scan:
-    """Return what is found of all features, by whatever it takes."""
-    found, width = _joined(begun, len(G)), _width(G, len(G))
+    """Finish the features that have not converged: more Newton steps, then `fit`."""
+    scan, width = _joined(begun, len(G)), _width(G, len(G))
     more = partial(newton_scan, MORE_STEPS, _missing(G), width, null)
     for function, side_by_side in (
         (more, width),
         (partial(fit_scan, null), FIT_FEATURES),
     ):
-        left = np.flatnonzero(found.status[:, 0] == Status.MAX_STEPS)
+        left = np.flatnonzero(scan.status[:, 0] == Status.MAX_STEPS)
         if left.size:
             parts = _in_parts(function, G[left], side_by_side)
-            for table, rows in zip(found, _joined(parts, left.size), strict=True):
+            for table, rows in zip(scan, _joined(parts, left.size), strict=True):
                 table[left] = rows
-    return Scan(*map(as_array, found))
+    return Scan(*map(as_array, scan))
 
 
 def _width(G: np.ndarray, height: int) -> int:
@@ -186,7 +180,7 @@ def _missing(G: np.ndarray) -> bool:
 
 
 def _check_block(G: Any, z: Array) -> np.ndarray:
-    """Return some features as an array of NumPy's."""
+    """Return some features as a NumPy array."""
     refuse_traced(*ON_HOST, G)
     if not isinstance(G, jax.Array | np.ndarray):
         raise DtypeError(f"G must be an array, but is of type {type(G).__name__}")
@@ -223,5 +217,5 @@ def _in_parts(
 
 
 def _joined(parts: Parts, size: int) -> Scan:
-    """Return the parts one below the other, in NumPy's arrays."""
+    """Return the parts one below the other, as NumPy arrays."""
     return jax.tree.map(lambda *rows: np.concatenate(rows)[:size], *parts)

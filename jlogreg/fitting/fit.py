@@ -62,7 +62,9 @@ class Fit(NamedTuple):
     @classmethod
     def of(cls, solution: Solution) -> Fit:
         """Return what a solution says, without the factor that it has kept."""
-        return cls(*solution[:-1])
+        fields = solution._asdict()
+        del fields["factor"]
+        return cls(**fields)
 
 
 def fit(

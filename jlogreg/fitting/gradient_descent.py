@@ -25,7 +25,7 @@ from jlogreg.data.design import Dense, matmul
 from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz
-from jlogreg.objective.cost import objective, prepare_problem, total_weight
+from jlogreg.objective.cost import objective, prepare_problem
 from jlogreg.objective.prediction import logits
 from jlogreg.solvers.first_order import descend
 
@@ -111,20 +111,18 @@ def gradient_descent(
     params = Params(w=check_range("w", params.w), b=check_range("b", params.b))
     update = _optimizer(optimizer, learning_rate, samples.X.dtype)
     if optimizer is None and l2.ndim == 0 and _span_is_cheaper(samples, steps):
-        coordinates = _in_span(params, samples, l2)
+        unknowns = _in_span(params, samples, l2)
     else:
-        coordinates = _in_features(params, samples, l2)
-    end, costs = descend(
-        coordinates.value_and_direction, coordinates.start, update, steps
-    )
-    return Descent(params=coordinates.params(end), costs=costs.reshape(1, steps))
+        unknowns = _in_features(params, samples, l2)
+    end, costs = descend(unknowns.value_and_direction, unknowns.start, update, steps)
+    return Descent(params=unknowns.params(end), costs=costs.reshape(1, steps))
 
 
-class _Coordinates(NamedTuple):
-    """Hold a descent's coordinates: its start, the coordinates of dw, the way back.
+class _Unknowns(NamedTuple):
+    """The unknowns of a descent: the start, J and the direction, and the way back.
 
-    The direction is what dw and db are in these coordinates. In the span it is not the
-    derivative of J in the coordinates, so only plain descent may use it.
+    The direction is dw and db in terms of the unknowns. In the span it is not the
+    derivative of J in the unknowns, so only plain descent may use it.
     """
 
     start: Any
@@ -133,45 +131,47 @@ class _Coordinates(NamedTuple):
 
 
 class _SpanPoint(NamedTuple):
-    """Hold w = U alphaT + c w0, and b: alpha (1, m), c (1, 1), b (1, 1)."""
+    """The point w = U alphaT + c w0 and b; alpha (1, m), c (1, 1), b (1, 1)."""
 
     alpha: Array
     c: Array
     b: Array
 
 
-def _in_features(params: Params, samples: Samples, l2: Array) -> _Coordinates:
-    return _Coordinates(
+def _in_features(params: Params, samples: Samples, l2: Array) -> _Unknowns:
+    return _Unknowns(
         start=params,
         value_and_direction=lambda point: objective(point, samples, l2),
         params=lambda point: point,
     )
 
 
-def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
-    """Return the descent in the coordinates (alpha, c, b) of w = U alphaT + c w0.
+def _in_span(params: Params, samples: Samples, l2: Array) -> _Unknowns:
+    """Return the descent with the unknowns (alpha, c, b) of w = U alphaT + c w0.
 
-    U = X / size. dw = U (size dzT / m + l2 alphaT) + l2 c w0 has the coordinates
-    dalpha = size dz / m + l2 alpha and dc = l2 c; a step of plain descent is linear in
-    them, so stepping in the coordinates and mapping back, or mapping back and
-    stepping, is the same. Without the size XT X would overflow where X does not.
+    U = X / size. dw = U (size dzT / m + l2 alphaT) + l2 c w0 is dalpha = size dz / m +
+    l2 alpha and dc = l2 c in terms of the unknowns; a step of plain descent is linear
+    in them, so stepping first or mapping back first is the same. Without the size XT X
+    would overflow where X does not. It is not the dual formulation of `fit`, which
+    centres X and drops w0.
     """
-    design, y, weight, offset = samples
-    X = design.dense()
-    w0, m, size = params.w, total_weight(samples), power_of_two(X)
+    X, y = samples.X.dense(), samples.y
+    w0, m, size = params.w, samples.total_weight(), power_of_two(X)
     U = X / size
     gram = matmul(U.T, X)
     penalty_w0 = jnp.sum((l2 * w0) * w0)  # 0 where l2 is, even if w0^2 overflows
     z0 = logits(Params(w=w0, b=jnp.zeros_like(params.b)), X)
-    mean = 1 / m if weight is None else weight / m
+    mean = 1 / m if samples.weight is None else samples.weight / m
 
     def at(point: _SpanPoint) -> tuple[Array, _SpanPoint]:
-        alpha, c, b = point
+        # Forward: logits, penalty and cost.
+        alpha, c = point.alpha, point.c
         own = matmul(alpha, gram)
-        z = own + c * z0 + b + (0 if offset is None else offset)
+        z = samples.add_offset(own + c * z0 + point.b)
         penalty = (l2 * alpha / size) * (own + 2 * c * z0)
         penalty = jnp.sum(penalty) + jnp.sum(c**2) * penalty_w0
         J = jnp.sum(log_loss(FAST, z, y) * mean) + penalty / 2
+        # Backward: dz, db and the direction.
         dz = log_loss_dz(FAST, z, y) * mean
         db = dz.sum(axis=1, keepdims=True)
         return J, _SpanPoint(alpha=size * dz + l2 * alpha, c=l2 * c, b=db)
@@ -181,7 +181,7 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Coordinates:
         return Params(w=own + point.c * w0, b=point.b)
 
     start = _SpanPoint(alpha=jnp.zeros_like(y), c=jnp.ones_like(params.b), b=params.b)
-    return _Coordinates(start, at, back)
+    return _Unknowns(start, at, back)
 
 
 def _span_is_cheaper(samples: Samples, steps: int) -> bool:

@@ -12,27 +12,26 @@ from jlogreg.base.arrays import as_array, is_traced
 from jlogreg.base.checks import check_count, check_number, check_range
 from jlogreg.base.errors import DtypeError
 from jlogreg.data.design import Design
-from jlogreg.formulations.dual import dual_applies
-from jlogreg.formulations.problem import Limits
+from jlogreg.formulations.dual import DUAL, dual_applies
+from jlogreg.formulations.matrix_free import MATRIX_FREE
+from jlogreg.formulations.primal import PRIMAL
+from jlogreg.formulations.problem import Formulation, Limits
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 
-__all__ = ["check_limits", "check_solver", "choose_solver"]
+__all__ = ["check_limits", "check_solver", "choose_solver", "formulation_of"]
 
-# Up to so many unknowns a Hessian is formed: features, or samples where they are fewer.
-MAX_NEWTON_FEATURES = 512
-
-
-MAX_DUAL_SAMPLES = 2048
+# A Hessian is formed up to this number of features, or of samples in the dual.
+MAX_FEATURES, MAX_SAMPLES = 512, 2048
 
 
 def check_solver(solver: Solver | None) -> Solver | None:
     """Return the solver, checked.
 
     Raises:
-        DtypeError: it is none of this library's.
+        DtypeError: if it is not one of this library's.
     """
     if solver is None or isinstance(solver, Newton | NewtonCG | Optax):
         return solver
@@ -45,8 +44,8 @@ def check_limits(solver: Solver, tol: Any, max_steps: Any, dtype: Any) -> Limits
     """Return tolerance and steps as arrays, with their defaults.
 
     Raises:
-        DtypeError, RankError: one is no number.
-        ValueError: a number is out of range.
+        DtypeError, RankError: if one is not a number.
+        ValueError: if a number is out of range.
     """
     eps = float(np.finfo(dtype).eps)
     tol = 2 * eps**0.5 if tol is None else tol
@@ -67,9 +66,27 @@ def _check_steps(value: Any) -> Int[Array, ""]:
     return value.astype(jnp.int32)
 
 
-def choose_solver(X: Design, l2: Array) -> Solver:
-    """Return the solver for a design and a penalty of these shapes."""
+def choose_solver(
+    X: Design,
+    l2: Array,
+    max_features: int = MAX_FEATURES,
+    max_samples: int = MAX_SAMPLES,
+) -> Solver:
+    """Return the solver for a design and a penalty of these shapes.
+
+    Args:
+        X: the design.
+        l2: the penalty.
+        max_features: up to this number of features Newton() forms a Hessian.
+        max_samples: the same for samples, where the dual formulation applies.
+    """
     n, m = X.shape
-    if dual_applies(X, l2) and m <= MAX_DUAL_SAMPLES:
-        return Newton()
-    return Newton() if n <= MAX_NEWTON_FEATURES else NewtonCG()
+    few = m <= max_samples if dual_applies(X, l2) else n <= max_features
+    return Newton() if few else NewtonCG()
+
+
+def formulation_of(solver: Solver, X: Design, l2: Array) -> Formulation:
+    """Return the formulation that a solver minimizes, for these shapes."""
+    if not isinstance(solver, Newton):
+        return MATRIX_FREE
+    return DUAL if dual_applies(X, l2) else PRIMAL

@@ -1,7 +1,7 @@
-"""Search for the minimum, at once or in parts.
+"""A resumable solve: setup, init, advance, finalize.
 
-`share` prepares what depends on the features and the penalty, so that problems share
-it; `begin`, `proceed` and `finish` are of one problem, and map over many.
+`setup` prepares the part that depends on the features and the penalty, so that problems
+share it; the other functions are for one problem, and are mapped over many.
 """
 
 from __future__ import annotations
@@ -15,123 +15,122 @@ from jaxtyping import Array, Bool
 
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
-from jlogreg.formulations.dual import DUAL, dual_applies
-from jlogreg.formulations.matrix_free import MATRIX_FREE
-from jlogreg.formulations.primal import PRIMAL
+from jlogreg.fitting.options import formulation_of
 from jlogreg.formulations.problem import (
-    Coordinates,
+    Formulation,
     Limits,
     Problem,
     Solution,
     SolveState,
+    prepare,
     to_vector,
-    whole,
 )
-from jlogreg.objective.cost import total_weight
-from jlogreg.solvers.driver import Solver, run_solver
-from jlogreg.solvers.newton import Newton
+from jlogreg.solvers.driver import RUNNING, Solver, run_solver
 
-__all__ = ["advance", "coordinates_of", "finalize", "init_state", "setup", "solve"]
-
-
-def coordinates_of(solver: Solver, problem: Problem) -> Coordinates:
-    """Return the coordinates in which a solver searches, by the problem's shapes."""
-    if not isinstance(solver, Newton):
-        return MATRIX_FREE
-    spans = dual_applies(problem.samples.X, problem.l2)
-    return DUAL if spans else PRIMAL
+__all__ = ["advance", "finalize", "init_state", "setup", "solve"]
 
 
 def solve(
     solver: Solver, problem: Problem, init: Params | None, tol: Array, max_steps: Array
 ) -> Solution:
-    """Return where the solver ends, and what that means."""
+    """Return the solution of one problem."""
     limits, shared = Limits(tol, max_steps), setup(solver, problem)
-    begun = init_state(solver, problem, shared, init, limits)
-    begun = advance(solver, problem, shared, begun, limits)
-    return finalize(solver, problem, shared, begun, init, limits)
+    state = init_state(solver, problem, shared, init, limits)
+    state = advance(solver, problem, shared, state, limits)
+    return finalize(solver, problem, shared, state, init, limits)
 
 
 def setup(solver: Solver, problem: Problem, penalties_differ: bool = False) -> Any:
-    """Return what problems share whose features are the same.
+    """Return the part that problems on the same features share.
 
     Args:
-        solver: what takes the steps.
-        problem: the features, and the penalty of all.
-        penalties_differ: whether each has a penalty of its own.
+        solver: takes the steps.
+        problem: the features, which samples count, and the penalty of all problems.
+        penalties_differ: whether each problem has a penalty of its own.
     """
-    return coordinates_of(solver, problem).share(problem, penalties_differ)
+    return _formulation(solver, problem).shared(problem, penalties_differ)
 
 
 def init_state(
     solver: Solver, problem: Problem, shared: Any, init: Params | None, limits: Limits
 ) -> SolveState:
-    """Return a search before its first step."""
-    way, zero = coordinates_of(solver, problem), jnp.zeros((), limits.tol.dtype)
-    bad = _is_invalid(problem, zero if init is None else to_vector(init))
-    bad |= ~jnp.isfinite(limits.tol) | (limits.max_steps < 0)
-    status = jnp.where(bad, Status.BAD_INPUT, Status.MAX_STEPS).astype(jnp.int32)
-    known, own = whole(problem.samples), way.prepare(problem, shared)
-    most = jnp.where(bad, -1, limits.max_steps)  # nothing to do, then
-    start = way.start(solver, problem, shared, init, Limits(limits.tol, most))
-    objective = way.objective(problem, known, shared, own, limits.tol)
-    state = solver.init(objective, start)
-    return SolveState(known, own, state._replace(status=status))
+    """Return the state of a solve before its first step."""
+    formulation = _formulation(solver, problem)
+    start = jnp.zeros((), limits.tol.dtype) if init is None else to_vector(init)
+    invalid = _is_invalid(problem, start)
+    invalid |= ~jnp.isfinite(limits.tol) | (limits.max_steps < 0)
+    status = jnp.where(invalid, Status.BAD_INPUT, RUNNING).astype(jnp.int32)
+    prepared = prepare(problem.samples, formulation.own(problem, shared))
+    # An invalid problem takes no steps on the way to its start, either.
+    most = jnp.where(invalid, -1, limits.max_steps)
+    point = formulation.initial(
+        solver, problem, shared, init, limits._replace(max_steps=most)
+    )
+    objective = formulation.objective(problem, shared, prepared, limits.tol)
+    state = solver.init(objective, point)
+    return SolveState(prepared, state._replace(status=status))
 
 
 def advance(
     solver: Solver,
     problem: Problem,
     shared: Any,
-    begun: SolveState,
+    state: SolveState,
     limits: Limits,
     passes: int | None = None,
 ) -> SolveState:
-    """Return the search after some more passes over the samples, or at its end."""
-    objective = coordinates_of(solver, problem).objective(
-        problem, begun.known, shared, begun.own, limits.tol
+    """Return the state after `passes` more over the samples, or at its end."""
+    objective = _formulation(solver, problem).objective(
+        problem, shared, state.prepared, limits.tol
     )
-    state = run_solver(solver, objective, begun.state, limits.max_steps, passes)
-    return begun._replace(state=state)
+    most = limits.max_steps
+    return state._replace(
+        state=run_solver(solver, objective, state.state, most, passes)
+    )
 
 
 def finalize(
     solver: Solver,
     problem: Problem,
     shared: Any,
-    begun: SolveState,
+    state: SolveState,
     init: Params | None,
     limits: Limits,
 ) -> Solution:
-    """Return what a search has found when it is at its end."""
+    """Return the solution that the end of a solve means; NaN for an invalid problem."""
     X = problem.samples.X
-    found = coordinates_of(solver, problem).end(
-        solver, problem, shared, begun, init, limits
+    solution = _formulation(solver, problem).finish(
+        solver, problem, shared, state, init, limits
     )
 
-    # X is looked through for what is not finite only where something went wrong.
+    # X is searched for numbers that are not finite only where something went wrong.
     status = lax.cond(
-        found.status == Status.NONFINITE,
+        solution.status == Status.NONFINITE,
         lambda: jnp.where(X.finite().all(), Status.NONFINITE, Status.BAD_INPUT),
-        lambda: found.status.astype(jnp.asarray(Status.BAD_INPUT).dtype),
+        lambda: solution.status.astype(jnp.asarray(Status.BAD_INPUT).dtype),
     ).astype(jnp.int32)
 
-    def unless_bad(value: Array) -> Array:
+    def unless_invalid(value: Array) -> Array:
         return jnp.where(status == Status.BAD_INPUT, jnp.nan, value)
 
-    return found._replace(
-        params=jax.tree.map(unless_bad, found.params),
+    return solution._replace(
+        params=jax.tree.map(unless_invalid, solution.params),
         status=status,
-        steps=jnp.maximum(found.steps, 0),
-        cost=unless_bad(found.cost),
-        gradient_norm=unless_bad(found.gradient_norm),
-        decrement=unless_bad(found.decrement),
+        steps=jnp.maximum(solution.steps, 0),
+        cost=unless_invalid(solution.cost),
+        gradient_norm=unless_invalid(solution.gradient_norm),
+        decrement=unless_invalid(solution.decrement),
     )
+
+
+def _formulation(solver: Solver, problem: Problem) -> Formulation:
+    return formulation_of(solver, problem.samples.X, problem.l2)
 
 
 def _is_invalid(problem: Problem, start: Array) -> Bool[Array, ""]:
-    """Return whether a number is out of range; `check_data` has made it NaN."""
-    (_, *rows), l2 = problem
-    numbers = [*(row for row in rows if row is not None), l2, start]
-    bad = jnp.stack([~jnp.isfinite(number).all() for number in numbers]).any()
-    return bad | ~(jnp.asarray(total_weight(problem.samples)) > 0)
+    """Return whether a number is out of range; `prepare_data` has made it NaN."""
+    samples = problem.samples
+    rows = (samples.y, samples.weight, samples.offset, problem.l2, start)
+    numbers = [row for row in rows if row is not None]
+    invalid = jnp.stack([~jnp.isfinite(number).all() for number in numbers]).any()
+    return invalid | ~(jnp.asarray(samples.total_weight()) > 0)

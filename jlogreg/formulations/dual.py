@@ -1,13 +1,16 @@
-"""Fit more features than samples in the span of the samples: m unknowns, not n.
+"""The dual formulation: m + 1 unknowns, for more features than samples.
 
-With one penalty for all features the minimiser is a combination of the samples, w =
-Xc alphaT with Xc = X - mean; equation (21) of docs/derivation.md. All that the cost
-needs of X is then the Gram matrix C = XcT Xc (m, m). Centring keeps its digits where
+With one penalty for all features the minimizer is a combination of the samples, w = Xc
+alphaT with Xc = X - mean; equation (21) of docs/derivation.md. The unknowns alpha are
+the coefficients of the representer theorem, not those of a Fenchel dual. Of X the cost
+then needs only the Gram matrix C = XcT Xc (m, m). Centring keeps its digits where
 features have a large mean, and changes nothing but the bias.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -20,20 +23,27 @@ from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, Design, matmul
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.problem import (
-    Coordinates,
+    Formulation,
     Limits,
+    Prepared,
     Problem,
     Solution,
     SolveState,
-    Whole,
-    nothing,
-    to_solution,
+    solution_of,
     to_vector,
 )
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss_dz2
 from jlogreg.objective.cost import objective
 from jlogreg.objective.pointwise import pointwise
 from jlogreg.solvers.cholesky import Factor, factorize
-from jlogreg.solvers.driver import Direction, Evaluation, Objective, Solver, where
+from jlogreg.solvers.driver import (
+    DenseObjective,
+    Direction,
+    Evaluation,
+    Solver,
+    where,
+)
 
 __all__ = [
     "DUAL",
@@ -47,15 +57,13 @@ __all__ = [
 
 # Features whose products are added to the Gram matrix at a time, centred in the cache.
 BLOCK_FEATURES = 2048
-
-
-# A penalty of so many roundings of the curvature can be told from none. With less the
-# factor is made of roundings, and steps of it lead about, or nowhere.
+# A penalty of at least this many roundings of the curvature differs from none. With a
+# smaller one the factor would consist of roundings, and its steps would lead nowhere.
 LOST_ROUNDINGS = 16
 
 
 class DualBasis(NamedTuple):
-    """Hold the span of the samples.
+    """The span of the samples, centred.
 
     Shapes: X (n, m), mean (n, 1), gram (m, m) of X - mean.
     """
@@ -64,23 +72,24 @@ class DualBasis(NamedTuple):
     mean: Float[Array, "n 1"]
     gram: Float[Array, "m m"]
 
-    def start(self, params: Params) -> Float[Array, "m+1 1"]:
-        """Return the coordinates of params, or of what of them is in the span."""
+    def coefficients(self, params: Params) -> Float[Array, "m+1 1"]:
+        """Return alpha above b of params, or of their projection on the span."""
         z = matmul(params.w.T, self.X - self.mean)
         alpha = factorize(self.gram).solve(z.T)
         return jnp.concatenate([alpha, params.b + matmul(params.w.T, self.mean)])
 
     def params(self, point: Float[Array, "m+1 1"]) -> Params:
-        """Return w = (X - mean) alphaT and b of coordinates."""
+        """Return w = (X - mean) alphaT and b; equation (21)."""
         alpha = point[:-1]
         w = matmul(self.X, alpha) - self.mean * alpha.sum()
         return Params(w=w, b=point[-1:] - matmul(w.T, self.mean))
 
 
 class DualFactor(NamedTuple):
-    """Hold the inverse of the Hessian in the span.
+    """The inverse of the Hessian, by the factor of an (m, m) matrix.
 
-    Shapes: root (m, 1) of the curvature, inner the factor of l2 + root C rootT, l2 ().
+    Shapes: root (m, 1), the square root of the curvature; inner, the factor of
+    l2 + root C rootT; l2 ().
     """
 
     root: Float[Array, "m 1"]
@@ -98,35 +107,30 @@ class DualFactor(NamedTuple):
         beta = (right_b - own.sum(axis=0, keepdims=True)) / (self.l2 * ones.sum())
         return -own - self.l2 * beta * ones, beta
 
-    def inverse(self, span: DualBasis, right: Float[Array, "n+1 c"]) -> Array:
-        """Return the inverse of the Hessian in the features times right."""
-        X, mean, _ = span
+    def inverse(self, basis: DualBasis, right: Float[Array, "n+1 c"]) -> Array:
+        """Return the inverse of the primal Hessian times right."""
+        X, mean = basis.X, basis.mean
+        # To centred features, and to their products with the samples.
         w, b = right[:-1], right[-1:]
         w = w - mean * b
         centred = matmul(X.T, w) - matmul(mean.T, w)
         gamma, beta = self.solve(centred, b)
+        # Back: w from gamma by equation (22), then the bias of the user's features.
         total = gamma.sum(axis=0, keepdims=True)
         w = (w + matmul(X, gamma) - mean * total) / self.l2
         return jnp.concatenate([w, beta - matmul(mean.T, w)])
 
 
 def dual_applies(X: Design, l2: Array) -> bool:
-    """Return whether a problem of these shapes is solved in the span of its samples."""
+    """Return whether the dual formulation applies to a problem of these shapes."""
     n, m = X.shape
     return m < n and isinstance(X, Dense) and l2.ndim == 0
 
 
 def dual_basis(samples: Samples) -> DualBasis:
-    """Return the span of the samples that have a weight; the others count for none."""
-    X = samples.X.dense()
+    """Return the span of the samples that have a weight, with its Gram matrix."""
+    X, mean = samples.centered()
     n, m = X.shape
-    if samples.weight is None:
-        mean = X.mean(axis=1, keepdims=True)
-    else:
-        kept = samples.weight > 0
-        X = jnp.where(kept, X, 0.0)
-        mean = X.sum(axis=1, keepdims=True) / kept.sum(dtype=X.dtype)
-        X = jnp.where(kept, X, mean)  # at the centre it spans nothing
     count, rest = divmod(n, BLOCK_FEATURES)
 
     def product(start: Array | int, size: int) -> Array:
@@ -146,38 +150,41 @@ def dual_basis(samples: Samples) -> DualBasis:
 
 
 def dual_objective(
-    problem: Problem, known: Whole, span: DualBasis, tol: Array
-) -> Objective:
-    """Return the cost in the coordinates alpha (m) above b, for one penalty l2 ().
+    problem: Problem, prepared: Prepared, basis: DualBasis, tol: Array
+) -> DenseObjective:
+    """Return the cost as a function of alpha (m) above b, for one penalty l2 ().
 
-    The gradient is held by its coordinates, r = dz / m + l2 alpha above db, so that
-    dw = Xc rT.
+    The gradient has the coefficients r = dz / m + l2 alpha above db, so that dw = Xc
+    rT.
     """
-    samples, l2 = problem
-    m, C = known.weight, span.gram
+    samples, l2 = problem.samples, problem.l2
+    m, C = prepared.total_weight, basis.gram
 
     def evaluate(point: Array, step: Array) -> Evaluation:
+        # Logits z = alpha C + b of the point and the step, by one product with C.
         rows = jnp.concatenate([point[:-1], step[:-1]], axis=1).T
         own, change = matmul(rows, C)[:, None]
         z, change = own + point[-1:], change + step[-1:]
         free = jnp.where(l2 == 0, z, point[-1:])
-        seen = pointwise(samples, z, change, free, tol)
-        dz = seen.dz.T / m
+        each = pointwise(samples, z, change, free, tol)
+        # |w|^2 = alpha C alphaT.
+        dz = each.dz.T / m
         penalty = l2 * jnp.sum(own.T * point[:-1]) / 2
         slope = jnp.sum(dz * change.T) + l2 * jnp.sum(own.T * step[:-1])
         return Evaluation(
-            value=seen.loss / m + penalty,
+            value=each.loss / m + penalty,
             gradient=jnp.append(dz + l2 * point[:-1], dz.sum())[:, None],
-            curvature=seen.dz2.T / m,
+            curvature=each.dz2.T / m,
             slope=slope,
-            n_moved=seen.n_moved,
-            n_large_moves=seen.n_large_moves,
-            separated=seen.n_not_separated == 0,
+            n_moved=each.n_moved,
+            n_large_moves=each.n_large_moves,
+            separated=each.n_not_separated == 0,
         )
 
-    def direction(found: Evaluation) -> Direction:
-        r, db = found.gradient[:-1], found.gradient[-1:]
-        factor = dual_factor(found.curvature, C, l2)
+    def newton_direction(evaluation: Evaluation) -> Direction:
+        # Solve for the coefficients of -H^-1 g; equation (22).
+        r, db = evaluation.gradient[:-1], evaluation.gradient[-1:]
+        factor = dual_factor(evaluation.curvature, C, l2)
         image = matmul(C, r)
         gamma, beta = factor.solve(-image, -db)
         step = (gamma - r) / factor.l2
@@ -190,11 +197,11 @@ def dual_objective(
             factor=factor,
         )
 
-    return Objective(evaluate, known.value_at_zero, tol, direction)
+    return DenseObjective(evaluate, newton_direction, prepared.value_at_zero, tol)
 
 
 def dual_factor(curvature: Array, C: Array, l2: Array) -> DualFactor:
-    """Return the inverse of the Hessian, from its curvature (m, 1) a sample."""
+    """Return the inverse of the Hessian of a curvature (m, 1), a number per sample."""
     root = jnp.sqrt(curvature)
     inner = root * C * root.T
     eps = float(np.finfo(C.dtype).eps)
@@ -206,51 +213,74 @@ def dual_factor(curvature: Array, C: Array, l2: Array) -> DualFactor:
     return DualFactor(root=root, inner=factorize(inner + l2 * eye, 1), l2=l2)
 
 
-def _start_in_span(
-    solver: Solver,
-    problem: Problem,
-    span: DualBasis,
-    init: Params | None,
-    limits: Limits,
-) -> Array:
-    if init is not None:
-        return span.start(init)
-    return jnp.zeros((span.gram.shape[0] + 1, 1), span.gram.dtype)
+class Dual:
+    """The dual formulation; problems share the Gram matrix of the samples."""
+
+    def shared(self, problem: Problem, penalties_differ: bool) -> DualBasis:
+        """Return the basis, with the Gram matrix of the samples that have a weight."""
+        return dual_basis(problem.samples)
+
+    def own(self, problem: Problem, shared: DualBasis) -> None:
+        """Return nothing."""
+
+    def objective(
+        self, problem: Problem, shared: DualBasis, prepared: Prepared, tol: Array
+    ) -> DenseObjective:
+        """Return the cost as a function of alpha above b."""
+        return dual_objective(problem, prepared, shared, tol)
+
+    def initial(
+        self,
+        solver: Solver,
+        problem: Problem,
+        shared: DualBasis,
+        init: Params | None,
+        limits: Limits,
+    ) -> Float[Array, "m+1 1"]:
+        """Return the coefficients of init, as far as it is in the span, or zero."""
+        if init is not None:
+            return shared.coefficients(init)
+        return jnp.zeros((shared.gram.shape[0] + 1, 1), shared.gram.dtype)
+
+    def finish(
+        self,
+        solver: Solver,
+        problem: Problem,
+        shared: DualBasis,
+        solve: SolveState,
+        init: Params | None,
+        limits: Limits,
+    ) -> Solution:
+        """Return the solution, its cost and gradient computed from X itself."""
+        state, l2 = solve.state, problem.l2
+        params = shared.params(state.point)
+        if init is not None:
+            # Without a step w has not moved, also where it is outside the span.
+            params = where(state.steps > 0, params, init)
+        J, slope = objective(params, problem.samples, l2)
+        # H is at least l2 in w and the curvature in b, which bounds the decrement. If
+        # the gradient from X exceeds that bound, the precision does not suffice.
+        curvature = state.evaluation.curvature.sum()
+        bound = jnp.sum(slope.w**2) / l2 + jnp.sum(slope.b**2) / curvature
+        lost = (state.status == Status.CONVERGED) & ~(bound <= limits.tol**2)
+        evaluation = state.evaluation._replace(value=J, gradient=to_vector(slope))
+        state = state._replace(
+            evaluation=evaluation,
+            status=jnp.where(lost, Status.SINGULAR, state.status).astype(jnp.int32),
+        )
+        return solution_of(state, params, state.direction.factor)
+
+    def inverse_hessian(
+        self, problem: Problem, params: Params, factor: DualFactor | None
+    ) -> Callable[[Array], Array]:
+        """Return H^-1 at params, by the factor of an (m, m) matrix."""
+        samples, basis = problem.samples, dual_basis(problem.samples)
+        if factor is None:
+            s = samples.weighted(log_loss_dz2(FAST, samples.logits(params)))
+            m = samples.total_weight()
+            factor = dual_factor(s.T / m, basis.gram, problem.l2)
+        # With a factor that is given, the Gram matrix is not used, nor computed.
+        return partial(factor.inverse, basis)
 
 
-def _end_in_span(
-    solver: Solver,
-    problem: Problem,
-    span: DualBasis,
-    begun: SolveState,
-    init: Params | None,
-    limits: Limits,
-) -> Solution:
-    (samples, l2), state = problem, begun.state
-    params = span.params(state.point)
-    if init is not None:
-        # Without a step w has not moved, also where it is outside the span.
-        params = where(state.steps > 0, params, init)
-    J, slope = objective(params, samples, l2)
-    # H is at least l2 in w and the curvature in b, which bounds the decrement. Should
-    # roundings have parted the span from X, the precision does not suffice.
-    curvature = state.evaluation.curvature.sum()
-    bound = jnp.sum(slope.w**2) / l2 + jnp.sum(slope.b**2) / curvature
-    parted = (state.status == Status.CONVERGED) & ~(bound <= limits.tol**2)
-    evaluation = state.evaluation._replace(value=J, gradient=to_vector(slope))
-    state = state._replace(
-        evaluation=evaluation,
-        status=jnp.where(parted, Status.SINGULAR, state.status).astype(jnp.int32),
-    )
-    return to_solution(state, params, state.direction.factor)
-
-
-DUAL = Coordinates(
-    share=lambda problem, penalties_differ: dual_basis(problem.samples),
-    prepare=nothing,
-    objective=lambda problem, known, span, own, tol: dual_objective(
-        problem, known, span, tol
-    ),
-    start=_start_in_span,
-    end=_end_in_span,
-)
+DUAL: Formulation = Dual()

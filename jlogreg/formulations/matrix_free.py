@@ -1,17 +1,17 @@
-"""Give solvers the cost with a curvature that is multiplied with, and never formed.
+"""The matrix-free formulation: n + 1 unknowns, and only products with the Hessian.
 
-A point is w above b; the curvature is a row of a (1 - a). A Newton step solves with it
-by conjugate gradients, with a bound of the Hessian for a preconditioner.
+The curvature is a row of a (1 - a). Conjugate gradients solve with it, preconditioned
+by a bound of the Hessian that problems share.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
@@ -19,24 +19,22 @@ from jlogreg.data.reduction import sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.preconditioner import (
     Preconditioner,
-    for_problem,
+    adapt_preconditioner,
     shared_preconditioner,
     spectral_preconditioner,
 )
 from jlogreg.formulations.problem import (
-    Coordinates,
+    Formulation,
     Limits,
+    Prepared,
     Problem,
     Solution,
     SolveState,
-    Whole,
     ridge,
+    solution_of,
     to_params,
-    to_solution,
     to_vector,
-    zero_point,
 )
-from jlogreg.objective.cost import total_weight
 from jlogreg.objective.pointwise import logits_along, pointwise
 from jlogreg.objective.prediction import adjoint
 from jlogreg.solvers.cholesky import rounding_level
@@ -46,10 +44,11 @@ from jlogreg.solvers.conjugate_gradients import (
     max_inner_iterations,
 )
 from jlogreg.solvers.driver import (
+    RUNNING,
     Evaluation,
-    Objective,
+    MatrixFreeObjective,
     Solver,
-    System,
+    State,
     run_solver,
     where,
 )
@@ -58,51 +57,64 @@ from jlogreg.solvers.newton_cg import INNER_TOLERANCE, NewtonCG
 
 __all__ = ["MATRIX_FREE", "has_flat_direction", "matrix_free_objective"]
 
+# Newton steps that confirm the end of a descent, or that there is no minimum.
+MAX_CONFIRM_STEPS = 100
+
 
 def matrix_free_objective(
-    problem: Problem, known: Whole, bound: Preconditioner, tol: Array
-) -> Objective:
-    """Return the cost with a curvature that is multiplied with, and never formed."""
-    samples, penalty, m = problem.samples, ridge(problem), known.weight
+    problem: Problem, prepared: Prepared, preconditioner: Preconditioner, tol: Array
+) -> MatrixFreeObjective:
+    """Return the cost as a function of w above b, without forming its Hessian."""
+    samples, penalty, m = problem.samples, ridge(problem), prepared.total_weight
 
-    def look_along(
+    def evaluate_or_multiply(
         vector: Array, change: Array, curvature: Array, trying: Array
     ) -> tuple[Evaluation, Array]:
-        rows, free = logits_along(samples.X, problem.l2, to_params(vector))
-        seen = pointwise(samples, rows, change, free, tol)
-        back = jnp.where(trying, seen.dz, curvature * rows)
-        sums = sum_over_samples(_adjoint, Samples(samples.X, back))
-        found = Evaluation(
-            value=seen.loss / m + jnp.sum((penalty * vector) * vector) / 2,
+        # Forward: the logits of the vector, which is a point or a search direction.
+        logits, free = logits_along(samples.X, problem.l2, to_params(vector))
+        each = pointwise(samples, logits, change, free, tol)
+        # Backward: of dz for the gradient, of s * logits for the curvature's product.
+        row = jnp.where(trying, each.dz, curvature * logits)
+        sums = sum_over_samples(_adjoint, Samples(samples.X, row))
+        evaluation = Evaluation(
+            value=each.loss / m + jnp.sum((penalty * vector) * vector) / 2,
             gradient=to_vector(sums) / m + penalty * vector,
-            curvature=seen.dz2,
-            slope=jnp.zeros_like(seen.loss),
-            n_moved=seen.n_moved,
-            n_large_moves=seen.n_large_moves,
-            separated=seen.n_not_separated == 0,
+            curvature=each.dz2,
+            slope=jnp.zeros_like(each.loss),
+            n_moved=each.n_moved,
+            n_large_moves=each.n_large_moves,
+            separated=each.n_not_separated == 0,
         )
-        return found, rows
+        return evaluation, logits
 
     def evaluate(point: Array, step: Array) -> Evaluation:
         change, _ = logits_along(samples.X, problem.l2, to_params(step))
         trying = jnp.ones((), bool)
-        found, _ = look_along(point, change, jnp.zeros_like(change), trying)
-        return found._replace(slope=jnp.sum(found.gradient * step))
+        evaluation, _ = evaluate_or_multiply(
+            point, change, jnp.zeros_like(change), trying
+        )
+        return evaluation._replace(slope=jnp.sum(evaluation.gradient * step))
 
-    rows = jnp.zeros_like(samples.y)
-    system = System(look_along, bound.solve, rows, bound.singular)
-    return Objective(evaluate, known.value_at_zero, tol, system=system)
+    return MatrixFreeObjective(
+        evaluate=evaluate,
+        evaluate_or_multiply=evaluate_or_multiply,
+        precondition=preconditioner.solve,
+        zero_logits=jnp.zeros_like(samples.y),
+        singular=preconditioner.singular,
+        value_at_zero=prepared.value_at_zero,
+        tol=tol,
+    )
 
 
 def _solve(
     problem: Problem,
-    bound: Preconditioner,
+    preconditioner: Preconditioner,
     curvature: Array,
     right: Array,
     tolerance: Array,
 ) -> Solved:
-    """Return H^-1 right for a row of curvature."""
-    samples, m = problem.samples, total_weight(problem.samples)
+    """Return H^-1 right for a row of curvature, by conjugate gradients."""
+    samples, m = problem.samples, problem.samples.total_weight()
     penalty = ridge(problem)
     # The curvature is a row over the samples, and goes block by block with them.
     curved = Samples(samples.X, curvature)
@@ -115,119 +127,134 @@ def _solve(
         return sum_over_samples(summand, curved, vector) / m + penalty * vector
 
     most = max_inner_iterations(right.shape[0])
-    return conjugate_gradients(multiply, right, bound.solve, tolerance, most)
+    return conjugate_gradients(multiply, right, preconditioner.solve, tolerance, most)
 
 
 def has_flat_direction(
-    problem: Problem, bound: Preconditioner, curvature: Array
+    problem: Problem, preconditioner: Preconditioner, curvature: Array
 ) -> Bool[Array, ""]:
-    """Return whether some direction has no curvature where the solver ended.
+    """Return whether some direction has no curvature at the end of the solver.
 
-    Samples that are told apart to the last digit no longer show in the gradient. If a
-    direction moves none but them (quasi-separation), there is no minimum; if, where
-    weights leave samples out, it moves none at all, there are many. Either way H has no
-    inverse, and a system with something along that direction on its right has no
-    solution of moderate size. So one has the pull of those samples, and one, where
-    there are weights, something of every direction: apart, or they might cancel. Where
-    a right is zero nothing is solved; nor is it where penalties hold all the weights,
-    and only the bias is left to have no curvature.
+    Samples that are separated to the last digit no longer show in the gradient. If a
+    direction moves only them (quasi-separation), there is no minimum; if, where weights
+    exclude samples, it moves none at all, there are many. Either way H has no inverse,
+    and a system with a component along that direction on its right has no solution of
+    moderate size.
+
+    We solve for two right-hand sides separately, since their flat components could
+    cancel: the gradient of the saturated samples and, if there are weights, a vector
+    with a component in every direction. Nothing is solved where a right-hand side is
+    zero, nor where every weight has a penalty, and only the bias can lack curvature.
     """
     samples, penalty = problem.samples, ridge(problem)
     eps = float(np.finfo(curvature.dtype).eps)
-    weight = jnp.ones_like(samples.y) if samples.weight is None else samples.weight
-    pull = jnp.where(curvature <= eps * weight, weight * (2 * samples.y - 1), 0.0)
+    weight = samples.weights()
+
+    # The right-hand sides, and how well to solve for each.
+    saturated = curvature <= eps * weight
+    pull = jnp.where(saturated, weight * (2 * samples.y - 1), 0.0)
     right = to_vector(sum_over_samples(_adjoint, Samples(samples.X, pull)))
     k = right.shape[0]
     rights, tolerances = [right], [INNER_TOLERANCE]
     if samples.weight is not None:
-        rights.append(jnp.cos(jnp.arange(k, dtype=right.dtype))[:, None] / bound.scale)
+        waves = jnp.cos(jnp.arange(k, dtype=right.dtype))[:, None]
+        rights.append(waves / preconditioner.scale)
         tolerances.append(INNER_TOLERANCE / k**0.5)  # so that no direction is neglected
-    held = (penalty * jnp.square(bound.scale))[:-1].min() > rounding_level(
-        k, right.dtype
-    )
 
-    def is_free(right: Array, tolerance: Array) -> Bool[Array, ""]:
-        right = jnp.where(held, 0.0, right)
-        size = jnp.sum(right * bound.solve(right))
-        solved = _solve(problem, bound, curvature, right, tolerance)
+    least = (penalty * jnp.square(preconditioner.scale))[:-1].min()
+    penalized = least > rounding_level(k, right.dtype)
+
+    def is_flat(right: Array, tolerance: Array) -> Bool[Array, ""]:
+        right = jnp.where(penalized, 0.0, right)
+        size = jnp.sum(right * preconditioner.solve(right))
+        solved = _solve(problem, preconditioner, curvature, right, tolerance)
         return solved.stuck | ~(eps * k * jnp.sum(solved.x * right) <= size)
 
-    free = jax.vmap(is_free)(jnp.stack(rights), jnp.asarray(tolerances, right.dtype))
-    return jnp.where(held, ~(curvature.sum() > eps * weight.sum()), free.any())
+    flat = jax.vmap(is_flat)(jnp.stack(rights), jnp.asarray(tolerances, right.dtype))
+    flat_bias = ~(curvature.sum() > eps * weight.sum())
+    return jnp.where(penalized, flat_bias, flat.any())
 
 
 def _adjoint(part: Samples) -> Params:
     return adjoint(part.X, part.y)
 
 
-# Newton's steps that certify what a descent has found, or that there is no minimum.
-MAX_CERTIFY_STEPS = 100
+class MatrixFree:
+    """The matrix-free formulation; problems share the preconditioner's inverse."""
+
+    def shared(self, problem: Problem, penalties_differ: bool) -> Preconditioner:
+        """Return the inverse of the bound, or its spectrum if penalties differ."""
+        make = spectral_preconditioner if penalties_differ else shared_preconditioner
+        return make(problem)
+
+    def own(self, problem: Problem, shared: Preconditioner) -> Preconditioner:
+        """Return the problem's preconditioner, without the inverse that all share."""
+        return adapt_preconditioner(problem, shared)._replace(inverse=None)
+
+    def objective(
+        self, problem: Problem, shared: Preconditioner, prepared: Prepared, tol: Array
+    ) -> MatrixFreeObjective:
+        """Return the cost as a function of w above b."""
+        preconditioner = prepared.own._replace(inverse=shared.inverse)
+        return matrix_free_objective(problem, prepared, preconditioner, tol)
+
+    def initial(
+        self,
+        solver: Solver,
+        problem: Problem,
+        shared: Preconditioner,
+        init: Params | None,
+        limits: Limits,
+    ) -> Float[Array, "n+1 1"]:
+        """Return init, or zero."""
+        if init is not None:
+            return to_vector(init)
+        X = problem.samples.X
+        return jnp.zeros((X.shape[0] + 1, 1), X.dtype)
+
+    def finish(
+        self,
+        solver: Solver,
+        problem: Problem,
+        shared: Preconditioner,
+        solve: SolveState,
+        init: Params | None,
+        limits: Limits,
+    ) -> Solution:
+        """Return the solution, unless some direction has no curvature there."""
+        state = solve.state
+        preconditioner = solve.prepared.own._replace(inverse=shared.inverse)
+        if isinstance(solver, Optax):
+            objective = self.objective(problem, shared, solve.prepared, limits.tol)
+            state = _confirm(objective, state, limits)
+        flat = has_flat_direction(problem, preconditioner, state.evaluation.curvature)
+        flat &= state.status == Status.CONVERGED
+        how = jnp.where(shared.singular, Status.SINGULAR, Status.DIVERGED)
+        status = jnp.where(flat, how, state.status).astype(jnp.int32)
+        state = state._replace(status=status)
+        return solution_of(state, to_params(state.point), preconditioner)
+
+    def inverse_hessian(
+        self, problem: Problem, params: Params, factor: Preconditioner
+    ) -> Callable[[Array], Array]:
+        """Return the inverse of the bound, an approximation of H^-1."""
+        return factor.solve
 
 
-def _share_bound(problem: Problem, penalties_differ: bool) -> Preconditioner:
-    return (
-        spectral_preconditioner(problem)
-        if penalties_differ
-        else shared_preconditioner(problem)
-    )
+def _confirm(objective: MatrixFreeObjective, state: State, limits: Limits) -> State:
+    """Return the end of Newton's method where a descent has converged.
+
+    The minimum of a descent has to pass Newton's test as well.
+    """
+    ended = state.status != Status.CONVERGED
+    first = NewtonCG().init(objective, state.point)
+    first = first._replace(status=jnp.where(ended, state.status, RUNNING))
+    most = jnp.minimum(limits.max_steps - state.steps, MAX_CONFIRM_STEPS)
+    confirmed = run_solver(NewtonCG(), objective, first, most)
+    steps = state.steps + jnp.maximum(confirmed.steps, 0)
+    # The memories are those of two solvers.
+    confirmed, state = confirmed._replace(memory=None), state._replace(memory=None)
+    return where(ended, state, confirmed)._replace(steps=steps)
 
 
-def _own_bound(problem: Problem, shared: Preconditioner) -> Preconditioner:
-    # The inverse, which problems share, is kept apart from what is a problem's own.
-    return for_problem(problem, shared)._replace(inverse=None)
-
-
-def _start_matrix_free(
-    solver: Solver, problem: Problem, shared: Any, init: Params | None, limits: Limits
-) -> Array:
-    return zero_point(problem) if init is None else to_vector(init)
-
-
-def _matrix_free(
-    problem: Problem,
-    known: Whole,
-    shared: Preconditioner,
-    own: Preconditioner,
-    tol: Array,
-) -> Objective:
-    return matrix_free_objective(
-        problem, known, own._replace(inverse=shared.inverse), tol
-    )
-
-
-def _end_matrix_free(
-    solver: Solver,
-    problem: Problem,
-    shared: Preconditioner,
-    begun: SolveState,
-    init: Params | None,
-    limits: Limits,
-) -> Solution:
-    known, own, state = begun
-    bound = own._replace(inverse=shared.inverse)
-    if isinstance(solver, Optax):
-        # What a descent takes for the minimum has to stand Newton's test as well.
-        ended = state.status != Status.CONVERGED
-        cost = matrix_free_objective(problem, known, bound, limits.tol)
-        first = NewtonCG().init(cost, state.point)
-        status = jnp.where(ended, state.status, Status.MAX_STEPS)
-        most = jnp.minimum(limits.max_steps - state.steps, MAX_CERTIFY_STEPS)
-        certified = run_solver(NewtonCG(), cost, first._replace(status=status), most)
-        steps = state.steps + jnp.maximum(certified.steps, 0)
-        certified = certified._replace(memory=None)
-        state = where(ended, state._replace(memory=None), certified)
-        state = state._replace(steps=steps)
-    lost = has_flat_direction(problem, bound, state.evaluation.curvature)
-    lost &= state.status == Status.CONVERGED
-    how = jnp.where(shared.singular, Status.SINGULAR, Status.DIVERGED)
-    status = jnp.where(lost, how, state.status).astype(jnp.int32)
-    return to_solution(state._replace(status=status), to_params(state.point), bound)
-
-
-MATRIX_FREE = Coordinates(
-    share=_share_bound,
-    prepare=_own_bound,
-    objective=_matrix_free,
-    start=_start_matrix_free,
-    end=_end_matrix_free,
-)
+MATRIX_FREE: Formulation = MatrixFree()

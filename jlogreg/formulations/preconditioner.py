@@ -1,8 +1,9 @@
-"""Bound the Hessian from above: what preconditions every problem on some features.
+"""The preconditioner: a bound of the Hessian that problems on one X share.
 
 No curvature a (1 - a) exceeds a quarter, so no Hessian exceeds the one with a quarter
-in every sample, which depends on the features and the penalty alone. Problems that have
-both in common share its inverse; problems with penalties of their own, its spectrum.
+in every sample, which depends on the features and the penalty alone (Böhning and
+Lindsay, Ann. Inst. Stat. Math. 40, 1988). Problems that have both in common share its
+inverse; problems with penalties of their own, its spectrum.
 """
 
 from __future__ import annotations
@@ -17,16 +18,15 @@ from jaxtyping import Array, Bool, Float
 from jlogreg.base.params import Params
 from jlogreg.data.design import matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
-from jlogreg.data.samples import Samples, weighted
+from jlogreg.data.samples import Samples
 from jlogreg.formulations.problem import Problem, ridge, to_vector
-from jlogreg.objective.cost import total_weight
 from jlogreg.objective.sums import gram
 from jlogreg.solvers.cholesky import factorize, rounding_level
 
 __all__ = [
     "Preconditioner",
     "Spectrum",
-    "for_problem",
+    "adapt_preconditioner",
     "shared_preconditioner",
     "spectral_preconditioner",
 ]
@@ -37,11 +37,11 @@ MAX_FACTOR, MAX_SPECTRUM = 4096, 1024
 
 
 class Spectrum(NamedTuple):
-    """Hold the eigenvectors and values of the bound without a penalty.
+    """The eigenvectors and eigenvalues of the bound without a penalty.
 
-    In the coordinates w and b + wT mean it is one block for w, and a quarter. A penalty
-    adds to the values, and leaves the vectors as they are; equation (26) of
-    docs/derivation.md.
+    With w and b + wT mean as unknowns, the bound is one block for w, and a quarter. A
+    penalty adds to the eigenvalues and does not change the eigenvectors; equation (26)
+    of docs/derivation.md.
 
     Shapes: vectors (n, n), values (n, 1), mean (n, 1).
     """
@@ -54,6 +54,7 @@ class Spectrum(NamedTuple):
         self, right: Float[Array, "n+1 1"], l2: Float[Array, ""]
     ) -> Float[Array, "n+1 1"]:
         """Return the inverse of the bound with a penalty, times right."""
+        # To the unknowns w and b + wT mean, and to the eigenvectors; then back.
         w, b = right[:-1], right[-1:]
         along = matmul((w - self.mean * b).T, self.vectors)
         w = matmul(along / (self.values + l2).T, self.vectors.T).T
@@ -61,12 +62,13 @@ class Spectrum(NamedTuple):
 
 
 class Preconditioner(NamedTuple):
-    """Hold the inverse of a bound of the Hessian, which depends on X and l2.
+    """The inverse of a bound of the Hessian, which depends on X and l2.
 
     Shapes: inverse (n + 1, n + 1) of the bound scaled to a diagonal of ones, or a
-    spectrum, or None where that diagonal is all that is known of it; scale (n + 1, 1);
-    l2 () with a spectrum. singular says that there is none to the precision at hand;
-    apart, that the inverse is that of other samples, and the diagonal does better.
+    spectrum, or None where only the diagonal is known; scale (n + 1, 1), one over the
+    square root of that diagonal; l2 () with a spectrum. singular says that the bound
+    has no inverse to the precision at hand; use_diagonal, that the inverse is that of
+    very different samples, so that the diagonal alone does better.
     """
 
     inverse: Array | Spectrum | None
@@ -82,19 +84,17 @@ class Preconditioner(NamedTuple):
             return diagonal
         if isinstance(self.inverse, Spectrum):
             assert self.l2 is not None
-            found = self.inverse.solve(right, self.l2)
+            result = self.inverse.solve(right, self.l2)
         else:
             unit = self.scale * right
-            found = self.scale * matmul(unit.T, self.inverse).T
-        return (
-            found
-            if self.use_diagonal is None
-            else jnp.where(self.use_diagonal, diagonal, found)
-        )
+            result = self.scale * matmul(unit.T, self.inverse).T
+        if self.use_diagonal is None:
+            return result
+        return jnp.where(self.use_diagonal, diagonal, result)
 
 
 def shared_preconditioner(problem: Problem) -> Preconditioner:
-    """Return the inverse of a bound of the Hessian at any point, weights left out."""
+    """Return the inverse of a bound of the Hessian at any point, for equal weights."""
     samples, penalty = problem.samples, ridge(problem)
     n = samples.X.shape[0]
     if n + 1 > MAX_FACTOR:
@@ -108,7 +108,7 @@ def shared_preconditioner(problem: Problem) -> Preconditioner:
 def spectral_preconditioner(problem: Problem) -> Preconditioner:
     """Return a bound for problems that differ in their penalties, one number each.
 
-    Its singular says whether there is no inverse without a penalty.
+    It is singular if the bound has no inverse without a penalty.
     """
     samples, penalty = problem.samples, ridge(problem)
     n = samples.X.shape[0]
@@ -116,41 +116,45 @@ def spectral_preconditioner(problem: Problem) -> Preconditioner:
         return _diagonal(samples, penalty)
     quarters = _quarters(samples)
     factor = factorize(quarters)
+    # The block for w, once b + wT mean is the other unknown; equation (26).
     mean = 4 * quarters[:-1, -1:]
     values, vectors = jnp.linalg.eigh(quarters[:-1, :-1] - 0.25 * mean * mean.T)
     eps = float(np.finfo(values.dtype).eps)
-    # What is lost in roundings is as good as the least that is not.
+    # An eigenvalue below rounding error is raised to it.
     values = jnp.maximum(values, 10 * n * eps * jnp.maximum(values[-1], eps))
     spectrum = Spectrum(vectors, values[:, None], mean)
     return Preconditioner(spectrum, factor.scale, factor.singular)
 
 
-def for_problem(problem: Problem, shared: Preconditioner) -> Preconditioner:
-    """Return the bound of a problem's own, made of a shared one.
+def adapt_preconditioner(problem: Problem, shared: Preconditioner) -> Preconditioner:
+    """Return the preconditioner for one problem's weights and penalty.
 
-    The inverse is that of equally weighted samples; the scale, a number a feature, is
-    the problem's own.
+    The inverse stays that of equally weighted samples; the scale, a number per feature,
+    becomes the problem's own.
     """
     samples, penalty = problem.samples, ridge(problem)
-    X, y, weight, _ = samples
-    free = jnp.sum(penalty == 0)  # unknowns without a penalty, more than samples
+    X, weight = samples.X, samples.weight
+    # More unknowns without a penalty than samples make the bound singular.
+    free = jnp.sum(penalty == 0)
     if isinstance(shared.inverse, Spectrum):
         part = problem.l2 * jnp.square(shared.scale[:-1]).max()
         none = part <= rounding_level(len(penalty), penalty.dtype)
         shared = shared._replace(l2=problem.l2, singular=shared.singular & none)
     if weight is None and shared.inverse is not None:
         return shared._replace(singular=shared.singular | (free > X.shape[1]))
-    quarters = weighted(jnp.full_like(y, 0.25), samples) / total_weight(samples)
+    quarters = samples.weighted(jnp.full_like(samples.y, 0.25))
+    quarters = quarters / samples.total_weight()
     scale = _scale(Samples(X, quarters), penalty)
     kept = X.shape[1] if weight is None else jnp.sum(weight > 0)
-    # What is left out may be most of what the features are, and make them collinear.
-    apart = ~(scale <= 10 * shared.scale).all()
-    singular = (shared.singular & ~apart) | (free > kept)
-    return shared._replace(scale=scale, singular=singular, use_diagonal=apart)
+    # The excluded samples may hold most of the features' variation, so that the shared
+    # inverse says nothing about the others.
+    differs = ~(scale <= 10 * shared.scale).all()
+    singular = (shared.singular & ~differs) | (free > kept)
+    return shared._replace(scale=scale, singular=singular, use_diagonal=differs)
 
 
 def _quarters(samples: Samples) -> Float[Array, "n+1 n+1"]:
-    """Return the mean over samples, weights left out, of [x; 1] [x; 1]T / 4."""
+    """Return the mean over samples, equally weighted, of [x; 1] [x; 1]T / 4."""
     alone = Samples(samples.X, jnp.full_like(samples.y, 0.25 / samples.X.shape[1]))
     block = gram_block(alone)
     return sum_over_samples(lambda part: gram(part, part.y), alone, block=block)

@@ -1,49 +1,54 @@
-"""Give solvers the cost in coordinates: value, gradient, curvature, and no more.
-
-A point is w above b, and the curvature the Hessian itself. Without a Hessian the cost
-is in matrix_free.py, for more features than samples in span.py.
-"""
+"""The primal formulation: n + 1 unknowns, w above b, and a formed Hessian."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params
 from jlogreg.data.reduction import gram_block, sum_over_samples
-from jlogreg.data.samples import Samples, weighted
+from jlogreg.data.samples import Samples
 from jlogreg.formulations.problem import (
-    Coordinates,
+    Formulation,
     Limits,
+    Prepared,
     Problem,
     Solution,
     SolveState,
-    Whole,
-    direction_to,
-    nothing,
+    prepare,
     ridge,
+    solution_of,
     to_params,
-    to_solution,
     to_vector,
-    whole,
-    zero_point,
 )
 from jlogreg.objective.pointwise import pointwise_at
 from jlogreg.objective.prediction import adjoint
-from jlogreg.objective.sums import gram
-from jlogreg.solvers.cholesky import factorize
-from jlogreg.solvers.driver import Direction, Evaluation, Objective, Solver, minimize
+from jlogreg.objective.sums import curvature_total, gram
+from jlogreg.solvers.cholesky import Factor, factorize
+from jlogreg.solvers.driver import (
+    DenseObjective,
+    Direction,
+    Evaluation,
+    Solver,
+    minimize,
+)
 
 __all__ = ["PRIMAL", "NewtonTotals", "newton_totals", "primal_objective"]
 
+# A fit of many samples begins with fits of a 64th, then of an eighth of them, rough and
+# in few steps, where that leaves at least 32 samples for each feature.
+START_PARTS, MIN_START_SAMPLES = (64, 8), 32
+START_TOLERANCE, MAX_START_STEPS = 0.1, 8
+
 
 class NewtonTotals(NamedTuple):
-    """Hold the sums over samples that a Newton step needs.
+    """The sums over samples that a Newton step needs.
 
-    Shapes: weight () of the weights; gradient w (n, 1), b (1, 1); curvature
-    (n + 1, n + 1); the others as in Look.
+    Shapes: weight () of the samples; gradient w (n, 1), b (1, 1); curvature
+    (n + 1, n + 1); the others as in Pointwise.
     """
 
     weight: Float[Array, ""]
@@ -63,24 +68,23 @@ def newton_totals(
     tol: Array,
     every: int = 1,
 ) -> NewtonTotals:
-    """Return what a Newton step needs at a point, in one pass over the samples.
+    """Return the sums that a Newton step needs at a point, in one pass over the data.
 
-    Or over one block in `every`, evenly spread, for a first idea of where to go.
+    With `every`, one block in `every` is summed, evenly spread: a first approximation.
     """
 
     def summand(
         part: Samples, point: Params, step: Params, l2: Array, tol: Array
     ) -> NewtonTotals:
-        seen = pointwise_at(part, point, step, l2, tol)
-        ones = jnp.ones_like(part.y)
+        each = pointwise_at(part, point, step, l2, tol)
         return NewtonTotals(
-            weight=weighted(ones, part).sum(),
-            loss=seen.loss,
-            gradient=adjoint(part.X, seen.dz),
-            curvature=gram(part, seen.dz2),
-            n_moved=seen.n_moved,
-            n_large_moves=seen.n_large_moves,
-            n_not_separated=seen.n_not_separated,
+            weight=part.weights().sum(),
+            loss=each.loss,
+            gradient=adjoint(part.X, each.dz),
+            curvature=gram(part, each.dz2),
+            n_moved=each.n_moved,
+            n_large_moves=each.n_large_moves,
+            n_not_separated=each.n_not_separated,
         )
 
     given, block = (point, step, l2, tol), gram_block(samples)
@@ -88,81 +92,114 @@ def newton_totals(
 
 
 def primal_objective(
-    problem: Problem, known: Whole, tol: Array, every: int = 1
-) -> Objective:
-    """Return the cost with its Hessian: one pass over the samples for each point.
+    problem: Problem, prepared: Prepared, tol: Array, every: int = 1
+) -> DenseObjective:
+    """Return the cost as a function of w above b, with gradient and Hessian.
 
-    Or over one block in `every`: the cost of a part of the samples.
+    Each evaluation is one pass over the samples, or over one block in `every`: the cost
+    of a part of the samples.
     """
-    samples, l2 = problem
     penalty = ridge(problem)
 
     def evaluate(point: Array, step: Array) -> Evaluation:
-        sums = newton_totals(samples, to_params(point), to_params(step), l2, tol, every)
-        m = known.weight if every == 1 else sums.weight
-        gradient = to_vector(sums.gradient) / m + penalty * point
+        sums = newton_totals(
+            *(problem.samples, to_params(point), to_params(step)),
+            *(problem.l2, tol, every),
+        )
+        m = prepared.total_weight if every == 1 else sums.weight
+        gradient = to_vector(sums.gradient) / m + penalty * point  # (11) and (12)
         return Evaluation(
-            value=sums.loss / m + jnp.sum((penalty * point) * point) / 2,
+            value=sums.loss / m + jnp.sum((penalty * point) * point) / 2,  # (8)
             gradient=gradient,
-            curvature=sums.curvature / m + jnp.diag(penalty[:, 0]),
+            curvature=sums.curvature / m + jnp.diag(penalty[:, 0]),  # (13)
             slope=jnp.sum(gradient * step),
             n_moved=sums.n_moved,
             n_large_moves=sums.n_large_moves,
             separated=(sums.n_not_separated == 0) & (m > 0),
         )
 
-    def direction(found: Evaluation) -> Direction:
-        factor = factorize(found.curvature)
-        vector = -factor.solve(found.gradient)
-        return direction_to(vector, found.gradient, factor.singular, factor)
+    def newton_direction(evaluation: Evaluation) -> Direction:
+        # d = -H^-1 g, and its decrement sqrt(-gT d); equation (18).
+        factor = factorize(evaluation.curvature)
+        vector = -factor.solve(evaluation.gradient)
+        squared = -jnp.sum(vector * evaluation.gradient)
+        return Direction(
+            vector=vector,
+            decrement=jnp.sqrt(jnp.maximum(squared, 0)),
+            singular=factor.singular,
+            solved=jnp.ones((), bool),
+            factor=factor,
+        )
 
-    return Objective(evaluate, known.value_at_zero, tol, direction)
-
-
-# Of many samples a 64th is fitted first, then an eighth, where that leaves so many for
-# each feature; roughly, in few steps.
-START_PARTS, MIN_START_SAMPLES = (64, 8), 32
-
-
-START_TOLERANCE, MAX_START_STEPS = 0.1, 8
-
-
-def _initial(
-    solver: Solver, problem: Problem, _: Any, init: Params | None, limits: Limits
-) -> Float[Array, "n+1 1"]:
-    """Return where to start: zero, or the minimum for a growing part of the samples.
-
-    The first steps need no more of the data than tells them where to go. The minimum of
-    an eighth of a million samples is so near to that of all that two steps remain.
-    """
-    if init is not None:
-        return to_vector(init)
-    start, X, known = zero_point(problem), problem.samples.X, whole(problem.samples)
-    n, m = X.shape
-    blocks = m // gram_block(problem.samples) if X.sliceable else 1
-    tol = jnp.full((), START_TOLERANCE, X.dtype)
-    for every in START_PARTS:
-        if blocks >= 2 * every and m >= MIN_START_SAMPLES * n * every:
-            most = jnp.minimum(limits.max_steps, MAX_START_STEPS)
-            part = primal_objective(problem, known, tol, every)
-            point = minimize(solver, part, start, most).point
-            start = jnp.where(jnp.isfinite(point).all(), point, start)
-    return start
+    return DenseObjective(evaluate, newton_direction, prepared.value_at_zero, tol)
 
 
-def _end_in_features(
-    solver: Solver, problem: Problem, shared: Any, begun: SolveState, *_: Any
-) -> Solution:
-    state = begun.state
-    return to_solution(state, to_params(state.point), state.direction.factor)
+class Primal:
+    """The primal formulation; problems share nothing but the features."""
+
+    def shared(self, problem: Problem, penalties_differ: bool) -> None:
+        """Return nothing."""
+
+    def own(self, problem: Problem, shared: None) -> None:
+        """Return nothing."""
+
+    def objective(
+        self, problem: Problem, shared: None, prepared: Prepared, tol: Array
+    ) -> DenseObjective:
+        """Return the cost as a function of w above b."""
+        return primal_objective(problem, prepared, tol)
+
+    def initial(
+        self,
+        solver: Solver,
+        problem: Problem,
+        shared: None,
+        init: Params | None,
+        limits: Limits,
+    ) -> Float[Array, "n+1 1"]:
+        """Return init, zero, or the minimum for a growing part of many samples.
+
+        The first steps need no more of the data than tells them where to go. The
+        minimum of an eighth of a million samples is so near to that of all that two
+        steps remain.
+        """
+        if init is not None:
+            return to_vector(init)
+        X, samples = problem.samples.X, problem.samples
+        n, m = X.shape
+        start = jnp.zeros((n + 1, 1), X.dtype)
+        blocks = m // gram_block(samples) if X.sliceable else 1
+        known, tol = prepare(samples), jnp.full((), START_TOLERANCE, X.dtype)
+        for every in START_PARTS:
+            if blocks >= 2 * every and m >= MIN_START_SAMPLES * n * every:
+                most = jnp.minimum(limits.max_steps, MAX_START_STEPS)
+                part = primal_objective(problem, known, tol, every)
+                point = minimize(solver, part, start, most).point
+                start = jnp.where(jnp.isfinite(point).all(), point, start)
+        return start
+
+    def finish(
+        self,
+        solver: Solver,
+        problem: Problem,
+        shared: None,
+        solve: SolveState,
+        init: Params | None,
+        limits: Limits,
+    ) -> Solution:
+        """Return the solution: the unknowns are the parameters."""
+        state = solve.state
+        return solution_of(state, to_params(state.point), state.direction.factor)
+
+    def inverse_hessian(
+        self, problem: Problem, params: Params, factor: Factor | None
+    ) -> Callable[[Array], Array]:
+        """Return H^-1 at params, by the Cholesky factor of H."""
+        if factor is None:
+            samples = problem.samples
+            H = curvature_total(params, samples) / samples.total_weight()
+            factor = factorize(H + jnp.diag(ridge(problem)[:, 0]))
+        return factor.solve
 
 
-PRIMAL = Coordinates(
-    share=nothing,
-    prepare=nothing,
-    objective=lambda problem, known, shared, own, tol: primal_objective(
-        problem, known, tol
-    ),
-    start=_initial,
-    end=_end_in_features,
-)
+PRIMAL: Formulation = Primal()

@@ -1,96 +1,80 @@
-"""What every formulation shares: the problem, its solution, and how a solve is made."""
+"""The problem, its solution, and the protocol that every formulation answers.
+
+A formulation is the cost as a solver sees it: a function of one vector of unknowns. It
+knows what problems on the same features can share, where to start, and what the end of
+the solver means for the parameters.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jlogreg.base.params import Params
-from jlogreg.data.samples import Samples, weighted
+from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss
-from jlogreg.objective.cost import total_weight
-from jlogreg.solvers.driver import Direction, Objective, Solver, State
+from jlogreg.solvers.driver import DenseObjective, MatrixFreeObjective, Solver, State
 
 __all__ = [
-    "Coordinates",
+    "Formulation",
     "Limits",
+    "Prepared",
     "Problem",
     "Solution",
     "SolveState",
-    "Whole",
-    "direction_to",
-    "nothing",
+    "prepare",
     "ridge",
+    "solution_of",
     "to_params",
-    "to_solution",
     "to_vector",
-    "whole",
-    "zero_point",
 ]
 
 
+class Problem(NamedTuple):
+    """The arguments that a fit is differentiated in: samples and penalty.
+
+    Shapes: samples of X (n, m); l2 () or (n, 1).
+    """
+
+    samples: Samples
+    l2: Array
+
+
 class Limits(NamedTuple):
-    """Hold what a search may do: the tolerance, and how many steps."""
+    """The limits of a solve: the tolerance, and the steps at most."""
 
     tol: Array
     max_steps: Array
 
 
-class SolveState(NamedTuple):
-    """Hold a search under way: what it has prepared of its own, and its state."""
+class Prepared(NamedTuple):
+    """What one problem computes once, before its first step.
 
-    known: Whole
+    total_weight () divides the sums; value_at_zero () is the cost at w = 0, b = 0; own
+    is the formulation's.
+    """
+
+    total_weight: Array
+    value_at_zero: Float[Array, ""]
     own: Any
+
+
+class SolveState(NamedTuple):
+    """The state of a solve: what the problem has prepared, and the solver's state."""
+
+    prepared: Prepared
     state: State
 
 
-class Coordinates(NamedTuple):
-    """Hold how a search is made in some coordinates.
-
-    share and prepare are given the problem, share also whether penalties differ,
-    prepare what is shared; objective all of it and the tolerance. start returns the
-    coordinates of params, or a first idea; end makes a solution of a state.
-    """
-
-    share: Callable[[Problem, bool], Any]
-    prepare: Callable[[Problem, Any], Any]
-    objective: Callable[[Problem, Whole, Any, Any, Array], Objective]
-    start: Callable[[Solver, Problem, Any, Params | None, Limits], Array]
-    end: Callable[[Solver, Problem, Any, SolveState, Params | None, Limits], Solution]
-
-
-def zero_point(problem: Problem) -> Float[Array, "n+1 1"]:
-    """Return w = 0 above b = 0."""
-    X = problem.samples.X
-    return jnp.zeros((X.shape[0] + 1, 1), X.dtype)
-
-
-def nothing(*_: Any) -> None:
-    """Return nothing, whatever is given."""
-    return
-
-
-def to_solution(state: State, params: Params, factor: Any) -> Solution:
-    """Return the solution that a state of the solver stands for."""
-    return Solution(
-        params=params,
-        status=state.status,
-        steps=state.steps,
-        cost=state.evaluation.value,
-        gradient_norm=jnp.abs(state.evaluation.gradient).max(),
-        decrement=state.direction.decrement,
-        factor=factor,
-    )
-
-
 class Solution(NamedTuple):
-    """Hold where a solver ended, and the factor that it has kept.
+    """The end of a solve, and the factor that the solver has kept.
 
-    Shapes: params w (n, 1), b (1, 1); the others ().
+    Shapes: params w (n, 1), b (1, 1); the others (). The factor is the formulation's:
+    it makes `inverse_hessian` cheap.
     """
 
     params: Params
@@ -102,14 +86,56 @@ class Solution(NamedTuple):
     factor: Any
 
 
-class Problem(NamedTuple):
-    """Hold what a fit depends on and is differentiated in: samples and penalty.
+class Formulation(Protocol):
+    """The cost as a solver sees it, for one set of unknowns."""
 
-    Shapes: samples of X (n, m); l2 () or (n, 1).
-    """
+    def shared(self, problem: Problem, penalties_differ: bool) -> Any:
+        """Return what problems on the same features share.
 
-    samples: Samples
-    l2: Array
+        Args:
+            problem: the features, which samples count, and the penalty.
+            penalties_differ: whether each problem has a penalty of its own.
+        """
+
+    def own(self, problem: Problem, shared: Any) -> Any:
+        """Return what the problem prepares of its own, given the shared part."""
+
+    def objective(
+        self, problem: Problem, shared: Any, prepared: Prepared, tol: Array
+    ) -> DenseObjective | MatrixFreeObjective:
+        """Return the cost as a function of the unknowns."""
+
+    def initial(
+        self,
+        solver: Solver,
+        problem: Problem,
+        shared: Any,
+        init: Params | None,
+        limits: Limits,
+    ) -> Array:
+        """Return the unknowns to start from: those of init, or a first guess."""
+
+    def finish(
+        self,
+        solver: Solver,
+        problem: Problem,
+        shared: Any,
+        solve: SolveState,
+        init: Params | None,
+        limits: Limits,
+    ) -> Solution:
+        """Return the solution that the end of the solver means."""
+
+    def inverse_hessian(
+        self, problem: Problem, params: Params, factor: Any
+    ) -> Callable[[Array], Array]:
+        """Return H^-1 at params, as a map of (n + 1, c), or an approximation of it.
+
+        Args:
+            problem: the samples and the penalty.
+            params: where H is taken.
+            factor: that of a solution at params; None to compute one.
+        """
 
 
 def to_vector(params: Params) -> Float[Array, "n+1 1"]:
@@ -118,40 +144,32 @@ def to_vector(params: Params) -> Float[Array, "n+1 1"]:
 
 
 def to_params(point: Float[Array, "n+1 1"]) -> Params:
-    """Return Params of w above b."""
+    """Return the Params of w above b."""
     return Params(w=point[:-1], b=point[-1:])
 
 
-class Whole(NamedTuple):
-    """Hold what is known of all the samples before any look at them.
-
-    weight () is what sums are divided by, value_at_zero () the cost at w = 0, b = 0.
-    """
-
-    weight: Array
-    value_at_zero: Float[Array, ""]
-
-
-def whole(samples: Samples) -> Whole:
-    """Return what is known of all the samples before any look at them."""
-    weight = jnp.asarray(total_weight(samples), samples.y.dtype)
-    offset = samples.offset
-    z = jnp.zeros_like(samples.y) if offset is None else offset
-    losses = weighted(log_loss(FAST, z, samples.y), samples)
-    return Whole(weight, losses.sum() / weight)
-
-
-def direction_to(
-    vector: Array, gradient: Array, singular: Array, factor: object
-) -> Direction:
-    """Return the direction, with its decrement sqrt(-gT d)."""
-    squared = -jnp.sum(vector * gradient)
-    decrement = jnp.sqrt(jnp.maximum(squared, 0))
-    return Direction(vector, decrement, singular, jnp.ones((), bool), factor)
-
-
 def ridge(problem: Problem) -> Float[Array, "n+1 1"]:
-    """Return the penalty of every parameter, w above b, which has none."""
-    samples, l2 = problem
-    w = jnp.broadcast_to(l2, (samples.X.shape[0], 1))
+    """Return the penalty of every parameter: l2 for w, above 0 for b."""
+    w = jnp.broadcast_to(problem.l2, (problem.samples.X.shape[0], 1))
     return jnp.concatenate([w, jnp.zeros((1, 1), w.dtype)])
+
+
+def prepare(samples: Samples, own: Any = None) -> Prepared:
+    """Return what a problem prepares, with the formulation's own part."""
+    total_weight = jnp.asarray(samples.total_weight(), samples.y.dtype)
+    z = jnp.zeros_like(samples.y) if samples.offset is None else samples.offset
+    losses = samples.weighted(log_loss(FAST, z, samples.y))
+    return Prepared(total_weight, losses.sum() / total_weight, own)
+
+
+def solution_of(state: State, params: Params, factor: Any) -> Solution:
+    """Return the solution that a solver's state stands for."""
+    return Solution(
+        params=params,
+        status=state.status,
+        steps=state.steps,
+        cost=state.evaluation.value,
+        gradient_norm=jnp.abs(state.evaluation.gradient).max(),
+        decrement=state.direction.decrement,
+        factor=factor,
+    )

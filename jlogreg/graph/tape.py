@@ -22,14 +22,8 @@ __all__ = ["Step", "Tape", "backward", "record"]
 
 # These run many times or not at all: what they contain has no one value.
 _REFUSED = {"while": "a loop", "scan": "a loop", "cond": "a branch"}
-
-
 _WRAPPERS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2")
-
-
 _OWN_RULE = ("custom_jvp_call", "custom_vjp_call")
-
-
 _BITS = ("bitcast_convert_type", "reduce_precision")
 
 

@@ -20,8 +20,7 @@ from jlogreg.fitting.implicit import inverse_hessian
 from jlogreg.formulations.problem import Problem, ridge, to_vector
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
-from jlogreg.objective.cost import prepare_problem, total_weight
-from jlogreg.objective.prediction import sample_logits
+from jlogreg.objective.cost import prepare_problem
 
 __all__ = ["influence", "leave_one_out"]
 
@@ -138,7 +137,7 @@ def _look(params: Params, samples: Samples, l2: Array) -> _Look:
     problem = Problem(samples, l2)
     columns = jnp.concatenate([samples.X.dense(), jnp.ones_like(samples.y)])
     theta = to_vector(params)
-    z = sample_logits(params, samples)
+    z = samples.logits(params)
     pull = ridge(problem) * theta
     both = inverse_hessian(problem, params, jnp.concatenate([columns, pull], axis=1))
     return _Look(
@@ -148,8 +147,8 @@ def _look(params: Params, samples: Samples, l2: Array) -> _Look:
         z=z,
         dz=log_loss_dz(FAST, z, samples.y),
         dz2=log_loss_dz2(FAST, z),
-        weight=jnp.ones_like(z) if samples.weight is None else samples.weight,
-        total=total_weight(samples),
+        weight=samples.weights(),
+        total=samples.total_weight(),
     )
 
 

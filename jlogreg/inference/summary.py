@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +17,7 @@ from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit
 from jlogreg.inference.covariance import standard_errors
+from jlogreg.inference.wald import p_value
 from jlogreg.objective.cost import prepare_problem
 from jlogreg.objective.prediction import logits
 
@@ -99,7 +99,7 @@ def _heading(fit: Fit, samples: Samples) -> list[str]:
     """Return how the fit ended, and what it was of."""
     status, (n, m) = Status(int(fit.status)), samples.X.shape
     y = np.asarray(samples.y, float)
-    z = np.asarray(samples.with_offset(logits(fit.params, samples.X)))
+    z = np.asarray(samples.add_offset(logits(fit.params, samples.X)))
     right = np.where(np.isnan(z), np.nan, z > 0) == (y > 0.5)
     return [
         f"{status.name}: {status.message}",
@@ -128,7 +128,7 @@ def _coefficients(
 
 def _probability(z: float) -> str:
     """Return Wald's two-sided p."""
-    p = math.erfc(abs(z) / math.sqrt(2))
+    p = p_value(z)
     return f"{p:.2g}" if p > 1e-300 else "< 1e-300"
 
 

@@ -171,6 +171,4 @@ def _log1p(e: Array, low: Array) -> tuple[Array, Array]:
 
 # Compiled as one: in eager mode each of their many steps would be a program.
 EXACT = Tails(jax.jit(_exact_sigmoid), jax.jit(_exact_log_loss))
-
-
 FAST = Tails(_fast_sigmoid, _fast_log_loss)

@@ -19,11 +19,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jlogreg.base.arrays import power_of_two
 from jlogreg.base.checks import AnyArray, check_range
 from jlogreg.base.params import Params, check_params
 from jlogreg.data.design import Design
-from jlogreg.data.samples import Samples, check_samples, prepare_samples
+from jlogreg.data.samples import (
+    Samples,
+    check_samples,
+    prepare_samples,
+    scale_weights,
+)
 from jlogreg.objective.penalties import check_penalty, penalty_value
 from jlogreg.objective.sums import (
     curvature_along_total,
@@ -41,7 +45,6 @@ __all__ = [
     "objective",
     "prepare_data",
     "prepare_problem",
-    "total_weight",
     "value_and_gradient",
 ]
 
@@ -219,21 +222,20 @@ def prepare_data(
     l2 = check_penalty(l2, samples.X.shape[0], samples.X.dtype)
     samples = prepare_samples(samples)
     if samples.weight is not None:
-        weight = samples.weight / power_of_two(samples.weight)
-        samples = samples._replace(weight=weight)
+        samples = samples._replace(weight=scale_weights(samples.weight))
     return samples, check_range("l2", l2, 0.0)
 
 
 @partial(jax.jit, inline=True)
 def _cost(params: Params, samples: Samples, l2: Array) -> Array:
-    return loss_total(params, samples) / total_weight(samples) + penalty_value(
+    return loss_total(params, samples) / samples.total_weight() + penalty_value(
         params, l2
     )
 
 
 @partial(jax.jit, inline=True)
 def _hessian(params: Params, samples: Samples, l2: Array) -> Float[Array, "n+1 n+1"]:
-    curvature = curvature_total(params, samples) / total_weight(samples)
+    curvature = curvature_total(params, samples) / samples.total_weight()
     penalty = jnp.broadcast_to(l2, params.w.shape)
     return curvature + jnp.diag(jnp.append(penalty, jnp.zeros_like(params.b)))
 
@@ -243,21 +245,14 @@ def hessian_along(
     params: Params, vector: Params, samples: Samples, l2: Array
 ) -> Params:
     """Return H times a vector for arguments that `check_problem` returned."""
-    sums, m = curvature_along_total(params, vector, samples), total_weight(samples)
+    sums, m = curvature_along_total(params, vector, samples), samples.total_weight()
     return Params(w=sums.w / m + l2 * vector.w, b=sums.b / m)
 
 
 @partial(jax.jit, inline=True)
 def objective(params: Params, samples: Samples, l2: Array) -> tuple[Array, Params]:
     """Return J and its gradient for arguments that `check_problem` returned."""
-    sums, m = totals(params, samples), total_weight(samples)
+    sums, m = totals(params, samples), samples.total_weight()
     dw = sums.gradient.w / m + l2 * params.w
     J = sums.loss / m + penalty_value(params, l2)
     return J, Params(w=dw, b=sums.gradient.b / m)
-
-
-def total_weight(samples: Samples) -> Array | int:
-    """Return what the sums are divided by: the sum of the weights, or m."""
-    if samples.weight is None:
-        return samples.X.shape[1]
-    return samples.weight.sum()

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params
 from jlogreg.data.design import Design
-from jlogreg.data.samples import Samples, weighted
+from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
 
@@ -43,16 +43,16 @@ def pointwise(
     for ever, and there is no minimum.
     """
     y, kept = samples.y, True if samples.weight is None else samples.weight > 0
-    z = samples.with_offset(z)
+    z = samples.add_offset(z)
     right = jnp.where(y == 1, free > 0, (y == 0) & (free < 0))
 
     def count(rows: Array) -> Array:
         return jnp.sum(rows & kept, dtype=z.dtype)
 
     return Pointwise(
-        loss=weighted(log_loss(FAST, z, y), samples).sum(),
-        dz=weighted(log_loss_dz(FAST, z, y), samples),
-        dz2=weighted(log_loss_dz2(FAST, z), samples),
+        loss=samples.weighted(log_loss(FAST, z, y)).sum(),
+        dz=samples.weighted(log_loss_dz(FAST, z, y)),
+        dz2=samples.weighted(log_loss_dz2(FAST, z)),
         n_moved=count(jnp.abs(change) > tol),
         n_large_moves=count(jnp.abs(change) > 0.5),
         n_not_separated=count(~right),

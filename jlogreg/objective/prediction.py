@@ -12,10 +12,9 @@ from jaxtyping import Array, Float
 from jlogreg.base.checks import AnyArray, check_number, check_range
 from jlogreg.base.params import Params, check_params
 from jlogreg.data.design import Design, check_design
-from jlogreg.data.samples import Samples
 from jlogreg.losses.bernoulli import sigmoid
 
-__all__ = ["adjoint", "logits", "predict", "predict_proba", "sample_logits"]
+__all__ = ["adjoint", "logits", "predict", "predict_proba"]
 
 
 def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "K m"]:
@@ -110,9 +109,3 @@ def adjoint(X: Design, dz: Float[Array, "1 m"]) -> Params:
     m. Arguments are not checked: it is for callers inside the library.
     """
     return Params(w=X.adjoint(dz), b=dz.sum(axis=1, keepdims=True))
-
-
-def sample_logits(params: Params, part: Samples) -> Float[Array, "1 m"]:
-    """Return the logits of some samples, with their offset."""
-    z = part.X.forward(params.w) + params.b
-    return z if part.offset is None else z + part.offset

@@ -14,10 +14,10 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params
 from jlogreg.data.reduction import gram_block, sum_over_samples
-from jlogreg.data.samples import Samples, weighted
+from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
-from jlogreg.objective.prediction import adjoint, sample_logits
+from jlogreg.objective.prediction import adjoint
 
 __all__ = [
     "Totals",
@@ -45,9 +45,9 @@ def totals(params: Params, samples: Samples, block: int | None = None) -> Totals
     """
 
     def summand(part: Samples, params: Params) -> Totals:
-        z = sample_logits(params, part)
-        loss = weighted(log_loss(FAST, z, part.y), part).sum()
-        dz = weighted(log_loss_dz(FAST, z, part.y), part)
+        z = part.logits(params)
+        loss = part.weighted(log_loss(FAST, z, part.y)).sum()
+        dz = part.weighted(log_loss_dz(FAST, z, part.y))
         return Totals(loss=loss, gradient=adjoint(part.X, dz))
 
     return sum_over_samples(summand, samples, params, block=block)
@@ -59,7 +59,7 @@ def loss_total(
     """Return the sum over samples of the weighted log losses."""
 
     def summand(part: Samples, params: Params) -> Array:
-        return weighted(log_loss(FAST, sample_logits(params, part), part.y), part).sum()
+        return part.weighted(log_loss(FAST, part.logits(params), part.y)).sum()
 
     return sum_over_samples(summand, samples, params, block=block)
 
@@ -74,7 +74,7 @@ def curvature_total(
     """
 
     def summand(part: Samples, params: Params) -> Array:
-        s = weighted(log_loss_dz2(FAST, sample_logits(params, part)), part)
+        s = part.weighted(log_loss_dz2(FAST, part.logits(params)))
         return gram(part, s)
 
     block = block or gram_block(samples)
@@ -91,7 +91,7 @@ def curvature_along_total(
     """
 
     def summand(part: Samples, params: Params, vector: Params) -> Params:
-        s = weighted(log_loss_dz2(FAST, sample_logits(params, part)), part)
+        s = part.weighted(log_loss_dz2(FAST, part.logits(params)))
         return adjoint(part.X, s * (part.X.forward(vector.w) + vector.b))
 
     return sum_over_samples(summand, samples, params, vector, block=block)

@@ -18,12 +18,8 @@ __all__ = ["manhattan", "qq"]
 
 # Points that fall into the same cell of such a grid are drawn once.
 CELLS = (2000, 1000)
-
-
 # Between two chromosomes, and at both ends, as a part of the axis.
 GAP = 0.01
-
-
 SHADES = ("#2166ac", "#8c96a3")
 
 

@@ -1,4 +1,8 @@
-"""Preconditioned conjugate gradients, one iteration at a time."""
+"""Preconditioned conjugate gradients, one iteration at a time.
+
+Nocedal and Wright, Numerical Optimization, algorithm 5.3: r is the residual, M the
+preconditioner, p the search direction.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ MAX_INNER_ITERATIONS = 250
 
 
 class Solved(NamedTuple):
-    """Hold a solution; whether it has the tolerance; whether the search got stuck.
+    """A solution; whether it reached the tolerance; whether the iteration got stuck.
 
     It is stuck where the map has no curvature to the precision at hand.
     """
@@ -40,17 +44,17 @@ class Solved(NamedTuple):
 
 
 class Iterate(NamedTuple):
-    """Hold where conjugate gradients are, in a unit of the right-hand side's own.
+    """An iterate of conjugate gradients, in a unit of the right-hand side's own.
 
-    In it rT M^-1 r is of size one at first, so that no product underflows or overflows
-    that need not. x is the solution and whatever else is linear in it.
+    In this unit rT M^-1 r begins near one, so that no product underflows or overflows
+    without need. x is the solution and whatever else is linear in it.
     """
 
     x: Any
     residual: Array
-    search: Array
-    size: Float[Array, ""]  # residualT M^-1 residual
-    first: Float[Array, ""]  # what it was at first
+    search: Array  # p
+    size: Float[Array, ""]  # rT M^-1 r
+    first: Float[Array, ""]  # rT M^-1 r of the first iterate
     iterations: Int[Array, ""]
     stuck: Bool[Array, ""]
     unit: Float[Array, ""]
@@ -61,20 +65,20 @@ def conjugate_gradients(
     right: Float[Array, "k 1"],
     precondition: Callable[[Array], Array],
     tolerance: Array,
-    most: int,
+    max_iterations: int,
 ) -> Solved:
     """Return x with multiply(x) = right, for a symmetric positive semidefinite map.
 
-    Stops when sqrt(rT M^-1 r) has fallen to `tolerance` of what it was, after `most`
-    iterations, or where it is stuck; then, if that is at once, with the preconditioned
-    right-hand side. Nocedal and Wright, algorithm 5.3.
+    Stops when sqrt(rT M^-1 r) has fallen to `tolerance` of its first value, after
+    `max_iterations`, or where it is stuck; if it is stuck at once, x is the
+    preconditioned right-hand side. Nocedal and Wright, algorithm 5.3.
 
     Args:
         multiply: the map.
         right: the right-hand side.
         precondition: an approximate inverse of the map.
         tolerance: how far to reduce the residual.
-        most: how many iterations at most.
+        max_iterations: iterations at most.
     """
     zero = jnp.zeros_like(right)
     start = first_iterate(zero, right, precondition(right))
@@ -83,17 +87,24 @@ def conjugate_gradients(
         moved = update_solution(now, multiply(now.search), now.search)
         return update_search(moved, precondition(moved.residual))
 
-    end = loop(lambda now: is_unfinished(now, tolerance, most), step, start)
+    end = loop(lambda now: is_unfinished(now, tolerance, max_iterations), step, start)
     return solved_by(end, tolerance)
 
 
 def max_inner_iterations(k: int) -> int:
-    """Return how many iterations solve for k unknowns, at most."""
+    """Return the largest number of iterations that may solve for k unknowns."""
     return min(MAX_INNER_ITERATIONS, 10 + 2 * k)
 
 
 def first_iterate(x: Any, right: Array, inverse: Array) -> Iterate:
-    """Return the first iterate: zeros like x, and where to search."""
+    """Return the first iterate: x like zeros, and p = M^-1 r.
+
+    Args:
+        x: arrays like the solution and whatever else is linear in it.
+        right: the right-hand side, which is the first residual.
+        inverse: M^-1 times the right-hand side.
+    """
+    # A unit near the square root of rT M^-1 r, whose square would overflow.
     largest = jnp.sqrt(jnp.abs(right).max()) * jnp.sqrt(jnp.abs(inverse).max())
     unit = jnp.where(largest > 0, largest, 1.0)
     residual, search = right / unit, inverse / unit
@@ -111,14 +122,19 @@ def first_iterate(x: Any, right: Array, inverse: Array) -> Iterate:
 
 
 def update_solution(now: Iterate, image: Array, along: Any) -> Iterate:
-    """Return the iterate at the minimum along the search direction.
+    """Return the iterate at the minimum along p; equations (5.39a) to (5.39c).
 
-    image is the map times that direction, along whatever x gains by a step of it.
+    Args:
+        now: the iterate.
+        image: the map times p.
+        along: the change of x by a step of p.
     """
     tiny = float(np.finfo(image.dtype).tiny) / float(np.finfo(image.dtype).eps)
+    # alpha = rT M^-1 r / pT A p, unless the map has no curvature along p.
     curvature = jnp.sum(now.search * image)
     stuck = ~(curvature > tiny * now.size)
     length = jnp.where(stuck, 0.0, now.size / jnp.where(stuck, 1.0, curvature))
+    # If that is so at once, x becomes p, the preconditioned right-hand side.
     whole = jnp.where(stuck & (now.iterations == 0), 1.0, length)
     return now._replace(
         x=jax.tree.map(lambda x, more: x + whole * more, now.x, along),
@@ -129,15 +145,20 @@ def update_solution(now: Iterate, image: Array, along: Any) -> Iterate:
 
 
 def update_search(now: Iterate, inverse: Array) -> Iterate:
-    """Return the iterate with the next search direction, conjugate to those before."""
+    """Return the iterate with the next p, conjugate to those before.
+
+    Equations (5.39e) and (5.39f); inverse is M^-1 times the residual.
+    """
     size = jnp.sum(now.residual * inverse)
     return now._replace(search=inverse + size / now.size * now.search, size=size)
 
 
-def is_unfinished(now: Iterate, tolerance: Array, most: int) -> Bool[Array, ""]:
+def is_unfinished(
+    now: Iterate, tolerance: Array, max_iterations: int
+) -> Bool[Array, ""]:
     """Return whether the residual is above the tolerance and may still fall."""
     large = now.size > tolerance**2 * now.first
-    return large & (now.iterations < most) & ~now.stuck
+    return large & (now.iterations < max_iterations) & ~now.stuck
 
 
 def solved_by(now: Iterate, tolerance: Array) -> Solved:

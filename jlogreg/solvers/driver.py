@@ -1,9 +1,9 @@
-"""Drive a solver: the one loop, and what solvers and objectives promise each other.
+"""The protocols of solvers and objectives, and the only loop.
 
-A solver knows a value, a gradient and a curvature, and nothing of the model. It has two
-functions: `init` makes a state, `step` makes the next one of it with one look at the
-objective. `minimise` repeats the step until the state's status is no longer MAX_STEPS
-or the steps run out. Under vmap a finished problem stands still while others go on.
+A solver is given a value, a gradient and a curvature, and knows nothing of the model.
+`init` makes a state, and `step` makes the next one by one evaluation of the objective.
+`minimize` repeats the step until the state's status is no longer RUNNING or the steps
+run out. Under vmap a finished problem stays as it is while others go on.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from jaxtyping import Array, Bool, Float, Int
 from jlogreg.base.status import Status
 
 __all__ = [
+    "RUNNING",
+    "DenseObjective",
     "Direction",
     "Evaluation",
-    "Objective",
+    "MatrixFreeObjective",
     "Solver",
     "State",
-    "System",
     "first_state",
     "loop",
     "minimize",
@@ -35,14 +36,17 @@ __all__ = [
 
 Carry = TypeVar("Carry")
 
+# The status of a solver that goes on. If its steps run out, this is how it ends.
+RUNNING = Status.MAX_STEPS
+
 
 class Evaluation(NamedTuple):
-    """Hold what an objective says of a point, and of the step that led there.
+    """An objective at a point, and along the step that led there.
 
     value, gradient and curvature are those of the objective; slope is the derivative of
-    the value along the step; moved counts what the step
-    moved by more than the tolerance, swung what it moved by more than a half; unbounded
-    says that the point proves that there is no finite minimum.
+    the value along the step; n_moved counts the logits that the step changed by more
+    than the tolerance, n_large_moves those changed by more than a half; separated says
+    that the point proves that there is no finite minimum.
     """
 
     value: Float[Array, ""]
@@ -55,10 +59,10 @@ class Evaluation(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """Hold a Newton direction d = -H^-1 g, its decrement sqrt(gT H^-1 g), the factor.
+    """A Newton direction d = -H^-1 g, its decrement sqrt(gT H^-1 g), and the factor.
 
     singular says that the curvature has no inverse to the precision at hand; solved,
-    that the system was solved and not given up.
+    that the linear system was solved to its tolerance.
     """
 
     vector: Float[Array, "k 1"]
@@ -68,40 +72,47 @@ class Direction(NamedTuple):
     factor: Any
 
 
-class System(NamedTuple):
-    """Hold what solves with a curvature that is multiplied with, and never formed.
+class DenseObjective(NamedTuple):
+    """A convex function of (k, 1) whose curvature is formed.
 
-    look is given a vector, by how much a step to it changes the logits, the curvature,
-    and whether the vector is a trial: then it evaluates there, but for the slope; else
-    the gradient it returns is the curvature times the vector. Both are one pass over
-    the samples. It returns the vector's own logits as well. singular says that the
-    curvature has no inverse.
+    evaluate is given a point and the step to it; newton_direction solves with the
+    curvature of an evaluation. Any start may fall back to the point 0, whose value is
+    value_at_zero.
     """
 
-    look: Callable[[Array, Array, Array, Array], tuple[Evaluation, Array]]
-    precondition: Callable[[Array], Array]
-    rows: Float[Array, "1 m"]  # zeros
-    singular: Bool[Array, ""]
-
-
-class Objective(NamedTuple):
-    """Hold a convex function to minimise, in coordinates (k, 1).
-
-    Its curvature is formed, and then there is a direction, or it is multiplied with,
-    and then there is a system.
-    """
-
-    evaluate: Callable[[Array, Array], Evaluation]  # a point and the step to it
-    value_at_zero: Array  # the value at the point 0, which any start may fall back to
+    evaluate: Callable[[Array, Array], Evaluation]
+    newton_direction: Callable[[Evaluation], Direction]
+    value_at_zero: Array
     tol: Array
-    direction: Callable[[Evaluation], Direction] | None = None
-    system: System | None = None
+
+
+class MatrixFreeObjective(NamedTuple):
+    """A convex function of (k, 1) whose curvature is only multiplied with.
+
+    evaluate is given a point and the step to it. evaluate_or_multiply does one of two
+    things in one pass over the samples, so that under vmap no problem waits for
+    another: given a vector, the change of the logits by a step to it, a curvature, and
+    whether the vector is a trial point, it evaluates there, all but the slope, or it
+    returns the curvature times the vector in place of the gradient. It returns the
+    vector's own logits as well. singular says that the curvature has no inverse.
+    """
+
+    evaluate: Callable[[Array, Array], Evaluation]
+    evaluate_or_multiply: Callable[
+        [Array, Array, Array, Array], tuple[Evaluation, Array]
+    ]
+    precondition: Callable[[Array], Array]
+    zero_logits: Float[Array, "1 m"]
+    singular: Bool[Array, ""]
+    value_at_zero: Array
+    tol: Array
 
 
 class State(NamedTuple):
-    """Hold where a solver is: the point, what is known of it, the next step.
+    """The state of a solver: the point, its evaluation, and the next step.
 
-    fall is what the linear model promises of a full step; memory is the solver's own.
+    predicted_decrease is that of the linear model for a full step; memory is the
+    solver's own.
     """
 
     point: Float[Array, "k 1"]
@@ -115,39 +126,39 @@ class State(NamedTuple):
 
 
 class Solver(Protocol):
-    """Find the minimum of an objective, step by step."""
+    """A method that finds the minimum of an objective, step by step."""
 
-    def init(self, objective: Objective, start: Array) -> State:
-        """Return the state before the first look at the objective."""
+    def init(self, objective: Any, start: Array) -> State:
+        """Return the state before the first evaluation."""
 
-    def step(self, objective: Objective, state: State) -> State:
-        """Return the next state, with one look at the objective."""
+    def step(self, objective: Any, state: State) -> State:
+        """Return the next state, after one evaluation."""
 
 
 def minimize(
-    solver: Solver, objective: Objective, start: Array, max_steps: Array | int
+    solver: Solver, objective: Any, start: Array, max_steps: Array | int
 ) -> State:
-    """Return the state where the solver ended.
+    """Return the state in which the solver ended.
 
     Args:
-        solver: what takes the steps.
-        objective: what is minimised.
+        solver: takes the steps.
+        objective: the function to minimize.
         start: the first point (k, 1).
-        max_steps: how many steps at most, after the look at the start.
+        max_steps: steps at most, after the evaluation of the start.
     """
     return run_solver(solver, objective, solver.init(objective, start), max_steps)
 
 
 def run_solver(
     solver: Solver,
-    objective: Objective,
+    objective: Any,
     state: State,
     max_steps: Array | int,
     passes: int | None = None,
 ) -> State:
-    """Return the state where the solver ended, or is after so many passes.
+    """Return the state in which the solver ended, or the state after `passes` more.
 
-    A state whose status is not MAX_STEPS has nothing to do.
+    A state whose status is not RUNNING stays as it is.
     """
 
     def going(now: tuple[State, Array]) -> Array:
@@ -156,32 +167,37 @@ def run_solver(
         return unfinished(state, max_steps) & left
 
     def step(now: tuple[State, Array]) -> tuple[State, Array]:
-        return solver.step(objective, now[0]), now[1] + 1
+        state, count = now
+        return solver.step(objective, state), count + 1
 
     return loop(going, step, (state, jnp.zeros((), jnp.int32)))[0]
 
 
 def unfinished(state: State, max_steps: Array | int) -> Bool[Array, ""]:
-    """Return whether there is something left to do."""
-    return (state.status == Status.MAX_STEPS) & (state.steps < max_steps)
+    """Return whether the solver goes on."""
+    return (state.status == RUNNING) & (state.steps < max_steps)
 
 
 def loop(
     going: Callable[[Carry], Array], step: Callable[[Carry], Carry], start: Carry
 ) -> Carry:
-    """Return what repeated steps make of start while `going` says so."""
+    """Return the result of repeating the step while `going` holds."""
     return lax.while_loop(going, step, start)
 
 
-def first_state(objective: Objective, start: Array, memory: Any = None) -> State:
-    """Return a state that knows nothing but where to look first.
+def first_state(
+    evaluation: Evaluation, start: Array, *, factor: Any = None, memory: Any = None
+) -> State:
+    """Return the state of a solver that knows nothing yet but its start.
 
-    It has taken -1 steps: the look at the start is not one.
+    It has taken -1 steps: the evaluation of the start is not a step.
+
+    Args:
+        evaluation: an evaluation, or its shapes; its numbers are not used.
+        start: the first point (k, 1).
+        factor: the factor that a direction keeps, or its shapes.
+        memory: the solver's own.
     """
-    evaluation = jax.eval_shape(objective.evaluate, start, start)
-    factor = None
-    if objective.direction is not None:
-        factor = jax.eval_shape(objective.direction, evaluation).factor
 
     def zeros(tree: Any) -> Any:
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tree)
@@ -200,7 +216,7 @@ def first_state(objective: Objective, start: Array, memory: Any = None) -> State
         step_size=jnp.ones((), start.dtype),
         predicted_decrease=jnp.zeros((), start.dtype),
         steps=jnp.full((), -1, jnp.int32),
-        status=jnp.full((), Status.MAX_STEPS, jnp.int32),
+        status=jnp.full((), RUNNING, jnp.int32),
         memory=memory,
     )
 

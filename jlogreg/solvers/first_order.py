@@ -1,10 +1,10 @@
-"""Descend along the gradient, by any optax transformation."""
+"""Descent along the gradient, by any optax transformation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,13 @@ import optax
 from jaxtyping import Array, Float
 
 from jlogreg.base.status import Status
-from jlogreg.solvers.driver import Objective, State, first_state, where
+from jlogreg.solvers.driver import (
+    RUNNING,
+    MatrixFreeObjective,
+    State,
+    first_state,
+    where,
+)
 from jlogreg.solvers.line_search import MIN_STEP_SIZE, rounding
 
 __all__ = ["Optax", "descend"]
@@ -26,41 +32,56 @@ def descend(
     optimizer: optax.GradientTransformation,
     steps: int,
 ) -> tuple[Point, Float[Array, " steps"]]:
-    """Return where `steps` updates lead, and the value before each of them.
+    """Return the point after `steps` updates, and the value before each of them.
 
     Args:
         value_and_gradient: maps a pytree to a scalar and a gradient like the pytree.
         start: the first point.
         optimizer: any optax transformation; those with a line search are given the
             value and the function as well.
-        steps: how many updates, at least 0.
+        steps: number of updates, at least 0.
     """
-    update = optax.with_extra_args_support(optimizer).update
+
+    def value_at(point: Point) -> Array:
+        return value_and_gradient(point)[0]
 
     def step(
         carry: tuple[Point, optax.OptState], _: None
     ) -> tuple[tuple[Point, optax.OptState], Array]:
-        point, state = carry
+        point, memory = carry
         value, slope = value_and_gradient(point)
-
-        def value_fn(other: Point) -> Array:
-            # A line search may promote its trial points to its own precision.
-            other = jax.tree.map(lambda new, old: new.astype(old.dtype), other, point)
-            return value_and_gradient(other)[0]
-
-        extra = {"value": value, "grad": slope, "value_fn": value_fn}
-        updates, state = update(slope, state, point, **extra)
-        return (optax.apply_updates(point, updates), state), value
+        updates, memory = _update(optimizer, value_at, point, value, slope, memory)
+        return (optax.apply_updates(point, updates), memory), value
 
     carry = (start, optimizer.init(start))
     (end, _), values = jax.lax.scan(step, carry, length=steps)
     return end, values
 
 
+def _update(
+    optimizer: optax.GradientTransformation,
+    value_at: Callable[[Any], Array],
+    point: Any,
+    value: Array,
+    slope: Any,
+    memory: optax.OptState,
+) -> tuple[Any, optax.OptState]:
+    """Return the optimizer's update of a point, and its new memory."""
+
+    def value_fn(other: Any) -> Array:
+        # A line search may promote its trial points to its own precision.
+        other = jax.tree.map(lambda new, old: new.astype(old.dtype), other, point)
+        return value_at(other)
+
+    update = optax.with_extra_args_support(optimizer).update
+    extra = {"value": value, "grad": slope, "value_fn": value_fn}
+    return update(slope, memory, point, **extra)
+
+
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Optax:
-    """Minimise by any optax transformation, as in Optax(optax.lbfgs()).
+    """Descent by any optax transformation, as in Optax(optax.lbfgs()).
 
     A step that would raise the cost is taken back, and the next ones are shorter, so
     that no learning rate diverges. The descent ends where the gradient is below the
@@ -82,37 +103,45 @@ class Optax:
     optimizer: optax.GradientTransformation
 
     def __post_init__(self) -> None:
-        """Refuse what is no transformation."""
+        """Raise a TypeError unless the optimizer is a transformation."""
         if not hasattr(self.optimizer, "init"):
             raise TypeError(
                 "Optax must hold a transformation such as optax.sgd(0.1), but holds "
                 f"{self.optimizer!r}"
             )
 
-    def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:
-        """Return the state before the first look at the objective."""
-        return first_state(objective, start, self.optimizer.init(start))
+    def init(self, objective: MatrixFreeObjective, start: Float[Array, "k 1"]) -> State:
+        """Return the state before the first evaluation."""
+        evaluation = jax.eval_shape(objective.evaluate, start, start)
+        return first_state(evaluation, start, memory=self.optimizer.init(start))
 
-    def step(self, objective: Objective, state: State) -> State:
+    def step(self, objective: MatrixFreeObjective, state: State) -> State:
         """Return the state after one update, or after it was taken back."""
-        first, old = state.steps < 0, state.evaluation
-        update, memory = self._update(objective, state)
-        step = jnp.where(first, 0.0, state.step_size * update)
-        found = objective.evaluate(state.point + step, step)
-        accept = first | (found.value <= old.value + rounding(old.value))
-        evaluation = where(accept, found, old)
-        step_size = jnp.where(
-            accept, jnp.minimum(2 * state.step_size, 1.0), state.step_size / 2
-        )
-        assert objective.system is not None
-        slope = evaluation.gradient
-        squared = jnp.sum(slope * objective.system.precondition(slope))
-        near = squared <= objective.tol
 
-        status = jnp.where(near, Status.CONVERGED, Status.MAX_STEPS)
+        def value_at(point: Array) -> Array:
+            return objective.evaluate(point, jnp.zeros_like(point)).value
+
+        first, old = state.steps < 0, state.evaluation
+        update, memory = _update(
+            *(self.optimizer, value_at, state.point),
+            *(old.value, old.gradient, state.memory),
+        )
+        # Take the update if the cost does not rise; else halve the next ones.
+        update = update.astype(state.point.dtype)
+        step = jnp.where(first, 0.0, state.step_size * update)
+        trial = objective.evaluate(state.point + step, step)
+        accept = first | (trial.value <= old.value + rounding(old.value))
+        evaluation = where(accept, trial, old)
+        longer = jnp.minimum(2 * state.step_size, 1.0)
+        step_size = jnp.where(accept, longer, state.step_size / 2)
+
+        # Each status overrules those before it.
+        slope = evaluation.gradient
+        near = jnp.sum(slope * objective.precondition(slope)) <= objective.tol
+        status = jnp.where(near, Status.CONVERGED, RUNNING)
         status = jnp.where(step_size < MIN_STEP_SIZE, Status.DIVERGED, status)
         status = jnp.where(evaluation.separated, Status.SEPARATED, status)
-        # What is not finite is taken back, so only a start can be it.
+        # A point that is not finite is taken back, so only the start can be one.
         finite = jnp.isfinite(evaluation.value)
         status = jnp.where(finite, status, Status.NONFINITE)
         return state._replace(
@@ -123,21 +152,3 @@ class Optax:
             status=status.astype(jnp.int32),
             memory=where(accept & ~first, memory, state.memory),
         )
-
-    def _update(
-        self, objective: Objective, state: State
-    ) -> tuple[Array, optax.OptState]:
-        def value_fn(other: Array) -> Array:
-            # A line search may promote its trial points to its own precision.
-            other = other.astype(state.point.dtype)
-            return objective.evaluate(other, jnp.zeros_like(other)).value
-
-        slope = state.evaluation.gradient
-        extra = {
-            "value": state.evaluation.value,
-            "grad": slope,
-            "value_fn": value_fn,
-        }
-        update = optax.with_extra_args_support(self.optimizer).update
-        updates, memory = update(slope, state.memory, state.point, **extra)
-        return updates.astype(state.point.dtype), memory

@@ -1,4 +1,4 @@
-"""Accept or shorten a step, and decide whether it has converged."""
+"""Accept or shorten a step, and decide whether the solver has converged."""
 
 from __future__ import annotations
 
@@ -9,29 +9,34 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.status import Status
-from jlogreg.solvers.driver import Direction, Evaluation, Objective, State, where
+from jlogreg.solvers.driver import RUNNING, Direction, Evaluation, State, where
 
-__all__ = ["MIN_STEP_SIZE", "Trial", "rounding", "set_direction", "try_step"]
+__all__ = [
+    "MIN_STEP_SIZE",
+    "VALUE_ROUNDINGS",
+    "Trial",
+    "rounding",
+    "set_direction",
+    "try_step",
+]
 
-# A step keeps at least this part of the fall that the linear model promises (Armijo's
-# rule; Nocedal and Wright, Numerical Optimization, 3.1).
+# A step is accepted if the value falls by at least this part of the decrease that the
+# linear model predicts (Armijo's rule; Nocedal and Wright, Numerical Optimization,
+# 3.1).
 ARMIJO = 1e-4
-
-
 # Roundings by which two values of one objective may differ.
-SLACK = 64
-
-
-# A step that was cut down to this part finds no way down.
+VALUE_ROUNDINGS = 64
+# A step that was shortened to this part of itself does not lead down.
 MIN_STEP_SIZE = 1e-30
 
 
 class Trial(NamedTuple):
-    """Hold what came of a trial, until a direction from there is known.
+    """The outcome of a trial step, until the next direction is known.
 
-    accept says that the point was taken; jump, that it costs more than zero does;
-    small, that all but the new direction says that this is the minimum; level, that
-    only roundings are left; before is the decrement before the trial.
+    accept: the trial point was taken. reset_to_zero: the start costs more than w = 0,
+    b = 0. within_tolerance: every test but the one on the next direction holds.
+    stalled: the predicted decrease is below rounding. previous_decrement is that of
+    the direction that was tried.
     """
 
     accept: Bool[Array, ""]
@@ -42,34 +47,39 @@ class Trial(NamedTuple):
 
 
 def try_step(
-    objective: Objective, state: State, found: Evaluation
+    value_at_zero: Array, tol: Array, state: State, trial_point: Evaluation
 ) -> tuple[State, Trial]:
-    """Return the state after a trial, its direction still the one that led there.
+    """Return the state after a trial step, its direction still the one that was tried.
 
-    It has converged when a full step moved no logit by more than the tolerance, and the
-    decrement before it was no larger. Newton's method squares the error, so the point
-    after that step is right to about the square of the tolerance. Where the minimum is
-    at infinity the logits go on moving, however small value and gradient have become.
+    The solver has converged when a full step changed no logit by more than the
+    tolerance, and the decrement before it was no larger. Newton's method squares the
+    error, so the point after that step is accurate to about the square of the
+    tolerance. Where the minimum is at infinity the logits go on moving, however small
+    value and gradient have become.
     """
-    first = state.steps < 0
-    value, promised = state.evaluation.value, state.step_size * state.predicted_decrease
-    accept = first | _is_sufficient(found, value, promised)
-    evaluation = where(accept, found, state.evaluation)
-    step_size = jnp.where(
-        accept, 1.0, state.step_size * _cut(found.value - value, promised)
-    )
+    value, decrement = state.evaluation.value, state.direction.decrement
+    first, full = state.steps < 0, state.step_size == 1
 
-    before, full = state.direction.decrement, accept & (state.step_size == 1) & ~first
-    small = full & (evaluation.n_moved == 0) & (before <= objective.tol)
-    level = (
-        full
-        & (state.predicted_decrease <= rounding(value))
-        & ~(evaluation.value < value)
+    # Accept the trial point, or shorten the step.
+    predicted = state.step_size * state.predicted_decrease
+    accept = first | _is_sufficient(trial_point, value, predicted)
+    evaluation = where(accept, trial_point, state.evaluation)
+    shorter = state.step_size * _shortening(trial_point.value - value, predicted)
+    step_size = jnp.where(accept, 1.0, shorter)
+
+    # Test for convergence, and for the end of what the precision can tell.
+    full = accept & full & ~first
+    small = full & (evaluation.n_moved == 0) & (decrement <= tol)
+    lost = state.predicted_decrease <= rounding(value)
+    stalled = full & lost & ~(evaluation.value < value)
+    costly = first & ~(trial_point.value <= value_at_zero + rounding(value_at_zero))
+    trial = Trial(
+        accept=accept,
+        reset_to_zero=costly,
+        within_tolerance=small & state.direction.solved,
+        stalled=stalled,
+        previous_decrement=decrement,
     )
-    # A start that costs more than zero does is worth no step.
-    zero = objective.value_at_zero
-    jump = first & ~(found.value <= zero + rounding(zero))
-    trial = Trial(accept, jump, small & state.direction.solved, level, before)
     step = state.step_size * state.direction.vector
     state = state._replace(
         point=jnp.where(accept, state.point + step, state.point),
@@ -81,56 +91,61 @@ def try_step(
 
 
 def set_direction(state: State, direction: Direction, trial: Trial) -> State:
-    """Return the state with a new direction, and with how it ends, if it does."""
+    """Return the state with a new direction, and with the status that it leads to."""
     status = _status(state, direction, trial)
-    fall = direction.decrement**2
-    # Jump to zero. Nothing is promised there but that the value falls.
-    infinite = jnp.full_like(fall, jnp.inf)
-    flight = direction._replace(vector=-state.point, decrement=infinite)
+    decrease = direction.decrement**2
+    # The step back to zero: no decrease is predicted but that the value falls.
+    infinite = jnp.full_like(decrease, jnp.inf)
+    to_zero = direction._replace(vector=-state.point, decrement=infinite)
     return state._replace(
-        direction=where(trial.reset_to_zero, flight, direction),
-        predicted_decrease=jnp.where(trial.reset_to_zero, 0.0, fall),
+        direction=where(trial.reset_to_zero, to_zero, direction),
+        predicted_decrease=jnp.where(trial.reset_to_zero, 0.0, decrease),
         status=jnp.where(trial.reset_to_zero, state.status, status),
     )
 
 
-def _is_sufficient(found: Evaluation, value: Array, promised: Array) -> Bool[Array, ""]:
-    """Return whether a trial is lower by enough.
+def rounding(value: Array) -> Array:
+    """Return the rounding error by which two values that should be equal may differ."""
+    return VALUE_ROUNDINGS * float(np.finfo(value.dtype).eps) * jnp.abs(value)
 
-    Near the minimum the fall is lost in the roundings of the value, so there the slope
-    decides: it must have lost half of its size, to a rounding (Hager and Zhang,
+
+def _is_sufficient(
+    trial_point: Evaluation, value: Array, predicted: Array
+) -> Bool[Array, ""]:
+    """Return whether a trial point is lower by enough.
+
+    Near the minimum the decrease is lost in the roundings of the value, so there the
+    slope decides: it must have lost half of its size, to a rounding (Hager and Zhang,
     SIAM J. Optim. 16, 2005, section 4, the approximate Wolfe conditions).
     """
     eps = float(np.finfo(value.dtype).eps)
-    near = promised <= eps**0.5 * jnp.abs(value)
-    flatter = found.slope <= 0.5 * promised + eps * jnp.abs(value)
-    return (found.value <= value - ARMIJO * promised) | (near & flatter)
+    near = predicted <= eps**0.5 * jnp.abs(value)
+    flatter = trial_point.slope <= 0.5 * predicted + eps * jnp.abs(value)
+    return (trial_point.value <= value - ARMIJO * predicted) | (near & flatter)
 
 
-def rounding(value: Array) -> Array:
-    """Return by how much roundings may part two values that should be equal."""
-    return SLACK * float(np.finfo(value.dtype).eps) * jnp.abs(value)
+def _shortening(rise: Array, predicted: Array) -> Float[Array, ""]:
+    """Return the factor that shortens a step to the minimum of the parabola.
 
-
-def _cut(rise: Array, promised: Array) -> Float[Array, ""]:
-    """Return by how much to shorten a step: to the minimum of the parabola."""
-    part = promised / (2 * (rise + promised))
+    Nocedal and Wright, equation (3.58), kept in [0.1, 0.5].
+    """
+    part = predicted / (2 * (rise + predicted))
     return jnp.clip(jnp.where(jnp.isfinite(part), part, 0.1), 0.1, 0.5)
 
 
 def _status(state: State, direction: Direction, trial: Trial) -> Array:
-    """Return how it ends here, or MAX_STEPS where it goes on."""
+    """Return the status of a solver with a new direction; each line overrules the last.
+
+    A solver that has stalled goes on while its decrement halves.
+    """
     evaluation = state.evaluation
-    # Only roundings are left: the value does not fall, and the next step is as large.
-    level = trial.stalled & ~(direction.decrement < 0.5 * trial.previous_decrement)
+    stalled = trial.stalled & ~(direction.decrement < 0.5 * trial.previous_decrement)
     finite = jnp.isfinite(evaluation.value) & jnp.isfinite(direction.decrement)
 
-    status = jnp.where(
-        state.step_size < MIN_STEP_SIZE, Status.DIVERGED, Status.MAX_STEPS
-    )
+    status = jnp.where(state.step_size < MIN_STEP_SIZE, Status.DIVERGED, RUNNING)
     flat = jnp.where(evaluation.n_large_moves > 0, Status.DIVERGED, Status.SINGULAR)
-    status = jnp.where(level, flat, status)
-    found = jnp.where(direction.singular, Status.SINGULAR, Status.CONVERGED)
-    status = jnp.where(trial.within_tolerance, found, status)
+    status = jnp.where(stalled, flat, status)
+    ended = jnp.where(direction.singular, Status.SINGULAR, Status.CONVERGED)
+    status = jnp.where(trial.within_tolerance, ended, status)
     status = jnp.where(evaluation.separated, Status.SEPARATED, status)
     return jnp.where(finite, status, Status.NONFINITE).astype(jnp.int32)

@@ -1,4 +1,4 @@
-"""Take Newton steps, as long as they lower the value."""
+"""Newton's method with a formed Hessian."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import jax
 from jaxtyping import Array, Float
 
 from jlogreg.solvers.driver import (
+    DenseObjective,
     Direction,
     Evaluation,
-    Objective,
     State,
     first_state,
     where,
@@ -23,13 +23,12 @@ __all__ = ["Newton"]
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Newton:
-    """Minimise by Newton's method, with the Cholesky factor of the Hessian.
+    """Newton's method, with the Cholesky factor of the Hessian.
 
     A step is one pass over the data for cost, gradient and Hessian at a trial point,
-    and a factorisation of (n + 1, n + 1); where there are more features than samples,
-    of (m, m). A trial that does not lower the cost is taken back, and the step cut.
-    Equation (18) of docs/derivation.md; Boyd and Vandenberghe, Convex Optimization,
-    9.5.
+    and a factorization of (n + 1, n + 1); with more features than samples, of (m, m). A
+    trial that does not lower the cost is taken back, and the step shortened. Equation
+    (18) of docs/derivation.md; Boyd and Vandenberghe, Convex Optimization, 9.5.
 
     Args:
         keep_factor: whether to keep the factor for derivatives of the fit; it takes
@@ -46,20 +45,24 @@ class Newton:
 
     keep_factor: bool = True
 
-    def init(self, objective: Objective, start: Float[Array, "k 1"]) -> State:
-        """Return the state before the first look at the objective."""
-        state = first_state(objective, start)
-        return state._replace(
-            evaluation=_kept(state.evaluation), direction=self._kept(state.direction)
+    def init(self, objective: DenseObjective, start: Float[Array, "k 1"]) -> State:
+        """Return the state before the first evaluation."""
+        evaluation = jax.eval_shape(objective.evaluate, start, start)
+        factor = jax.eval_shape(objective.newton_direction, evaluation).factor
+        return first_state(
+            _without_matrix(evaluation),
+            start,
+            factor=factor if self.keep_factor else None,
         )
 
-    def step(self, objective: Objective, state: State) -> State:
-        """Return the state after a trial of the whole step, or of what was left."""
-        assert objective.direction is not None
+    def step(self, objective: DenseObjective, state: State) -> State:
+        """Return the state after a trial of the whole step, or of a shorter one."""
         step = state.step_size * state.direction.vector
-        found = objective.evaluate(state.point + step, step)
-        direction = self._kept(objective.direction(found))
-        after, trial = try_step(objective, state, _kept(found))
+        trial_point = objective.evaluate(state.point + step, step)
+        direction = self._kept(objective.newton_direction(trial_point))
+        after, trial = try_step(
+            objective.value_at_zero, objective.tol, state, _without_matrix(trial_point)
+        )
         direction = where(trial.accept, direction, state.direction)
         return set_direction(after, direction, trial)
 
@@ -67,10 +70,11 @@ class Newton:
         return direction if self.keep_factor else direction._replace(factor=None)
 
 
-def _kept(evaluation: Evaluation) -> Evaluation:
-    """Return what is kept of an evaluation: not a Hessian, of which there is a factor.
+def _without_matrix(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation without its Hessian, of which there is a factor.
 
-    To carry it along would take as long as to compute it.
+    To carry it along would take as long as to compute it. A curvature that is a column
+    stays.
     """
-    matrix = evaluation.curvature.shape[1] > 1
-    return evaluation._replace(curvature=None) if matrix else evaluation
+    is_matrix = evaluation.curvature.shape[1] > 1
+    return evaluation._replace(curvature=None) if is_matrix else evaluation

@@ -18,8 +18,6 @@ Leaves: TypeAlias = dict[str, np.ndarray]
 
 # How many roundings of all that is seen may have added up.
 ROUNDINGS = 64
-
-
 # So often a step is made smaller, to a quarter, where f is not finite.
 SMALLER = 8
 

@@ -55,8 +55,6 @@ class Kind(StrEnum):
 
 # What is true of these would not be if a sample were left out.
 _OF_ALL = list(Kind)[6:]
-
-
 _OVERLAPPING = (Kind.WELL_POSED, Kind.COLLINEAR, Kind.CONSTANT_COLUMN)
 
 

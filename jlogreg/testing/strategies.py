@@ -30,8 +30,6 @@ Shape: TypeAlias = tuple[int, int]
 
 
 SHAPES = ((1, 1), (1, 7), (3, 20), (5, 64), (30, 6))
-
-
 SCALES = (1e-3, 1.0, 1e3)
 
 

@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jlogreg.solvers.cholesky import factorize
-from jlogreg.solvers.driver import Direction, Evaluation, Objective, System
+from jlogreg.solvers.driver import (
+    DenseObjective,
+    Direction,
+    Evaluation,
+    MatrixFreeObjective,
+)
 
 K = 5  # parameters
 TOL = 1e-8
@@ -51,8 +56,8 @@ class Toy:
             separated=jnp.zeros((), bool),
         )
 
-    def direction(self, found):
-        factor, g = factorize(found.curvature), found.gradient
+    def newton_direction(self, evaluation):
+        factor, g = factorize(evaluation.curvature), evaluation.gradient
         vector = -factor.solve(g)
         return Direction(
             vector=vector,
@@ -62,17 +67,22 @@ class Toy:
             factor=factor,
         )
 
-    def look(self, vector, change, curvature, trying):
-        """Return what `System` asks for; the rows are the entries of the vector."""
-        found = self.evaluate(vector, change.T)
-        found = found._replace(slope=jnp.zeros(()))
-        times = jnp.where(trying, found.gradient, curvature @ vector)
-        return found._replace(gradient=times), vector.T
+    def evaluate_or_multiply(self, vector, change, curvature, trying):
+        """Do what a matrix-free objective does; the logits are the vector's entries."""
+        evaluation = self.evaluate(vector, change.T)._replace(slope=jnp.zeros(()))
+        times = jnp.where(trying, evaluation.gradient, curvature @ vector)
+        return evaluation._replace(gradient=times), vector.T
 
     def objective(self, matrix_free):
         zero = self.value(jnp.zeros_like(self.c))
         if not matrix_free:
-            return Objective(self.evaluate, zero, TOL, direction=self.direction)
-        rows, no = jnp.zeros((1, K)), jnp.zeros((), bool)
-        system = System(self.look, lambda g: g, rows, no)
-        return Objective(self.evaluate, zero, TOL, system=system)
+            return DenseObjective(self.evaluate, self.newton_direction, zero, TOL)
+        return MatrixFreeObjective(
+            evaluate=self.evaluate,
+            evaluate_or_multiply=self.evaluate_or_multiply,
+            precondition=lambda g: g,
+            zero_logits=jnp.zeros((1, K)),
+            singular=jnp.zeros((), bool),
+            value_at_zero=zero,
+            tol=TOL,
+        )

@@ -16,8 +16,6 @@ from experiments.timing import interleaved, median, ratio
 # Seconds. A call of a peer that takes as long needs no waking before; one that takes
 # so much longer has no turns: its one call stands.
 LONG, TOO_LONG = 2.0, 60.0
-
-
 # Ours is tried with these too: a looser one is kept where it reaches the goal.
 LOOSE = (0.1, 0.03, 0.01, 0.003, 0.001)
 

@@ -14,8 +14,6 @@ from experiments.benchmarks.harness.problems import Models, Problems
 from experiments.benchmarks.peers.scikit_learn import DTYPES
 
 MISSING = "NeMoS is not installed (the extra `peers`): its PopulationGLM is left out"
-
-
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
 

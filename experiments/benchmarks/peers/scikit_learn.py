@@ -28,18 +28,10 @@ from experiments.benchmarks.harness.compare import (
 from experiments.benchmarks.harness.problems import Models, Problems, side_by_side
 
 SOLVERS = ("newton-cg", "lbfgs", "newton-cholesky", "liblinear", "sag", "saga")
-
-
 # Some solvers are faster in float32, and some reach the goal in float64 only.
 DTYPES = ("float32", "float64")
-
-
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-
-
 PATIENCE = 5.0  # seconds for one row, before a solver is given up
-
-
 HOPELESS = 4.0  # as many times as slow as the best solver is no candidate
 
 

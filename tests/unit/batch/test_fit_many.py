@@ -38,6 +38,7 @@ from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Dense
+from jlogreg.fitting.options import choose_solver
 from tests.helpers import EPS, Problem, assert_close, slack
 from tests.oracles.numpy_fit import numpy_minimum, params_slack
 
@@ -216,7 +217,8 @@ def test_a_start_may_be_for_all():
 )
 def test_the_shapes_choose_the_solver(n, m, due):
     X = Dense(jax.ShapeDtypeStruct((n, m), np.float32))
-    assert plan_module._choose_solver(X) == due
+    limits = plan_module.MAX_FEATURES, plan_module.MAX_SAMPLES
+    assert choose_solver(X, jnp.zeros(()), *limits) == due
 
 
 # --- bad numbers ----------------------------------------------------------------------
@@ -311,7 +313,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("changes", "error", "words"), MISTAKES)
 def test_a_mistake_is_an_error_before_anything_runs(changes, error, words):
     with (
-        mock.patch.object(BatchSolver, "begin", side_effect=AssertionError("it ran")),
+        mock.patch.object(BatchSolver, "init", side_effect=AssertionError("it ran")),
         pytest.raises(error, match=words),
     ):
         many(**changes)
@@ -336,25 +338,25 @@ def test_traced_arguments_are_refused(changes):
 
 
 class Watched:
-    """Note which problems are begun, and how many lanes go on side by side."""
+    """Note which problems are begun, and how many go on side by side."""
 
     def __init__(self):
         self.begun, self.widths = [], []
 
     def __enter__(self):
-        begin, proceed = BatchSolver.begin, BatchSolver.proceed
+        init, advance = BatchSolver.init, BatchSolver.advance
 
-        def noted_begin(lanes, picked):
-            self.begun += [int(number) for number in picked if number >= 0]
-            return begin(lanes, picked)
+        def noted_init(batch, numbers):
+            self.begun += [int(number) for number in numbers if number >= 0]
+            return init(batch, numbers)
 
-        def noted_proceed(lanes, chunk, passes):
-            self.widths.append(len(chunk.picked))
-            return proceed(lanes, chunk, passes)
+        def noted_advance(batch, chunk, passes):
+            self.widths.append(len(chunk.numbers))
+            return advance(batch, chunk, passes)
 
         self.patches = [
-            mock.patch.object(BatchSolver, "begin", noted_begin),
-            mock.patch.object(BatchSolver, "proceed", noted_proceed),
+            mock.patch.object(BatchSolver, "init", noted_init),
+            mock.patch.object(BatchSolver, "advance", noted_advance),
         ]
         for patch in self.patches:
             patch.start()
@@ -489,7 +491,7 @@ def compiled(caplog, function):
     return Counter(names)
 
 
-LARGE = ["jit(_begin)", "jit(_proceed)", "jit(_finish)", "jit(_share)"]
+LARGE = ["jit(_init)", "jit(_advance)", "jit(_finalize)", "jit(_shared)"]
 
 
 def test_little_is_compiled_and_nothing_twice(caplog):
@@ -498,7 +500,7 @@ def test_little_is_compiled_and_nothing_twice(caplog):
     # Full chunks and half ones; closing up would be a width more.
     assert [first[name] <= most for name, most in zip(LARGE, (1, 2, 1, 1), strict=True)]
     assert all(first[name] >= 1 for name in LARGE)
-    assert first["jit(_take)"] + first["jit(_join)"] <= 6
+    assert first["jit(take_rows)"] + first["jit(_concatenate)"] <= 6
     other = numbers(1, shape=(2, 13), count=23)
     again = compiled(caplog, lambda: fit_many(**other, tol=1e-6, max_steps=50))
     assert not again
@@ -525,13 +527,13 @@ def test_features_are_never_copied_for_each_problem(solver, shape):
     n, m = shape
     given = numbers(shape=shape)
     rows = Problems(*(given[key] for key in ("Y", "weight", "offset", "l2")), None)
-    lanes = setup_batch(given["X"], rows, solver, None, None)
-    chunk = lanes.begin(np.arange(WIDTH))
+    batch = setup_batch(given["X"], rows, solver, None, None)
+    chunk = batch.init(np.arange(WIDTH))
 
-    def proceed(begun):
-        return lanes.proceed(chunk._replace(begun=begun), 2).begun
+    def advance(state):
+        return batch.advance(chunk._replace(state=state), 2).state
 
-    jaxpr = jax.make_jaxpr(proceed)(chunk.begun).jaxpr
+    jaxpr = jax.make_jaxpr(advance)(chunk.state).jaxpr
     sizes = [np.prod(shape) for shape in shapes_in(jaxpr) if shape[:1] == (WIDTH,)]
     assert len(sizes) > 20
     assert max(sizes) < WIDTH * n * m

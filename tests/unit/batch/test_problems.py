@@ -37,7 +37,7 @@ def test_large_tables_stay_where_they_are():
 
 
 @pytest.mark.parametrize("as_array", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
-def test_a_problem_has_its_own_rows_beside_those_of_all(as_array):
+def test_a_problem_has_its_own_rows_and_those_of_all(as_array):
     given = {"y": Y, "weight": WEIGHT, "l2": L2, "init": Params(W, B)}
     rows, _ = checked(**jax.tree.map(as_array, given))
     picked, common = rows.pick(np.array([2, 0])), rows.common()
@@ -46,7 +46,7 @@ def test_a_problem_has_its_own_rows_beside_those_of_all(as_array):
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(picked))
     for lane, number in enumerate((2, 0)):
         own = jax.tree.map(lambda leaf, lane=lane: leaf[lane], picked)
-        one = own.beside(common)
+        one = own.with_common(common)
         np.testing.assert_array_equal(one.y, Y[number : number + 1])
         np.testing.assert_array_equal(one.weight, WEIGHT)
         assert one.l2 == L2[number, 0]
@@ -74,10 +74,10 @@ def test_rows_that_problems_repeat_are_held_once():
 
 
 def test_a_sample_is_used_if_some_problem_has_it():
-    assert checked()[0].used(np.float64) is None
+    assert checked()[0].used_samples(np.float64) is None
     weight = np.array([[0.0, 2, 0, 0, np.nan], [0, 0, 0, 0.5, 0], [0] * 5, [0] * 5])
     for table in (weight, Gathered(weight, np.arange(4))):
-        used = checked(weight=table)[0].used(np.float32)
+        used = checked(weight=table)[0].used_samples(np.float32)
         np.testing.assert_array_equal(used, [[0, 1, 0, 1, 0]])
         assert used.dtype == np.float32
 
@@ -95,18 +95,18 @@ BAD = {
 )
 def test_rows_are_good_if_no_number_is_bad(name, bad):
     good = {"y": Y, "weight": WEIGHT, "offset": -WEIGHT, "l2": L2}
-    assert checked(**good)[0].good()
+    assert checked(**good)[0].all_valid()
     spoilt = good[name].copy()
     spoilt[-1, 0] = bad
-    assert not checked(**{**good, name: spoilt})[0].good()
+    assert not checked(**{**good, name: spoilt})[0].all_valid()
     rows = {**good, name: Gathered(spoilt, np.arange(4) % len(spoilt))}
-    assert not checked(**rows)[0].good()
+    assert not checked(**rows)[0].all_valid()
 
 
 def test_extreme_numbers_are_good():
     largest = np.finfo(float).max
     ends = {"y": np.round(Y), "weight": 0 * WEIGHT + largest, "l2": 0 * L2}
-    assert checked(**ends, offset=0 * WEIGHT - largest)[0].good()
+    assert checked(**ends, offset=0 * WEIGHT - largest)[0].all_valid()
 
 
 @pytest.mark.parametrize(

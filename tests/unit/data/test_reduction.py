@@ -17,7 +17,7 @@ from jlogreg import Dense, Params, Sparse
 from jlogreg.base.arrays import power_of_two
 from jlogreg.data import reduction as module
 from jlogreg.data.reduction import gram_block, sum_over_samples
-from jlogreg.data.samples import Samples, weighted
+from jlogreg.data.samples import Samples
 from jlogreg.objective.sums import (
     curvature_along_total,
     curvature_total,
@@ -206,9 +206,9 @@ def test_only_samples_of_weight_0_may_have_overflowed():
     row = np.array([[np.inf, np.inf, 2.0, np.nan, np.nan, 3.0]])
     weight = np.array([[0.0, 1.0, 0.5, 0.0, 1.0, 0.0]])
     samples = Samples(Dense(row), row, weight)
-    found = weighted(row, samples)
+    found = samples.weighted(row)
     np.testing.assert_array_equal(found, [[0.0, np.inf, 1.0, 0.0, np.nan, 0.0]])
-    np.testing.assert_array_equal(weighted(row, samples._replace(weight=None)), row)
+    np.testing.assert_array_equal(samples._replace(weight=None).weighted(row), row)
 
 
 def test_large_data_are_cut_into_blocks_and_differentiate_in_both_modes(monkeypatch):

@@ -14,7 +14,7 @@ from jlogreg.data.samples import Samples
 from jlogreg.formulations import preconditioner as bound
 from jlogreg.formulations.preconditioner import (
     Spectrum,
-    for_problem,
+    adapt_preconditioner,
     shared_preconditioner,
     spectral_preconditioner,
 )
@@ -58,7 +58,7 @@ def due_of(X, l2, curvature=0.25, weight=1.0):
 @partial(jax.jit, static_argnums=0)
 def solved(kind, problem, right):
     """Return the inverse of the bound times right, with what a problem adds."""
-    own = for_problem(problem, KINDS[kind](problem))
+    own = adapt_preconditioner(problem, KINDS[kind](problem))
     return own.solve(right), own.singular, own.scale
 
 
@@ -189,7 +189,7 @@ def test_of_too_many_features_the_diagonal_has_to_do(kind):
         with mock.patch.object(bound, limit, most):
             problem = problem_of(X, 0.1)
             shared = KINDS[kind](problem)
-            found = for_problem(problem, shared).solve(right)
+            found = adapt_preconditioner(problem, shared).solve(right)
         assert (shared.inverse is None) == diagonal
         due = np.diag(due_of(X, 0.1))[:, None]
         if diagonal:
@@ -204,5 +204,5 @@ def test_penalties_by_feature_have_no_spectrum():
     assert spectral_preconditioner(problem_of(X, column)).inverse is None
     assert isinstance(spectral_preconditioner(problem_of(X, 0.1)).inverse, Spectrum)
     problem, right = problem_of(X, column), np.ones((N + 1, 1))
-    found = for_problem(problem, shared_preconditioner(problem)).solve(right)
+    found = adapt_preconditioner(problem, shared_preconditioner(problem)).solve(right)
     assert_solved(found, due_of(X, 0.0) + np.diag(np.append(column, 0)), right)

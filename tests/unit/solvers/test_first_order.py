@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from jlogreg import Optax, Status
-from jlogreg.solvers.driver import Evaluation, Objective, System
+from jlogreg.solvers.driver import Evaluation, MatrixFreeObjective
 from jlogreg.solvers.first_order import descend
 from tests.oracles.step_decisions import EPS, INF, NAN, TOL, assert_every_case
 
@@ -18,9 +18,15 @@ SIZE = 1e-30  # of a step that finds no way down
 
 def objective_of(evaluate):
     """Return an objective in the metric of four times the gradient."""
-    no = jnp.zeros((), bool)
-    system = System(None, lambda slope: 4 * slope, jnp.zeros((1, 1)), no)
-    return Objective(evaluate, jnp.asarray(0.0), TOL, system=system)
+    return MatrixFreeObjective(
+        evaluate=evaluate,
+        evaluate_or_multiply=None,
+        precondition=lambda slope: 4 * slope,
+        zero_logits=jnp.zeros((1, 1)),
+        singular=jnp.zeros((), bool),
+        value_at_zero=jnp.asarray(0.0),
+        tol=TOL,
+    )
 
 
 def after_a_step(case):
@@ -127,19 +133,23 @@ def far(x):
 @jax.numpy_dtype_promotion("standard")  # as a line search of optax needs
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_optimizer_is_told_value_gradient_and_function(dtype):
+    steps = []
+
     def evaluate(point, step):
-        no, size = jnp.zeros(()), 1e6 * jnp.abs(step).sum()  # of a trial there is none
-        value, slope = value_of(point) + size, jnp.full((1, 1), 3.0, np.float32)
+        steps.append(step)
+        # A trial is lower than any point, so that it is accepted.
+        value = jnp.where((step == 0).all(), value_of(point), np.float32(-9.0))
+        no, slope = jnp.zeros(()), jnp.full((1, 1), 3.0, np.float32)
         return Evaluation(value, slope, None, no, no, no, jnp.zeros((), bool))
 
     solver, objective = Optax(told(dtype)), objective_of(evaluate)
     start = jnp.ones((1, 1), np.float32)
     state = solver.step(objective, solver.init(objective, start))
     assert (state.memory, state.steps) == (0, 0)  # it has only looked
-    updates, memory = solver._update(objective, state)
-    assert updates.dtype == np.float32
-    np.testing.assert_array_equal(updates, [[far(1.0)]])
-    assert memory == 1
+    state = solver.step(objective, state)
+    assert steps[-1].dtype == np.float32
+    np.testing.assert_array_equal(steps[-1], [[far(1.0)]])
+    assert (state.memory, state.steps) == (1, 1)
 
 
 @jax.numpy_dtype_promotion("standard")

@@ -14,9 +14,9 @@ import pytest
 
 from jlogreg import Newton, Status
 from jlogreg.solvers.driver import (
+    DenseObjective,
     Direction,
     Evaluation,
-    Objective,
     State,
     first_state,
     run_solver,
@@ -97,8 +97,7 @@ def what_comes_of(case):
         decrement=case["before"],
         solved=case["solved"],
     )
-    objective = Objective(None, case["zero"], TOL)
-    after, trial = try_step(objective, state, found)
+    after, trial = try_step(case["zero"], TOL, state, found)
     assert after.direction is state.direction
     return {
         **trial._asdict(),
@@ -226,7 +225,7 @@ def objective_of(columns):
         way = direction(1.0, 0.25)
         return way._replace(vector=-found.gradient / 2, factor=(found.curvature,))
 
-    return Objective(evaluate, jnp.asarray(0.0), TOL, direction=solve)
+    return DenseObjective(evaluate, solve, jnp.asarray(0.0), TOL)
 
 
 @pytest.mark.parametrize("columns", [1, 2])
@@ -248,7 +247,10 @@ def test_a_state_keeps_no_hessian_and_a_factor_if_asked(columns, keep_factor):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_first_state_knows_nothing_but_where_to_look(dtype):
     start = jnp.asarray([[1.0], [2.0]], dtype)
-    state = first_state(objective_of(1), start, memory="mine")
+    objective = objective_of(1)
+    evaluation = jax.eval_shape(objective.evaluate, start, start)
+    factor = jax.eval_shape(objective.newton_direction, evaluation).factor
+    state = first_state(evaluation, start, factor=factor, memory="mine")
     np.testing.assert_array_equal(state.point, start)
     assert state.evaluation.value == state.direction.decrement == INF
     assert (state.steps, state.status) == (-1, Status.MAX_STEPS)
@@ -262,7 +264,7 @@ def test_a_first_state_knows_nothing_but_where_to_look(dtype):
     for leaf in (state.step_size, state.predicted_decrease, state.direction.decrement):
         assert (leaf.dtype, leaf.shape) == (dtype, ())
     assert state.steps.dtype == state.status.dtype == np.int32
-    assert first_state(objective_of(1)._replace(direction=None), start).memory is None
+    assert first_state(evaluation, start).memory is None
 
 
 class Counting:

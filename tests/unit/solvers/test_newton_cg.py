@@ -225,8 +225,8 @@ def by_hand(toy, start, inverse, most):
 def one_pass(toy, inverse, state, most):
     del most  # it is compiled once for each
     objective = Toy(*toy).objective(matrix_free=True)
-    system = objective.system._replace(precondition=lambda g: inverse @ g)
-    solver, objective = NewtonCG(), objective._replace(system=system)
+    solver = NewtonCG()
+    objective = objective._replace(precondition=lambda g: inverse @ g)
     if state is None:
         return solver.init(objective, jnp.zeros((K, 1)))
     return solver.step(objective, state)
@@ -288,7 +288,6 @@ def test_the_slope_of_a_trial_is_along_its_whole_step(part, accept):
         found = state.evaluation._replace(gradient=slope)
         return found, vector.T
 
-    system = objective.system._replace(look=look)
-    after = solver.step(objective._replace(system=system), state)
+    after = solver.step(objective._replace(evaluate_or_multiply=look), state)
     assert (after.point[0, 0] == 2) == accept
     assert after.memory.trial.accept == accept

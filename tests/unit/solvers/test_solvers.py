@@ -24,7 +24,7 @@ from jlogreg.solvers.driver import (
     run_solver,
     unfinished,
 )
-from jlogreg.solvers.line_search import SLACK
+from jlogreg.solvers.line_search import VALUE_ROUNDINGS
 from tests.helpers import assert_close
 from tests.oracles.toy_objective import TOL, K, Toy, positive_definite
 
@@ -257,7 +257,7 @@ def test_solvers_go_down_to_the_minimum_of_anything_convex(name, rate):
         passes = list(passes_by_hand(name, rate, toy, start))
         states = at_their_ends(passes)
         values = np.array([state.evaluation.value for state in states])
-        assert (np.diff(values) <= SLACK * EPS * np.abs(values[:-1])).all()
+        assert (np.diff(values) <= VALUE_ROUNDINGS * EPS * np.abs(values[:-1])).all()
         assert [int(state.steps) for state in states] == list(range(len(states)))
         assert values[-1] < values[0]
         assert len(states) <= (40 if newton else 2000)
