@@ -151,7 +151,11 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
             {**samples, "l2": jnp.asarray([[0.5], [2.0]], dtype)},
             ("X", "y", "weight", "offset", "l2"),
         ),
-        "standardize": Case(jlogreg.standardize, {"X": X}, ("X",)),
+        "standardize": Case(
+            jlogreg.standardize,
+            {"X": X, "weight": samples["weight"]},
+            ("X", "weight"),
+        ),
         "gradient_descent": Case(
             jlogreg.gradient_descent, descent, fit, ("l2", "learning_rate")
         ),

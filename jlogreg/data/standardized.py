@@ -1,4 +1,4 @@
-"""Standardise features without touching them."""
+"""Features with mean 0 and standard deviation 1, computed without a copy of X."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import power_of_two
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.data.design import Dense, Design, check_design, matmul
+from jlogreg.data.samples import check_samples, prepare_samples
 
 __all__ = ["Standardized", "standardize"]
 
@@ -20,10 +22,10 @@ __all__ = ["Standardized", "standardize"]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Standardized:
-    """Hold features as (X - mean) / scale, without a copy of X.
+    """A design with the features (X - mean) / scale, without a copy of X.
 
-    Shapes: X an array or a design of (n, m); mean and scale (n, 1), scale not 0;
-    `standardize` makes them. The methods are those of `Dense`.
+    Shapes: X (n, m), an array or a design; mean and scale (n, 1), scale above 0.
+    `standardize` computes both. The methods are those of `Dense`.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -43,22 +45,22 @@ class Standardized:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Return (n, m)."""
+        """The sizes (n, m)."""
         n, m = self.X.shape
         return n, m
 
     @property
     def dtype(self) -> Any:
-        """Return the dtype of the numbers."""
+        """The dtype of the entries."""
         return self.X.dtype
 
     @property
     def sliceable(self) -> bool:
-        """Return whether `slice_samples` is as cheap as it is small."""
+        """Whether `slice_samples` works, at a cost proportional to `size`."""
         return bool(self.X.sliceable)
 
     def slice_samples(self, start: Array | int, size: int) -> Standardized:
-        """Return `size` of the samples, from `start` on."""
+        """Return the samples `start` to `start + size - 1`."""
         return Standardized(self.X.slice_samples(start, size), self.mean, self.scale)
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
@@ -67,43 +69,45 @@ class Standardized:
         return self.X.forward(u) - matmul(u.T, self.mean)
 
     def adjoint(self, dz: Float[Array, "K m"]) -> Float[Array, "n K"]:
-        """Return (X - mean) / scale dzT."""
+        """Return ((X - mean) / scale) dzT."""
         total = dz.sum(axis=1, keepdims=True)
         return (self.X.adjoint(dz) - matmul(self.mean, total.T)) / self.scale
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
-        """Return the gram of the standardised features."""
+        """Return the sandwich product of the standardised features."""
         if self.sliceable:
             # Not from the gram of X: where the mean is large its digits would cancel.
             return Dense(self.dense()).gram(s)
+        # (X - mean) diag(s) (X - mean)T, multiplied out.
         across = matmul(self.X.adjoint(s), self.mean.T)
         square = matmul(self.mean, self.mean.T) * s.sum()
         centred = self.X.gram(s) - across - across.T + square
         return centred / self.scale / self.scale.T
 
     def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
-        """Return the diagonal of the gram."""
+        """Return the diagonal of the sandwich product."""
         if self.sliceable:
             return Dense(self.dense()).gram_diagonal(s)
+        # The diagonal of the products in `gram`.
         across = self.X.adjoint(s) * self.mean
         centred = self.X.gram_diagonal(s) - 2 * across + self.mean**2 * s.sum()
         return centred / self.scale**2
 
     def dense(self) -> Float[Array, "n m"]:
-        """Return the standardised features."""
+        """Return the standardised features as one array."""
         return (self.X.dense() - self.mean) / self.scale
 
     def finite(self) -> Bool[Array, "1 m"]:
-        """Return which samples have finite features only."""
+        """Return which samples have only finite features."""
         usable = jnp.isfinite(self.mean) & jnp.isfinite(self.scale) & (self.scale > 0)
         return self.X.finite() & usable.all()
 
     def zero_nonfinite(self) -> Standardized:
-        """Return the same with 0 in X for every number that is not finite."""
+        """Return the same design with the non-finite entries of X replaced by 0."""
         return Standardized(self.X.zero_nonfinite(), self.mean, self.scale)
 
     def validated(self, name: str) -> Standardized:
-        """Return the same, its shapes and dtypes checked."""
+        """Return the same design, its shapes and dtypes checked."""
         X = check_design(f"{name}.X", self.X)
         shape: tuple[int, int] = (X.shape[0], 1)
         mean = check_matrix(f"{name}.mean", self.mean, shape, X.dtype)
@@ -111,45 +115,81 @@ class Standardized:
         return Standardized(X, mean, scale)
 
     def check_values(self, name: str) -> None:
-        """Raise a ValueError unless the numbers, where known, are finite."""
+        """Raise a ValueError unless all entries that are not traced are finite."""
         self.X.check_values(f"{name}.X")
         check_range(f"{name}.mean", self.mean)
         check_range(f"{name}.scale", self.scale, 0.0, above=True)
 
     def to_original_scale(self, params: Params) -> Params:
-        """Return parameters for X itself that give the same logits.
+        """Return the parameters for X itself that give the same logits.
 
-        Shapes: params w (n, K), b (K, 1), and so the result.
+        Shapes: params and result w (n, K), b (K, 1). Formula: w / scale and
+        b - (w / scale)T mean.
         """
         w = params.w / self.scale
         return Params(w=w, b=params.b - matmul(w.T, self.mean))
 
 
-def standardize(X: Float[AnyArray, "n m"] | Design) -> Standardized:
+def standardize(
+    X: Float[AnyArray, "n m"] | Design, weight: Float[AnyArray, "1 m"] | None = None
+) -> Standardized:
     """Return the design of X with every feature at mean 0 and standard deviation 1.
 
-    Shapes: X (n, m), an array or a design. A constant feature becomes 0. X is not
-    copied; `Standardized.to_original_scale` takes fitted parameters back to X.
+    Shapes: X (n, m), an array or a design; weight (1, m), at least 0. Formula: mean =
+    sum_i v_i x_i / sum_i v_i and scale^2 = sum_i v_i (x_i - mean)^2 / sum_i v_i with
+    the weights v, or 1. A constant feature becomes 0. A sample of weight 0 is left out,
+    whatever it contains. X is not copied; `Standardized.to_original_scale` takes fitted
+    parameters back to X.
 
     Raises:
-        DtypeError, RankError, ShapeError: X is no such array.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a weight is negative, NaN or infinite, if all are 0, or if a
+            feature is not finite in a sample of another weight. Where the weights or X
+            are traced the mean and the scale are NaN instead. Without weights X is not
+            checked.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> from jlogreg import standardize
-        >>> design = standardize(jnp.array([[2.0, 6.0], [5.0, 5.0]]))
-        >>> design.dense().tolist()
+        >>> X = jnp.array([[2.0, 6.0], [5.0, 5.0]])
+        >>> standardize(X).dense().tolist()
         [[-1.0, 1.0], [0.0, 0.0]]
+        >>> standardize(X, jnp.array([[3.0, 1.0]])).mean.tolist()
+        [[3.0], [5.0]]
     """
-    design = check_design("X", X)
+    design = kept = check_design("X", X)
     m = design.shape[1]
-    ones = jnp.ones((1, m), design.dtype)
-    mean = design.adjoint(ones) / m
+    v = jnp.ones((1, m), design.dtype)
+    total: Array | int = m
+    if weight is not None:
+        kept, v = _kept(design, weight)
+        total = v.sum()
+    mean = kept.adjoint(v) / total
     unit = jnp.ones_like(mean)
-    variance = Standardized(design, mean, unit).gram_diagonal(ones) / m
+    if weight is not None and design.sliceable:
+        # The sum has lost digits of a large mean; the mean of the centred features
+        # gives them back.
+        mean += Dense(Standardized(kept, mean, unit).dense()).adjoint(v) / total
+    variance = Standardized(kept, mean, unit).gram_diagonal(v) / total
+    # The variance of a constant feature is the rounding error of its mean; where the
+    # variance is a difference of squares, it is their rounding error.
     eps = np.finfo(design.dtype).eps
-    # Of a constant feature only the rounding of its mean is left; where the variance is
-    # a difference of squares, the rounding of those.
     rest = (4 * eps * jnp.abs(mean)) ** 2 if design.sliceable else 8 * eps * mean**2
     constant = variance <= rest
     return Standardized(design, mean, jnp.where(constant, unit, jnp.sqrt(variance)))
+
+
+def _kept(design: Design, weight: Any) -> tuple[Design, Float[Array, "1 m"]]:
+    """Return X without the contents of samples of weight 0, and the weights.
+
+    Shapes: design (n, m), weight (1, m), and so the result. The weights are divided by
+    a power of 2, so that their sum does not overflow.
+    """
+    labels = jnp.zeros((1, design.shape[1]), design.dtype)  # required, but not used
+    samples = prepare_samples(check_samples(design, labels, weight))
+    v = samples.weight / power_of_two(samples.weight)
+    if not design.sliceable:
+        return samples.X, v
+    # Also finite numbers: their squares might overflow.
+    return Dense(jnp.where(v == 0, 0.0, samples.X.dense())), v
