@@ -2,6 +2,23 @@
 
 One column per sample: X (n, m), y (1, m), w (n, 1), b (1, 1). The names are the
 textbook's: z = wT X + b, a = sigmoid(z), J the mean of the losses, dw = dJ/dw.
+
+The folders are floors, and each imports only from lower floors:
+
+1. `base`: errors, arrays, argument checks, parameters, statuses; no mathematics.
+2. `losses`: elementwise mathematics of the Bernoulli likelihood.
+   `data`: features and samples, and the sum over samples.
+   `solvers`: minimization of convex functions; they know nothing of the model.
+   `graph`: the computation graph of any scalar function.
+3. `objective`: the cost J of one model and its derivatives.
+4. `formulations`: the cost as a solver sees it, one file per set of unknowns.
+   `loops`: the same model by explicit loops, which all else is compared with.
+5. `fitting`: one fit.
+6. `batch`: many fits on the same features.
+7. `inference`: accuracy, uncertainty and influence of a fit.
+8. `feature_scan`: one fit per feature, adjusted for covariates.
+9. `plots`, `testing`: figures, and laws for tests. They need extra packages, so that
+   `import jlogreg` leaves them out.
 """
 
 from jlogreg import loops

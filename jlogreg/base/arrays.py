@@ -1,4 +1,4 @@
-"""Tell numbers that are known from traced ones, and move them to the host and back."""
+"""Concrete and traced arrays, on the device and on the host."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from jaxtyping import Array, Float
 
 __all__ = ["as_array", "canonical_dtype", "is_traced", "on_host", "power_of_two"]
 
-# So many numbers are looked at by NumPy: for JAX their shape would have to be compiled,
-# which takes longer than anything that is done with so few.
+# Arrays up to this size are inspected with NumPy: JAX would compile a program for their
+# shape, which takes longer than the inspection.
 MAX_ON_HOST = 65536
 
 
 def is_traced(value: object) -> bool:
-    """Return whether the numbers inside value are unknown, as under jit or grad."""
+    """Return whether value is traced: under jit or grad its entries are unknown."""
     return isinstance(value, jax.core.Tracer)
 
 
 def as_array(value: Any, dtype: Any = None) -> Array:
-    """Return value as a JAX array whose numbers are known wherever they are.
+    """Return value as a JAX array, concrete unless value itself is traced.
 
-    Under jit jnp.asarray would stage a constant, and its numbers would be out of sight.
-    What NumPy holds is copied: it may be changed while a computation still runs.
+    Under jit jnp.asarray would turn a constant into a traced array. NumPy arrays are
+    copied, since they may be changed while a computation still runs.
     """
     if is_traced(value):
         return value if dtype is None else value.astype(dtype)
@@ -41,23 +41,24 @@ def as_array(value: Any, dtype: Any = None) -> Array:
 
 
 def on_host(value: Array) -> Any:
-    """Return a known array, as NumPy's where it is small."""
-    few = value.size <= MAX_ON_HOST and value.is_fully_addressable
-    return np.asarray(value) if few else value
+    """Return a small concrete array as a NumPy array, and a large one unchanged."""
+    small = value.size <= MAX_ON_HOST and value.is_fully_addressable
+    return np.asarray(value) if small else value
 
 
 def canonical_dtype(dtype: Any) -> Any:
-    """Return the dtype that JAX makes of a dtype: without x64, 32 bits of 64."""
+    """Return the dtype that JAX stores: one of 32 bits unless x64 is enabled."""
     return jax.dtypes.canonicalize_dtype(dtype)
 
 
 @partial(jax.jit, inline=True)
 def power_of_two(array: Array) -> Float[Array, ""]:
-    """Return the power of 2 just below the largest |entry|: dividing by it is exact.
+    """Return the largest power of 2 that is not above max |entry|.
 
-    It is a constant for differentiation: nothing that is scaled by it depends on it.
+    Shapes: array of any shape; result (). Division by it is exact. Its derivative is
+    defined as 0, since no final result depends on the scaling.
     """
     _, exponent = jnp.frexp(lax.stop_gradient(jnp.abs(array).max()))
-    # XLA divides by multiplying with the reciprocal, which must not be flushed to 0.
+    # XLA multiplies by the reciprocal instead, which must not be flushed to 0.
     largest = np.finfo(array.dtype).maxexp - 2
     return jnp.ldexp(jnp.ones((), array.dtype), jnp.minimum(exponent - 1, largest))

@@ -1,9 +1,9 @@
-"""Check one argument at a time, with words that say how to mend it.
+"""Checks of single arguments, with messages that name the cure.
 
-Rank, shape and dtype are known at trace time, so those checks hold in eager mode and
-under every transformation, and cost nothing once a function is compiled. The numbers
-inside an array may be traced, and then nothing can be raised: `check_range` makes NaN
-of what is out of range, so that no plausible result comes of it.
+Rank, shape and dtype are known at trace time, so these checks work in eager mode and
+under every transformation, and cost nothing once a function is compiled. The entries of
+an array may be traced, and then no error can be raised: `check_range` replaces invalid
+entries by NaN instead, so that no plausible result is computed from them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ AnyArray: TypeAlias = Array | np.ndarray
 
 
 def check_count(name: str, value: Any, least: int, below: int = 2**31) -> int:
-    """Return value as a whole number of at least `least`; by default one of 32 bits.
+    """Return value as a whole number of at least `least` and below `below`.
 
     Raises:
-        DtypeError: value is no whole number.
-        ValueError: value is smaller than `least`, or too large.
+        DtypeError: if value is not a whole number.
+        ValueError: if value is out of this range; the default limit is that of 32 bits.
     """
     try:
         count = operator.index(value)
@@ -57,13 +57,18 @@ def check_count(name: str, value: Any, least: int, below: int = 2**31) -> int:
 
 
 def check_array(name: str, value: Any, floating: bool = True) -> Array:
-    """Return value as a JAX array of float32 or float64 (or of any number at all).
+    """Return value as a JAX array of float32 or float64, or of any real dtype.
 
-    NumPy arrays are taken as JAX takes them: float64 becomes float32 unless x64 is on.
-    Whole numbers, which would lose digits so, are refused.
+    NumPy arrays are converted as by JAX: float64 becomes float32 unless x64 is enabled.
+    Whole numbers of 64 bits would lose digits, so they are an error.
+
+    Args:
+        name: of the argument in messages.
+        value: the argument.
+        floating: whether only float32 and float64 are allowed.
 
     Raises:
-        DtypeError: value is not an array, or its dtype is not one of these.
+        DtypeError: if value is not an array, or its dtype is not allowed.
     """
     arrays = jax.Array | np.ndarray | np.generic
     if not isinstance(value, arrays) or isinstance(value, np.ma.MaskedArray):
@@ -90,30 +95,30 @@ def check_matrix(
     """Return value as a JAX array of rank 2, of this shape and dtype.
 
     Args:
-        name: what the message calls the argument.
+        name: of the argument in messages.
         value: the argument.
-        shape: two sizes; a letter stands for a size that is free, but not 0.
-        dtype: the dtype that the other arguments have, or None.
+        shape: two sizes; a letter stands for any size but 0.
+        dtype: of the other arguments, or None.
 
     Raises:
-        DtypeError: value is no array of floats, or its dtype is another one.
-        RankError: value has not rank 2.
-        ShapeError: value has other sizes.
+        DtypeError: if value is not an array of float32 or float64, or not of `dtype`.
+        RankError: if the rank is not 2.
+        ShapeError: if the sizes are other ones.
     """
     array = check_array(name, value)
     expected = f"({shape[0]}, {shape[1]})"
-    found = f"{name} has rank {array.ndim}, shape {array.shape}"
+    subject = f"{name} has rank {array.ndim}, shape {array.shape}"
     if array.ndim != 2:
         raise RankError(
-            f"{found}, but must have rank 2, shape {expected}: {_cure(name, shape)}"
+            f"{subject}, but must have rank 2, shape {expected}: {_cure(name, shape)}"
         )
     if 0 in array.shape:
-        raise ShapeError(f"{found}: a size of 0 leaves nothing to compute with")
+        raise ShapeError(f"{subject}: a size of 0 leaves nothing to compute with")
     sizes = zip(shape, array.shape, strict=True)
-    if any(isinstance(due, int) and due != size for due, size in sizes):
-        turned = array.shape[::-1] == shape
-        hint = f": {_cure(name, shape)}" if turned else ""
-        raise ShapeError(f"{found}, but must have shape {expected}{hint}")
+    if any(isinstance(size, int) and size != actual for size, actual in sizes):
+        transposed = array.shape[::-1] == shape
+        hint = f": {_cure(name, shape)}" if transposed else ""
+        raise ShapeError(f"{subject}, but must have shape {expected}{hint}")
     if dtype is not None and array.dtype != dtype:
         raise DtypeError(
             f"{name} has dtype {array.dtype}, but the other arrays have {dtype}: "
@@ -126,8 +131,9 @@ def check_number(name: str, value: Any, dtype: Any) -> Array:
     """Return a setting (a Python number or a scalar of rank 0) as an array of dtype.
 
     Raises:
-        DtypeError: value is not a number.
-        RankError: value is an array of rank 1 or more.
+        DtypeError: if value is not a number.
+        RankError: if value is an array of rank 1 or more.
+        ValueError: if value does not fit a floating-point number.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
@@ -151,13 +157,14 @@ def check_number(name: str, value: Any, dtype: Any) -> Array:
 def check_elementwise(**arguments: Any) -> tuple[Array, ...]:
     """Return the arguments of an elementwise function as arrays.
 
-    Each is a scalar or a matrix. Two matrices have equal shapes: nothing is repeated
-    silently, so a (1, m) row never meets an (m, 1) column to become (m, m).
+    Each is a scalar or a matrix. Matrices must have equal shapes: without this rule a
+    (1, m) row and an (m, 1) column would silently broadcast to (m, m).
 
     Raises:
-        DtypeError: an argument is neither an array of floats nor a Python float.
-        RankError: an argument has rank 1, or more than 2.
-        ShapeError: two matrices have different shapes.
+        DtypeError: if an argument is neither a float32 or float64 array nor a Python
+            float, or if the dtypes of two matrices differ.
+        RankError: if an argument has rank 1, or more than 2.
+        ShapeError: if the shapes of two matrices differ.
     """
     arrays = {
         name: as_array(value) if type(value) is float else check_array(name, value)
@@ -187,38 +194,41 @@ def check_range(
     *,
     above: bool = False,
 ) -> Array:
-    """Return value; raise a ValueError unless all of it is finite and in [low, high].
+    """Return value, with every entry finite and in [low, high].
 
-    A traced value cannot raise; there what is out of range is NaN in the result.
+    In a traced array, invalid entries become NaN, since nothing can be raised.
 
     Args:
-        name: what the message calls the argument.
+        name: of the argument in messages.
         value: an array.
-        low: the smallest value allowed, or None.
-        high: the largest value allowed, or None.
-        above: whether low itself is refused.
+        low: the smallest valid number, or None.
+        high: the largest valid number, or None.
+        above: whether low itself is invalid.
+
+    Raises:
+        ValueError: if an entry is invalid and not traced.
     """
     if is_traced(value):
         return jnp.where(_inside(value, low, high, above), value, jnp.nan)
     with jax.ensure_compile_time_eval():
         numbers = on_host(value)
-        look = _all_are_inside if isinstance(numbers, np.ndarray) else _all_inside
-        if look(numbers, low, high, above):
+        test = _all_inside if isinstance(numbers, np.ndarray) else _all_inside_compiled
+        if test(numbers, low, high, above):
             return value
-        bad = ~_inside(numbers, low, high, above)
-        count = int(bad.sum())
-        place = np.unravel_index(int(bad.argmax()), value.shape)
-        found = float(numbers[place])
-    due = "finite"
+        invalid = ~_inside(numbers, low, high, above)
+        count = int(invalid.sum())
+        place = np.unravel_index(int(invalid.argmax()), value.shape)
+        first = float(numbers[place])
+    rule = "finite"
     if low is not None:
-        due = f"{'greater than' if above else 'at least'} {low:g}"
+        rule = f"{'greater than' if above else 'at least'} {low:g}"
     if low is not None and high is not None:
-        due = f"in {'(' if above else '['}{low:g}, {high:g}]"
+        rule = f"in {'(' if above else '['}{low:g}, {high:g}]"
     if not place:
-        raise ValueError(f"{name} must be {due}, but is {found:g}")
+        raise ValueError(f"{name} must be {rule}, but is {first:g}")
     raise ValueError(
-        f"{name} must be {due} everywhere, but {count} of {value.size} entries are "
-        f"not; the first is {name}[{place[0]}, {place[1]}] = {found:g}"
+        f"{name} must be {rule} everywhere, but {count} of {value.size} entries are "
+        f"not; the first is {name}[{place[0]}, {place[1]}] = {first:g}"
     )
 
 
@@ -231,14 +241,12 @@ def _inside(value: Any, low: float | None, high: float | None, above: bool) -> A
     return inside
 
 
-def _all_are_inside(
-    value: Any, low: float | None, high: float | None, above: bool
-) -> Any:
+def _all_inside(value: Any, low: float | None, high: float | None, above: bool) -> Any:
     return _inside(value, low, high, above).all()
 
 
-# Compiled, so that one pass over a large X makes no temporary array of its size.
-_all_inside = jax.jit(_all_are_inside, static_argnums=(1, 2, 3))
+# Compiled, so that the pass over a large X needs no temporary array of its size.
+_all_inside_compiled = jax.jit(_all_inside, static_argnums=(1, 2, 3))
 
 
 def _is_real(dtype: Any) -> bool:
@@ -247,7 +255,7 @@ def _is_real(dtype: Any) -> bool:
 
 
 def check_dtype(name: str, dtype: Any, cure: str) -> None:
-    """Raise a DtypeError, with the cure in its words, unless dtype is a float's."""
+    """Raise a DtypeError that names the cure unless dtype is float32 or float64."""
     if dtype not in (np.float32, np.float64):
         raise DtypeError(
             f"{name} has dtype {dtype}, but must be float32 or float64: {cure}"
@@ -264,15 +272,15 @@ def _cure(name: str, shape: tuple[int | str, int | str]) -> str:
     return f"write {row}, {column}; flatten_images makes columns of images"
 
 
-def refuse_traced(what: str, instead: str, *given: Any) -> None:
-    """Raise a TypeError if an argument of what runs on the host is traced.
+def refuse_traced(function: str, instead: str, *arguments: Any) -> None:
+    """Raise a TypeError if an argument of a function of the host is traced.
 
     Args:
-        what: what runs on the host.
-        instead: what to do instead.
-        given: the arguments.
+        function: its name.
+        instead: the alternative, in words.
+        arguments: of the function.
     """
-    if any(map(is_traced, jax.tree.leaves(given))):
+    if any(map(is_traced, jax.tree.leaves(arguments))):
         raise TypeError(
-            f"{what} runs on the host and takes no traced arguments: {instead}"
+            f"{function} runs on the host and takes no traced arguments: {instead}"
         )

@@ -1,4 +1,4 @@
-"""Errors: of an argument, by rank, sizes or dtype; and of a fit without an answer."""
+"""Exceptions for arguments of wrong rank, shape or dtype, and for failed fits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["DtypeError", "FitError", "RankError", "ShapeError"]
 
 
 class RankError(ValueError):
-    """Say that an array has another rank than the one its role asks for.
+    """Error for an array of the wrong rank.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -21,7 +21,7 @@ class RankError(ValueError):
 
 
 class ShapeError(ValueError):
-    """Say that an array has the right rank, but sizes that do not fit.
+    """Error for an array of the right rank, but of the wrong sizes.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -36,7 +36,7 @@ class ShapeError(ValueError):
 
 
 class DtypeError(TypeError):
-    """Say that an argument does not hold floating-point numbers of the right kind.
+    """Error for an argument that is not an array of the expected dtype.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -51,7 +51,7 @@ class DtypeError(TypeError):
 
 
 class FitError(RuntimeError):
-    """Say that a fit has no answer, and why.
+    """Error for a fit that did not converge, with the reason.
 
     Examples:
         >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Write steps, values and tables the way one reads them: `a + u`, 0.25, columns."""
+"""Numbers, arrays and tables as readable text."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["align", "as_html", "brief", "value_text"]
 
 
 def value_text(value: Any) -> str:
-    """Return a number in six digits; of an array up to four numbers, or its range."""
+    """Return a number in six digits; an array as its entries (up to 4) or its range."""
     if value is None:
         return ""
     try:
         array = np.asarray(value)
-    except TypeError:  # a key of random numbers is no array of numbers
+    except TypeError:  # a key of random numbers cannot be converted
         return str(value.dtype)
     if array.size and (array == array.flat[0]).all():
         one = _number(array.flat[0])
@@ -32,7 +32,7 @@ def value_text(value: Any) -> str:
 
 
 def _number(value: Any) -> str:
-    # + 0.0 makes 0 of -0, which reads like a mistake.
+    # + 0.0 turns -0 into 0: "-0" reads like a mistake.
     return str(value) if value.dtype.kind in "biu" else f"{value + 0.0:.6g}"
 
 
@@ -44,9 +44,9 @@ def _rounded(array: np.ndarray) -> str:
 
 
 def brief(value: Any) -> str:
-    """Return an array as `value_text` does, and anything else as Python does."""
-    known = isinstance(value, jax.Array | np.ndarray) and not is_traced(value)
-    return value_text(value) if known else repr(value)
+    """Return the text of a concrete array by `value_text`, and else the repr."""
+    concrete = isinstance(value, jax.Array | np.ndarray) and not is_traced(value)
+    return value_text(value) if concrete else repr(value)
 
 
 def align(rows: Sequence[Sequence[str]], left: int) -> str:
@@ -63,7 +63,7 @@ def align(rows: Sequence[Sequence[str]], left: int) -> str:
 
 
 def as_html(rows: Mapping[str, str]) -> str:
-    """Return names and what belongs to them as a table of HTML, for notebooks."""
+    """Return names and their texts as an HTML table, for notebooks."""
     lines = (
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
         for name, text in rows.items()

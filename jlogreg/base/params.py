@@ -1,4 +1,4 @@
-"""Hold the shape discipline: a column per sample, rank 2, or a clear error."""
+"""The parameters of a model: initial values, checks, and K models side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Params", "check_params", "init_params", "stack"]
 
 
 class Params(NamedTuple):
-    """Hold the parameters of one model, or of K models side by side.
+    """Parameters of one model, or of K models side by side.
 
     Shapes: w (n, 1), b (1, 1); for K stacked models w (n, K), b (K, 1).
 
@@ -32,7 +32,7 @@ class Params(NamedTuple):
     b: Float[Array, "K 1"]
 
     def __repr__(self) -> str:
-        """Return the numbers, or of many their range."""
+        """Return the entries, or the range of each array if it is large."""
         return f"Params(w={brief(self.w)}, b={brief(self.b)})"
 
     def _repr_html_(self) -> str:
@@ -40,17 +40,18 @@ class Params(NamedTuple):
 
 
 def init_params(n: int, dtype: Any = None) -> Params:
-    """Return the zero parameters that every descent here starts from.
+    """Return parameters of 0, from which fits start by default.
 
-    Shapes: w (n, 1), b (1, 1). The cost is convex, so no start is better than zero.
+    Shapes: w (n, 1), b (1, 1). The cost is convex, so every start leads to the
+    minimum.
 
     Args:
         n: number of features, at least 1.
-        dtype: float32 or float64; by default JAX's own default.
+        dtype: float32 or float64; by default JAX's default.
 
     Raises:
-        ValueError: n is less than 1.
-        DtypeError: n is no whole number, or dtype is not float32 or float64.
+        ValueError: if n is less than 1.
+        DtypeError: if n is not a whole number, or dtype not float32 or float64.
 
     Examples:
         >>> from jlogreg import init_params
@@ -67,12 +68,12 @@ def init_params(n: int, dtype: Any = None) -> Params:
 def stack(params: Params) -> Params:
     """Return K models side by side, so that they predict with one matrix product.
 
-    Shapes: params as `fit_many` returns them, w (K, n, 1), b (K, 1, 1); result w
+    Shapes: params w (K, n, 1), b (K, 1, 1), as `fit_many` returns them; result w
     (n, K), b (K, 1). `logits`, `predict_proba` and `predict` then return (K, m).
 
     Raises:
-        DtypeError: params is no Params, or w or b is no array of floats.
-        RankError, ShapeError: w or b has another shape.
+        DtypeError: if params is not a Params, or w or b not a float32 or float64 array.
+        RankError, ShapeError: if w or b has another shape.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -103,11 +104,18 @@ def stack(params: Params) -> Params:
 def check_params(
     params: Params, n: int | str, dtype: Any = None, K: int | str = 1, name: str = ""
 ) -> Params:
-    """Return params with w (n, K) and b (K, 1) checked.
+    """Return params, with the shapes w (n, K) and b (K, 1) and the dtype checked.
+
+    Args:
+        params: the argument.
+        n: number of features; a letter if it is free.
+        dtype: of the other arguments, or None.
+        K: number of models; a letter if it is free.
+        name: of the argument in messages; by default "params", and "w" and "b".
 
     Raises:
-        DtypeError: params is no Params, or a dtype is another one.
-        RankError, ShapeError: w or b has another shape.
+        DtypeError: if params is not a Params, or a dtype is another one.
+        RankError, ShapeError: if w or b has another shape.
     """
     if not isinstance(params, Params):
         raise DtypeError(

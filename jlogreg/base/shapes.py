@@ -1,4 +1,4 @@
-"""Images to columns, and the broadcasting rule."""
+"""Images as columns, and the broadcasting rule."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["broadcast_shape", "flatten_images"]
 def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:
     """Flatten every image into one column.
 
-    Shapes: images (m, h, w, c) or (m, h, w), of any dtype of real numbers that JAX
-    keeps as it is (float64 becomes float32 unless x64 is on); result (h * w * c, m) of
-    the same dtype. Down a column the image runs in its own C order: rows,
-    then pixels along a row, then colours. Equation (1) of docs/derivation.md.
+    Shapes: images (m, h, w, c) or (m, h, w), real numbers of any dtype; result
+    (h * w * c, m) of the same dtype (but float32 for float64 unless x64 is enabled).
+    A column holds its image in C order: rows, then pixels along a row, then colours.
+    Equation (1) of docs/derivation.md.
 
     Raises:
-        RankError: images has rank other than 3 or 4; one image is images[None].
-        ShapeError: a size is 0.
-        DtypeError: images is not an array of real numbers, or of 64-bit whole numbers
-            without x64.
+        RankError: if the rank is not 3 or 4; write images[None] for one image.
+        ShapeError: if a size is 0.
+        DtypeError: if images is not an array of real numbers, or one of 64-bit whole
+            numbers without x64.
 
     Examples:
         >>> import numpy as np
@@ -47,19 +47,19 @@ def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:
 
 
 def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape that arrays of these shapes have once broadcast together.
+    """Return the common shape to which arrays of these shapes broadcast.
 
-    The general principle: an (r, c) matrix with a (1, c) row, an (r, 1) column or a
-    scalar, by + - * or /, is as if the row, column or scalar were repeated to (r, c).
+    The general principle: + - * or / of an (r, c) matrix with a (1, c) row, an (r, 1)
+    column or a scalar works as if the row, column or scalar were repeated to (r, c).
     Hence in each position the sizes are equal, or one of them is 1.
 
     Args:
         shapes: one or more shapes of rank 2, or () for a scalar.
 
     Raises:
-        RankError: a shape has rank 1, or more than 2, or no shape is given.
-        ShapeError: in some position two sizes differ and neither is 1, or a size is
-            negative.
+        RankError: if a shape has rank 1 or more than 2, or if no shape is given.
+        ShapeError: if in some position two sizes differ and neither is 1, or if a size
+            is negative.
 
     Examples:
         >>> from jlogreg import broadcast_shape

@@ -1,4 +1,4 @@
-"""Say how a fit ended, in a number under jit and in words on the host."""
+"""How a fit ended: a number under jit, words on the host."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Status", "count_statuses", "raise_if_failed"]
 
 
 class Status(enum.IntEnum):
-    """Say how a fit ended.
+    """Outcome of a fit.
 
-    Only CONVERGED is an answer; everything else says why there is none. SEPARATED is
-    proved, by equation (19) of docs/derivation.md.
+    Only CONVERGED comes with a solution; each other status is a reason for its absence.
+    SEPARATED is proved by equation (19) of docs/derivation.md.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -42,7 +42,7 @@ class Status(enum.IntEnum):
 
     @property
     def message(self) -> str:
-        """Return what happened, and what to do about it."""
+        """The outcome in words, with a remedy."""
         return _MESSAGES[self]
 
 
@@ -83,9 +83,9 @@ _MESSAGES = {
 
 
 def count_statuses(status: Any) -> str:
-    """Return the name of a status; of many, how many there are of each.
+    """Return the name of one status, or the number of fits with each status.
 
-    Shapes: status () or any other. What is traced, or no array, is as Python prints it.
+    Shapes: status () or any other. The repr of status if it is traced or not an array.
     """
     if not isinstance(status, jax.Array | np.ndarray) or is_traced(status):
         return repr(status)
@@ -99,19 +99,19 @@ def count_statuses(status: Any) -> str:
 def raise_if_failed(fit: Any) -> None:
     """Raise a FitError unless every problem of a fit converged; host only.
 
-    Shapes: fit.status () or, of many problems, with leading axes.
+    Shapes: fit.status (), or with leading axes for many problems.
 
     Raises:
-        FitError: a status is not CONVERGED; the message counts them and says what to do
-            about the first.
-        TypeError: the status is traced: call this outside jit.
+        FitError: if a status is not CONVERGED; the message counts these problems and
+            gives a remedy for the first.
+        TypeError: if the status is traced: call this outside jit.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> from jlogreg import fit, raise_if_failed
         >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
         >>> y = jnp.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
-        >>> raise_if_failed(fit(X, y, l2=0.1))  # has an answer, so nothing happens
+        >>> raise_if_failed(fit(X, y, l2=0.1))  # has converged, so nothing happens
         >>> raise_if_failed(fit(X, y))
         Traceback (most recent call last):
             ...

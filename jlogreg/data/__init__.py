@@ -1,4 +1,4 @@
-"""Floor 2: what a fit is given, and the sum over its samples.
+"""Floor 2: features and samples, and the sum over samples.
 
 Imports `base`.
 """

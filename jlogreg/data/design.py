@@ -1,9 +1,11 @@
-"""Hold the features, and multiply with them: forward, adjoint, gram.
+"""Designs: features as linear maps, with the products forward, adjoint and gram.
 
-A design is a linear map from the weights of n features to the logits of m samples. How
-its numbers are held - in one array, sparse, partly shared with other problems, or
-standardised without touching them - is known here and nowhere else. A plain array means
-`Dense`. Products are taken at the highest precision that the device offers.
+A design maps the weights of n features to the logits of m samples. Only its class depends
+on how the entries are stored: in one array, sparse, partly shared with other problems, or
+standardised without a copy. A plain array means `Dense`. Products have the highest
+precision of the device. In the terms of the field, `forward` and `adjoint` are the
+products of a linear operator and of its transpose, `gram` is the sandwich product
+X diag(s) XT, and `Stacked` is a split matrix.
 """
 
 from __future__ import annotations
@@ -28,22 +30,22 @@ matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 
 class Design(Protocol):
-    """Multiply with the features of m samples: what every kind of design can do."""
+    """Protocol of all designs: the products with the features of m samples."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Return (n, m)."""
+        """The sizes (n, m)."""
 
     @property
     def dtype(self) -> Any:
-        """Return the dtype of the numbers."""
+        """The dtype of the entries."""
 
     @property
     def sliceable(self) -> bool:
-        """Return whether `slice_samples` is there, and as cheap as it is small."""
+        """Whether `slice_samples` works, at a cost proportional to `size`."""
 
     def slice_samples(self, start: Array | int, size: int) -> Design:
-        """Return `size` of the samples, from `start` on."""
+        """Return the samples `start` to `start + size - 1`."""
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
         """Return wT X."""
@@ -52,31 +54,31 @@ class Design(Protocol):
         """Return X dzT."""
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
-        """Return X diag(s) XT: forward, weighted, adjoint."""
+        """Return the sandwich product X diag(s) XT."""
 
     def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
-        """Return the diagonal of the gram."""
+        """Return the diagonal of X diag(s) XT."""
 
     def dense(self) -> Float[Array, "n m"]:
-        """Return X itself."""
+        """Return X as one array."""
 
     def finite(self) -> Bool[Array, "1 m"]:
-        """Return which samples have finite features only."""
+        """Return which samples have only finite features."""
 
     def zero_nonfinite(self) -> Design:
-        """Return the same with 0 for every number that is not finite."""
+        """Return the same design with its non-finite entries replaced by 0."""
 
     def validated(self, name: str) -> Design:
-        """Return the same, its shapes and dtypes checked."""
+        """Return the same design, its shapes and dtypes checked."""
 
     def check_values(self, name: str) -> None:
-        """Raise a ValueError unless the numbers, where known, are finite."""
+        """Raise a ValueError unless all entries that are not traced are finite."""
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Dense:
-    """Hold the features in one array.
+    """A design whose features are one array.
 
     Shapes: X (n, m), a column per sample.
 
@@ -94,22 +96,22 @@ class Dense:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Return (n, m)."""
+        """The sizes (n, m)."""
         n, m = self.X.shape
         return n, m
 
     @property
     def dtype(self) -> Any:
-        """Return the dtype of the numbers."""
+        """The dtype of the entries."""
         return self.X.dtype
 
     @property
     def sliceable(self) -> bool:
-        """Return whether `slice_samples` is as cheap as it is small."""
+        """Whether `slice_samples` works, at a cost proportional to `size`."""
         return True
 
     def slice_samples(self, start: Array | int, size: int) -> Dense:
-        """Return `size` of the samples, from `start` on."""
+        """Return the samples `start` to `start + size - 1`."""
         return Dense(lax.dynamic_slice_in_dim(self.X, start, size, axis=1))
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
@@ -120,18 +122,19 @@ class Dense:
         """Return X dzT."""
         if self._one and len(dz) == 1:
             return (self.X * dz).sum()[None, None]
-        # In this order a batch of dz is the left factor as it lies in memory.
+        # In this order a batch of dz needs no transposition: it is the left factor.
         return matmul(dz, self.X.T).T
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
-        """Return X diag(s) XT: forward, weighted, adjoint."""
+        """Return the sandwich product X diag(s) XT."""
         if self._one:
             return ((s * self.X) * self.X).sum()[None, None]
         return matmul(self.X * s, self.X.T)
 
     @property
     def _one(self) -> bool:
-        # Of a single feature products are sums; a batch of them is no matrix product.
+        # With a single feature, products are sums: under vmap, a sum is faster than a
+        # batch of matrix products with one row.
         return self.X.shape[0] == 1
 
     def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
@@ -139,23 +142,23 @@ class Dense:
         return matmul(jnp.square(self.X), s.T)
 
     def dense(self) -> Float[Array, "n m"]:
-        """Return X itself."""
+        """Return X as one array."""
         return self.X
 
     def finite(self) -> Bool[Array, "1 m"]:
-        """Return which samples have finite features only."""
+        """Return which samples have only finite features."""
         return jnp.isfinite(self.X).all(axis=0, keepdims=True)
 
     def zero_nonfinite(self) -> Dense:
-        """Return the same with 0 for every number that is not finite."""
+        """Return the same design with its non-finite entries replaced by 0."""
         return Dense(jnp.where(jnp.isfinite(self.X), self.X, 0))
 
     def validated(self, name: str) -> Dense:
-        """Return the same, its shape and dtype checked."""
+        """Return the same design, its shape and dtype checked."""
         return Dense(check_matrix(name, self.X, ("n", "m")))
 
     def check_values(self, name: str) -> None:
-        """Raise a ValueError unless the numbers, where known, are finite."""
+        """Raise a ValueError unless all entries that are not traced are finite."""
         if not is_traced(self.X):
             check_range(name, self.X)
 
@@ -163,10 +166,10 @@ class Dense:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Stacked:
-    """Hold features that many problems share above a problem's own, uncopied.
+    """A split design: features shared by many problems above those of one problem.
 
-    Shapes: shared stands for (n1, m), own for (n2, m), both together for (n1 + n2, m).
-    Each is an array or a design. The methods are those of `Dense`.
+    Shapes: shared (n1, m) and own (n2, m), each an array or a design; together
+    (n1 + n2, m). The shared features are not copied. The methods are those of `Dense`.
 
     Examples:
         >>> import jax
@@ -184,21 +187,21 @@ class Stacked:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Return (n1 + n2, m)."""
+        """The sizes (n1 + n2, m)."""
         return self.shared.shape[0] + self.own.shape[0], self.own.shape[1]
 
     @property
     def dtype(self) -> Any:
-        """Return the dtype of the numbers."""
+        """The dtype of the entries."""
         return self.own.dtype
 
     @property
     def sliceable(self) -> bool:
-        """Return whether `slice_samples` is as cheap as it is small."""
+        """Whether `slice_samples` works, at a cost proportional to `size`."""
         return bool(self.shared.sliceable and self.own.sliceable)
 
     def slice_samples(self, start: Array | int, size: int) -> Stacked:
-        """Return `size` of the samples, from `start` on."""
+        """Return the samples `start` to `start + size - 1`."""
         return Stacked(
             self.shared.slice_samples(start, size), self.own.slice_samples(start, size)
         )
@@ -213,7 +216,8 @@ class Stacked:
         return jnp.concatenate([self.shared.adjoint(dz), self.own.adjoint(dz)])
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
-        """Return X diag(s) XT; what the shared rows give is the same for all."""
+        """Return the sandwich product X diag(s) XT in four blocks."""
+        # Under vmap over problems with a common s, the first is computed once.
         across = self.shared.adjoint(s * self.own.dense())
         return jnp.block([[self.shared.gram(s), across], [across.T, self.own.gram(s)]])
 
@@ -224,19 +228,19 @@ class Stacked:
         )
 
     def dense(self) -> Float[Array, "n m"]:
-        """Return X itself."""
+        """Return X as one array."""
         return jnp.concatenate([self.shared.dense(), self.own.dense()])
 
     def finite(self) -> Bool[Array, "1 m"]:
-        """Return which samples have finite features only."""
+        """Return which samples have only finite features."""
         return self.shared.finite() & self.own.finite()
 
     def zero_nonfinite(self) -> Stacked:
-        """Return the same with 0 for every number that is not finite."""
+        """Return the same design with its non-finite entries replaced by 0."""
         return Stacked(self.shared.zero_nonfinite(), self.own.zero_nonfinite())
 
     def validated(self, name: str) -> Stacked:
-        """Return the same, its shapes and dtypes checked."""
+        """Return the same design, its shapes and dtypes checked."""
         shared = check_design(f"{name}.shared", self.shared)
         own = check_design(f"{name}.own", self.own)
         if shared.shape[1] != own.shape[1]:
@@ -252,7 +256,7 @@ class Stacked:
         return Stacked(shared, own)
 
     def check_values(self, name: str) -> None:
-        """Raise a ValueError unless the numbers, where known, are finite."""
+        """Raise a ValueError unless all entries that are not traced are finite."""
         self.shared.check_values(f"{name}.shared")
         self.own.check_values(f"{name}.own")
 
@@ -260,13 +264,16 @@ class Stacked:
 def check_design(name: str, X: Any) -> Design:
     """Return X as a design, its shapes and dtypes checked.
 
+    Shapes: X (n, m): an array, a BCOO or a design. name is that of X in messages.
+
     Raises:
-        DtypeError, RankError, ShapeError: X is no design, and no array of (n, m).
+        DtypeError, RankError, ShapeError: if X has the wrong type, dtype, rank or
+            shape.
     """
     if hasattr(X, "validated"):
         return cast(Design, X).validated(name)
     kind = type(X)
-    # By name: jax.experimental.sparse takes a while to import, and few need it.
+    # By name: the import of jax.experimental.sparse is slow, and rarely needed.
     if kind.__name__ == "BCOO" and kind.__module__.startswith("jax."):
         return cast(Design, Sparse(X).validated(name))
     return Dense(X).validated(name)

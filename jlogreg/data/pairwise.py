@@ -1,4 +1,4 @@
-"""Hold features for the Gram matrices of many problems at once."""
+"""Products of all pairs of features, for the Gram matrices of many problems."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ __all__ = ["Pairwise", "pairwise"]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Pairwise(Dense):
-    """Hold the features in one array, and the products of their pairs in another.
+    """A design of one array X, with the products of all pairs of its rows.
 
-    X diag(s) XT has the entries sum_i s_i x_ji x_ki: the products of all pairs of rows,
-    times s; equation (25) of docs/derivation.md. They are the same for all problems, so
-    for many rows s one matrix product makes all the Gram matrices, where a problem
-    alone had better scale X.
-
-    Shapes: X (n, m), a column per sample; pairs (n (n + 1) / 2, m).
+    Shapes: X (n, m), a column per sample; pairs (n (n + 1) / 2, m). The entry (j, k) of
+    X diag(s) XT is sum_i s_i x_ji x_ki, the product of a row of pairs with s; equation
+    (25) of docs/derivation.md. The pairs are the same for all problems, so the Gram
+    matrices for many rows s are one matrix product. For a single s, `Dense` is faster.
     """
 
     pairs: Float[Array, "p m"]
 
     def slice_samples(self, start: Array | int, size: int) -> Pairwise:
-        """Return `size` of the samples, from `start` on."""
-        both = (self.X, self.pairs)
+        """Return the samples `start` to `start + size - 1`."""
         return Pairwise(
-            *(lax.dynamic_slice_in_dim(rows, start, size, 1) for rows in both)
+            X=lax.dynamic_slice_in_dim(self.X, start, size, 1),
+            pairs=lax.dynamic_slice_in_dim(self.pairs, start, size, 1),
         )
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
-        """Return X diag(s) XT."""
+        """Return the sandwich product X diag(s) XT."""
+        # entries[j, k] is the row of `pairs` with the product of rows j and k.
         n = self.X.shape[0]
         first, second = np.tril_indices(n)
         entries = np.zeros((n, n), int)
@@ -46,15 +45,16 @@ class Pairwise(Dense):
         return jnp.take(matmul(s, self.pairs.T)[0], entries)
 
     def validated(self, name: str) -> Pairwise:
-        """Return itself: it is made of what was checked."""
+        """Return the same design: `pairwise` is given checked features."""
         return self
 
 
 @jax.jit
 def pairwise(X: Float[Array, "n m"]) -> Pairwise:
-    """Return the features with the products of their pairs.
+    """Return the design of X with the products of all pairs of its rows.
 
-    Shapes: X (n, m).
+    Shapes: X (n, m); pairs (n (n + 1) / 2, m), in the order of `np.tril_indices`.
+    Equation (25) of docs/derivation.md.
     """
     first, second = np.tril_indices(X.shape[0])
     return Pairwise(X, X[first] * X[second])

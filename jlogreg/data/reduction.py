@@ -1,8 +1,8 @@
-"""Sum any summand over samples: block by block, and device by device.
+"""The sum over samples, block by block and device by device.
 
-Samples are summed. Everything that the cost and its derivatives need is a sum of one
-term per sample, so one function adds up any of them, block by block: a block of X is
-used for the logits and again for the gradient while it is still in the cache.
+The cost and its derivatives are sums with one term per sample, and one function
+computes all these sums. It goes block by block, so that a block of X is still in the
+cache when it is used for the second time, first for the logits, then for the gradient.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Sums = TypeVar("Sums")
 
 # Entries of X in a block: 8 MiB of float32, which a shared last-level cache holds. Over
 # 100 x 2 000 000 on two cores, blocks of 2^20 to 2^22 entries took 38 to 41 ms, one
-# block of everything 45; smaller blocks lose to the cost of starting each.
+# block of everything 45; smaller blocks lose time by the start of each.
 BLOCK_ENTRIES = 2**21
-# Samples in a block whose gram is taken: X diag(s) and X of 20 to 100 features stay in
-# a core's own cache. Of 20 x 1 000 000 the pass took 15 ms, with 8000 samples 20, with
-# 100 000 30, and 85 without blocks.
+# Samples in a block when the summand takes a Gram matrix: X diag(s) and X of 20 to 100
+# features stay in the cache of one core. Over 20 x 1 000 000 the pass took 15 ms, with
+# 8000 samples in a block 20, with 100 000 30, and without blocks 85.
 GRAM_SAMPLES = 2048
 
 
@@ -40,28 +40,29 @@ def sum_over_samples(
     block: int | None = None,
     every: int = 1,
 ) -> Sums:
-    """Return the sum of summand(part, *given) over the samples, taken block by block.
+    """Return the sum of summand(part, *given) over the samples, block by block.
 
-    Where the samples are spread over devices, along one axis of a mesh whose axes are
-    explicit, each device sums its own, and the sums are added up.
+    If the samples are spread over devices, along one axis of a mesh with explicit axes,
+    each device sums its own samples, and then the sums are added.
 
     Args:
-        summand: maps some of the samples to a pytree of sums over them.
+        summand: maps a part of the samples to a pytree of sums over this part.
         samples: X (n, m) and its rows (1, m).
-        given: what else summand depends on, the same for all samples.
-        block: samples in a block; by default what fits the cache on a CPU, all of
-            them elsewhere.
-        every: how many blocks there are for one that is summed.
+        given: further arguments of summand, common to all samples.
+        block: samples in a block; by default as many as fit the cache on a CPU, and
+            all of them on other devices.
+        every: sum one block in `every`, for an estimate; by default all blocks.
     """
     axis = _axis_of(samples)
     if axis is None:
         return _sum_blocks(lambda part: summand(part, *given), samples, block, every)
 
-    def own(part: Samples, *given: Any) -> Sums:
+    # On each device: the sums of its samples, then the sum over devices.
+    def own(shard: Samples, *given: Any) -> Sums:
         def of_part(part: Samples) -> Sums:
             return summand(part, *given)
 
-        return lax.psum(_sum_blocks(of_part, part, block, every, axis), axis)
+        return lax.psum(_sum_blocks(of_part, shard, block, every, axis), axis)
 
     spread = jax.tree.map(lambda leaf: jax.typeof(leaf).sharding.spec, samples)
     mesh = jax.typeof(samples.y).sharding.mesh
@@ -72,7 +73,7 @@ def sum_over_samples(
 
 
 def _axis_of(samples: Samples) -> str | None:
-    """Return the axis of an explicit mesh that the samples are spread along, if any."""
+    """Return the axis of an explicit mesh along which samples are spread, or None."""
     axis = jax.typeof(samples.y).sharding.spec[1]
     return axis if isinstance(axis, str) else None
 
@@ -84,7 +85,7 @@ def _sum_blocks(
     every: int,
     axis: str | None = None,
 ) -> Sums:
-    """Return the sums over the samples that one device has."""
+    """Return the sums over the samples of one device; arguments as above."""
     n, m = samples.X.shape
     length = _block_length(n, m) if block is None else min(block, m)
     if not samples.X.sliceable:
@@ -95,17 +96,19 @@ def _sum_blocks(
         more = summand(samples.slice_samples(index * length, length))
         return jax.tree.map(jnp.add, sums, more), None
 
+    # The whole blocks, by a loop if there are two or more.
     if count == 1:
         sums = summand(samples.slice_samples(0, length) if rest else samples)
     else:
         shapes = jax.eval_shape(lambda: summand(samples.slice_samples(0, length)))
         sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        if axis is not None:  # each device has sums of its own
+        if axis is not None:  # the sums differ between devices
             sums = jax.tree.map(lambda leaf: lax.pcast(leaf, axis, to="varying"), sums)
-        # Reverse differentiation would keep every block's slice of X, a second X;
-        # with checkpoint it cuts the slice again.
+        # Reverse differentiation would keep every block's slice of X, a second X; with
+        # checkpoint it cuts the slice again.
         checkpointed = jax.checkpoint(add, prevent_cse=False)
         sums, _ = lax.scan(checkpointed, sums, jnp.arange(0, count, every))
+    # The last samples, fewer than a block; an estimate does without them.
     if rest and every == 1:
         sums = jax.tree.map(
             jnp.add, sums, summand(samples.slice_samples(count * length, rest))
@@ -114,12 +117,13 @@ def _sum_blocks(
 
 
 def gram_block(samples: Samples) -> int:
-    """Return how many samples a block has that is summed with its gram."""
+    """Return the number of samples in a block when a Gram matrix is summed."""
     m = samples.X.shape[1]
     return min(m, GRAM_SAMPLES) if jax.default_backend() == "cpu" else m
 
 
 def _block_length(n: int, m: int) -> int:
+    """Return the default number of samples in a block, for X (n, m)."""
     if jax.default_backend() != "cpu":
         return m
     # Whole cache lines: blocks of an odd length took a sixth longer.

@@ -1,4 +1,4 @@
-"""Hold features by the entries that are not 0."""
+"""Sparse features."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from jlogreg.base.errors import RankError, ShapeError
 
 __all__ = ["Sparse"]
 
-# Rows that `gram` makes dense at a time.
-ROWS = 64
+# Rows of X diag(s) XT that `gram` computes at a time.
+GRAM_ROWS = 64
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Sparse:
-    """Hold the features as a sparse matrix of JAX's.
+    """A design whose features are a sparse matrix.
 
     Shapes: X (n, m), a jax.experimental.sparse.BCOO of two sparse dimensions, a column
-    per sample. Entries that are given twice add up. The methods are those of `Dense`.
+    per sample. Entries with equal indices are added. The methods are those of `Dense`.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -41,28 +41,28 @@ class Sparse:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Return (n, m)."""
+        """The sizes (n, m)."""
         n, m = self.X.shape
         return n, m
 
     @property
     def dtype(self) -> Any:
-        """Return the dtype of the numbers."""
+        """The dtype of the entries."""
         return self.X.data.dtype
 
     @property
     def sliceable(self) -> bool:
-        """Return False: some of the columns are not found without a look at all."""
+        """False: to find the entries of some columns takes a pass over all."""
         return False
 
     def slice_samples(self, start: Array | int, size: int) -> Sparse:
-        """Raise: see `sliceable`."""
+        """Raise a NotImplementedError, since `sliceable` is False."""
         raise NotImplementedError("a sparse design has no parts")
 
     def forward(self, w: Float[Array, "n K"]) -> Float[Array, "K m"]:
         """Return wT X."""
         row, column = self.X.indices.T
-        # BCOO pads with entries of 0 that lie outside the matrix.
+        # The padding of a BCOO has indices outside the matrix; its entries are 0.
         terms = self.X.data[:, None] * w.at[row].get(mode="fill", fill_value=0)
         return jax.ops.segment_sum(terms, column, self.shape[1]).T
 
@@ -73,11 +73,13 @@ class Sparse:
         return jax.ops.segment_sum(terms, row, self.shape[0])
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
-        """Return X diag(s) XT, a few of its rows at a time."""
+        """Return the sandwich product X diag(s) XT, a few rows at a time."""
         n = self.shape[0]
-        size = min(n, ROWS)
+        size = min(n, GRAM_ROWS)
 
         def rows(start: Array) -> Array:
+            # The rows are X diag(s) XT times unit vectors, transposed. Beyond n they
+            # are 0, and cut off at the end.
             unit = jnp.arange(n)[:, None] == start + jnp.arange(size)[None]
             return self.adjoint(s * self.forward(unit.astype(s.dtype))).T
 
@@ -92,24 +94,23 @@ class Sparse:
         return jax.ops.segment_sum(terms, row, self.shape[0])[:, None]
 
     def dense(self) -> Float[Array, "n m"]:
-        """Return X itself."""
+        """Return X as one array."""
         row, column = self.X.indices.T
         zeros = jnp.zeros(self.shape, self.dtype)
         return zeros.at[row, column].add(self.X.data, mode="drop")
 
     def finite(self) -> Bool[Array, "1 m"]:
-        """Return which samples have finite features only."""
-        bad = jnp.where(jnp.isfinite(self.X.data), 0, 1)
-        return (jax.ops.segment_sum(bad, self.X.indices[:, 1], self.shape[1]) == 0)[
-            None
-        ]
+        """Return which samples have only finite features."""
+        nonfinite = jnp.where(jnp.isfinite(self.X.data), 0, 1)
+        count = jax.ops.segment_sum(nonfinite, self.X.indices[:, 1], self.shape[1])
+        return (count == 0)[None]
 
     def zero_nonfinite(self) -> Sparse:
-        """Return the same with 0 for every number that is not finite."""
+        """Return the same design with its non-finite entries replaced by 0."""
         return self._with(jnp.where(jnp.isfinite(self.X.data), self.X.data, 0))
 
     def validated(self, name: str) -> Sparse:
-        """Return the same, its shape and dtype checked."""
+        """Return the same design, its shape and dtype checked."""
         X = self.X
         if X.n_sparse != 2 or X.n_batch or X.n_dense:
             raise RankError(
@@ -124,11 +125,12 @@ class Sparse:
         )
 
     def check_values(self, name: str) -> None:
-        """Raise a ValueError unless the numbers, where known, are finite."""
+        """Raise a ValueError unless all entries that are not traced are finite."""
         if not is_traced(self.X.data):
             check_range(f"{name}.data", self.X.data[:, None])
 
     def _with(self, data: Array) -> Sparse:
+        """Return the design with other entries at the same indices."""
         X = self.X
         flags = {
             "indices_sorted": X.indices_sorted,

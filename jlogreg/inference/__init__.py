@@ -1,4 +1,4 @@
-"""Floor 7: what a fit means.
+"""Floor 7: accuracy, uncertainty and influence of a fit.
 
-Imports the floors below: `batch` and what that imports.
+Imports `batch` and the floors below it.
 """

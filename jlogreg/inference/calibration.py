@@ -13,11 +13,12 @@ __all__ = ["Calibration", "calibration"]
 
 
 class Calibration(NamedTuple):
-    """Hold how often what was said to have a probability came true.
+    """Observed frequency of label 1 by predicted probability.
 
-    Shapes: predicted, observed and count (1, bins): mean probability, share of label 1
-    and number of predictions, NaN and 0 where there are none; error (), the expected
-    calibration error, the mean of |observed - predicted| over all predictions.
+    Shapes: predicted, observed and count (1, bins): mean probability and frequency of
+    label 1 (both NaN in an empty bin), and number of predictions. error: the expected
+    calibration error, the mean of |observed - predicted| over all predictions, in
+    [0, 1].
     """
 
     predicted: Float[Any, "1 bins"]
@@ -29,26 +30,30 @@ class Calibration(NamedTuple):
 def calibration(
     probability: Float[AnyArray, "K m"], y: Float[AnyArray, "K m"], bins: int = 10
 ) -> Calibration:
-    """Return how often what was said to have a probability came true.
+    """Return the observed frequency of label 1 in bins of predicted probability.
 
-    Shapes: probability and y (K, m), all rows together; the bins divide [0, 1] evenly.
-    What has a probability of NaN is left out. The error is that of Naeini, Cooper and
-    Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning, 2015.
+    Shapes: probability and y (K, m), in [0, 1], all rows together. The bins have equal
+    widths. Probabilities that are NaN are left out. The error is that of Naeini, Cooper
+    and Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning,
+    2015.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: bins is less than 1.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if bins is less than 1.
     """
     bins = check_count("bins", bins, least=1)
     a = np.asarray(check_matrix("probability", probability, ("K", "m")), np.float64)
     y = np.asarray(check_matrix("y", y, a.shape), np.float64)
-    known = ~np.isnan(a)
-    a, y = a[known], y[known]
+    valid = ~np.isnan(a)
+    a, y = a[valid], y[valid]
+    # The bin of each prediction; a probability of 1 is in the last.
     place = np.minimum((a * bins).astype(int), bins - 1)
     count, *sums = (np.bincount(place, of, bins)[None] for of in (None, a, y))
     predicted, observed = (
         np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
         for total in sums
     )
+    # sum over bins of count |observed - predicted|, over all predictions.
     error = np.abs(sums[1] - sums[0]).sum() / max(1, a.size)
     return Calibration(predicted, observed, count, float(error))

@@ -1,8 +1,8 @@
-"""Check a fit from the outside: by other code, in the highest precision at hand.
+"""Certificates: quantities of a fit, recomputed independently in high precision.
 
-It runs on the host in NumPy and shares nothing with the solvers but the definition of
-the cost: logits, losses and gradient are summed in long double, the Newton decrement is
-taken from a Hessian in double precision.
+They are computed by NumPy on the host and share no code with the solvers, only the
+definition of the cost. Logits, losses and gradient are summed in long double; the
+Newton decrement uses a Hessian in double precision.
 """
 
 from __future__ import annotations
@@ -27,25 +27,26 @@ __all__ = [
     "to_long_double",
 ]
 
-# Samples that are looked at together.
+# Samples in a block.
 BLOCK = 4096
 
 
 class Certificate(NamedTuple):
-    """Hold what is true of a fit, as Python numbers.
+    """Quantities of a fit, recomputed independently, as Python numbers.
 
-    cost is J; gradient_norm the largest |entry| of dw and db; decrement sqrt(gT H^-1
-    g), infinite where H is singular; change the most that a Newton step would add to a
-    logit, infinite likewise; separated whether the parameters prove that there is no
-    finite minimum.
+    cost: J, in nats. gradient_norm: the largest |entry| of dw and db. decrement:
+    sqrt(gT H^-1 g), infinite if H is singular. change: the largest |change| of a logit
+    by one more Newton step, infinite if H is singular. separated: whether the
+    parameters prove that there is no finite minimum, by equation (19) of
+    docs/derivation.md.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> from jlogreg import certificate, fit
         >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
         >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
-        >>> found = certificate(fit(X, y), X, y)
-        >>> found.decrement < 1e-4, found.separated
+        >>> checked = certificate(fit(X, y), X, y)
+        >>> checked.decrement < 1e-4, checked.separated
         (True, False)
     """
 
@@ -65,35 +66,39 @@ def certificate(
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Certificate:
-    """Return what a fit has reached, computed anew; host only.
+    """Return the certificate of a fit: its quantities, recomputed; host only.
 
     Shapes: fit a Fit of one problem, or anything with params w (n, 1), b (1, 1); X
-    (n, m), y, weight and offset (1, m), l2 () or (n, 1), the same that were fitted.
-    The excess of J over its minimum is about decrement^2 / 2, and the parameters are
-    right to where the largest change of a logit says; section 9 of docs/derivation.md.
+    (n, m), y, weight and offset (1, m), l2 () or (n, 1), the same as in the fit. The
+    excess of J over its minimum is about decrement^2 / 2, and the logits differ from
+    those at the minimum by about `change`; equation (18) of docs/derivation.md.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a number is out of range, NaN or infinite.
-        TypeError: a number is traced: call this outside jit.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number is out of range, NaN or infinite.
+        TypeError: if a number is traced: call this outside jit.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> from jlogreg import certificate, fit
         >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
         >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
-        >>> found = fit(X, y)
-        >>> abs(certificate(found, X, y).cost - float(found.cost)) < 1e-6
+        >>> model = fit(X, y)
+        >>> abs(certificate(model, X, y).cost - float(model.cost)) < 1e-6
         True
     """
     if any(map(is_traced, (fit.params.w, y, l2, weight, offset))):
         raise TypeError("certificate needs known numbers: call it outside jit")
     params, samples, penalty = prepare_problem(fit.params, X, y, weight, offset, l2)
+    # theta = w above b, the penalties l2 above 0, and the direction u of (19): the
+    # entries of theta without a penalty.
     point = np.concatenate([to_long_double(params.w), to_long_double(params.b)])
     w_ridge = np.broadcast_to(to_long_double(penalty), params.w.shape)
     ridge = np.concatenate([w_ridge, np.zeros((1, 1), np.longdouble)])
     unpenalised = np.where(ridge == 0, point, 0)
 
+    # Gradient and Hessian, (11) to (13), and the Newton step H^-1 g, (18).
     parts = list(sample_blocks(samples))
     sums = [block_sums(part, point, unpenalised) for part in parts]
     total = sum(one.weight for one in sums)
@@ -101,6 +106,7 @@ def certificate(
     H = sum(one.curvature for one in sums) / float(total)
     step = _solve(H + np.diag(ridge[:, 0].astype(float)), slope)
     loss = sum(one.loss for one in sums) / total
+    # The decrement gT H^-1 g, and the changes of the logits by the step.
     squared, change = np.longdouble(np.inf), np.longdouble(np.inf)
     if step is not None:
         squared = np.maximum((slope * step).sum(), 0)
@@ -116,7 +122,11 @@ def certificate(
 
 
 class _Part(NamedTuple):
-    """Hold some samples, with a row of ones below their features: all (., size)."""
+    """A block of samples, in long double.
+
+    Shapes: x (n + 1, size), the features above a row of ones; labels, weight and offset
+    (1, size).
+    """
 
     x: np.ndarray
     labels: np.ndarray
@@ -125,6 +135,12 @@ class _Part(NamedTuple):
 
 
 class _Sums(NamedTuple):
+    """Weighted sums over a block of samples.
+
+    Shapes: loss () and weight (); slope (n + 1, 1), the sum of x dz; curvature (n + 1,
+    n + 1), that of x s xT; separated, whether all samples are.
+    """
+
     loss: Any
     slope: Any
     curvature: Any
@@ -133,34 +149,42 @@ class _Sums(NamedTuple):
 
 
 def to_long_double(array: Any) -> np.ndarray:
-    """Return an array in long double."""
+    """Return an array as a NumPy array of long double."""
     return np.asarray(array).astype(np.longdouble)
 
 
 def sample_blocks(samples: Samples) -> Iterator[_Part]:
-    """Return an iterator of the samples in blocks."""
-    X, y, weight, offset = samples
-    m = X.shape[1]
-    columns = np.asarray(X.dense())
+    """Return an iterator over blocks of at most 4096 samples."""
+    weight, offset = samples.weight, samples.offset
+    m = samples.X.shape[1]
+    columns, y = np.asarray(samples.X.dense()), np.asarray(samples.y)
     v = np.ones((1, m)) if weight is None else np.asarray(weight)
-    known = np.zeros((1, m)) if offset is None else np.asarray(offset)
+    z0 = np.zeros((1, m)) if offset is None else np.asarray(offset)
     for start in range(0, m, BLOCK):
         part = slice(start, start + BLOCK)
-        labels, *rest = (
-            to_long_double(np.asarray(row)[:, part]) for row in (y, v, known)
+        labels = to_long_double(y[:, part])
+        yield _Part(
+            x=np.concatenate([to_long_double(columns[:, part]), np.ones_like(labels)]),
+            labels=labels,
+            weight=to_long_double(v[:, part]),
+            offset=to_long_double(z0[:, part]),
         )
-        x = np.concatenate([to_long_double(columns[:, part]), np.ones_like(labels)])
-        yield _Part(x, labels, *rest)
 
 
 def block_sums(part: _Part, point: np.ndarray, unpenalised: np.ndarray) -> _Sums:
-    """Return the sums over a block; sections 4 and 5 of docs/derivation.md."""
-    x, labels, v, known = part
-    z = point.T @ x + known
+    """Return the sums of a block, equations (2) to (13) of docs/derivation.md.
+
+    Shapes: point (n + 1, 1), w above b; unpenalised (n + 1, 1), the same with 0 for the
+    weights that have a penalty.
+    """
+    x, labels, v = part.x, part.labels, part.weight
+    # Logits (2), probabilities a and rest = 1 - a (3), losses (6), derivatives dz (9).
+    z = point.T @ x + part.offset
     e = np.exp(-np.abs(z))
     a, rest = np.where(z >= 0, 1, e) / (1 + e), np.where(z >= 0, e, 1) / (1 + e)
     loss = np.where(z >= 0, 1 - labels, labels) * np.abs(z) + np.log1p(e)
     dz = v * ((1 - labels) * a - labels * rest)
+    # Separation (19): the label is 0 or 1, and u's logit is on its side.
     free = unpenalised.T @ x
     right = np.where(labels == 1, free > 0, (labels == 0) & (free < 0))
     return _Sums(
@@ -173,11 +197,11 @@ def block_sums(part: _Part, point: np.ndarray, unpenalised: np.ndarray) -> _Sums
 
 
 def _solve(H: np.ndarray, slope: np.ndarray) -> np.ndarray | None:
-    """Return H^-1 slope, or None where H, scaled to a diagonal of ones, is singular."""
+    """Return H^-1 slope, or None if H is singular once its diagonal is scaled to 1."""
     diagonal = np.diag(H)[:, None]
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
     try:
         step = np.linalg.solve(H * scale * scale.T, (scale * slope).astype(float))
     except np.linalg.LinAlgError:
         return None
-    return to_long_double(scale) * step  # which may be more than a double holds
+    return to_long_double(scale) * step  # may exceed the range of a double

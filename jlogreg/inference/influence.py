@@ -1,4 +1,4 @@
-"""Ask what each sample does to a fit, without fitting again."""
+"""Influence of each sample on a fit, and approximate leave-one-out."""
 
 from __future__ import annotations
 
@@ -34,16 +34,17 @@ def influence(
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Params:
-    """Return how the parameters change per unit of each sample's weight.
+    """Return the derivative of the parameters in the weight of each sample.
 
-    Shapes: X (n, m), y, weight and offset (1, m), l2 () or (n, 1), the same that were
-    fitted; result w (n, m), b (m, 1): one change of the parameters per sample. Formula:
+    Shapes: X (n, m), y, weight and offset (1, m), l2 () or (n, 1), the same as in the
+    fit; result w (n, m), b (m, 1), with a column and a row for each sample. Formula:
     dtheta / dv_i = -H^-1 (x_i dz_i + l2 theta) / sum(v); equation (23) of
-    docs/derivation.md. NaN where the fit has not converged.
+    docs/derivation.md. NaN if the fit has not converged.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a number is out of range, NaN or infinite.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number is out of range, NaN or infinite.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -54,10 +55,10 @@ def influence(
         >>> [f"{one:.2f}" for one in change.w[0]]
         ['0.10', '0.17', '-0.27', '-0.27', '0.17', '0.10']
     """
-    checked = prepare_problem(fit.params, X, y, weight, offset, l2)
-    # What the weights were before `check_problem` scaled them.
+    problem = prepare_problem(fit.params, X, y, weight, offset, l2)
+    # The given weights, which `prepare_problem` scales: the derivative is in these.
     weight = None if weight is None else as_array(weight)
-    return _change(fit.status, weight, *checked)
+    return _influence(fit.status, weight, *problem)
 
 
 def leave_one_out(
@@ -69,63 +70,66 @@ def leave_one_out(
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Float[Array, "1 m"]:
-    """Return each sample's logit by the fit without that sample, approximately.
+    """Return the logit of each sample by a fit without this sample, approximately.
 
-    Shapes: as for `influence`; result (1, m), the logits z to compare with y, offset
-    included. One Newton step from the fit to the fit without the sample, in closed
-    form: z_i + v_i (h_i dz_i + q_iT l2 theta) / (1 - v_i s_i h_i), with q_i = H^-1 x_i
-    / sum(v), h_i = x_iT q_i and s_i = a (1 - a); equation (24) of docs/derivation.md.
-    It is off by the square of the sample's influence. Arguments and errors are those
-    of `influence`.
+    Shapes: as for `influence`; result (1, m), the logits with the offset. Formula:
+    z_i + v_i (h_i dz_i + q_iT l2 theta) / (1 - v_i s_i h_i), with q_i = H^-1 x_i /
+    sum(v), h_i = x_iT q_i and s_i = a (1 - a); equation (24) of docs/derivation.md. It
+    is one Newton step from the fit to the fit without the sample, so its error is of
+    the order of the square of the sample's influence. NaN if the fit has not converged.
+    Arguments and errors are those of `influence`.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> from jlogreg import fit, leave_one_out, log_loss
         >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
         >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
-        >>> found = fit(X, y)
-        >>> z = leave_one_out(found, X, y)
-        >>> print(f"seen {found.cost:.2f}, unseen {log_loss(z, y).mean():.2f}")
+        >>> model = fit(X, y)
+        >>> z = leave_one_out(model, X, y)
+        >>> print(f"seen {model.cost:.2f}, unseen {log_loss(z, y).mean():.2f}")
         seen 0.41, unseen 0.84
     """
-    checked = prepare_problem(fit.params, X, y, weight, offset, l2)
-    return _unseen(fit.status, *checked)
+    problem = prepare_problem(fit.params, X, y, weight, offset, l2)
+    return _leave_one_out(fit.status, *problem)
 
 
 @partial(jax.jit, inline=True)
-def _change(
+def _influence(
     status: Array, weight: Array | None, params: Params, samples: Samples, l2: Array
 ) -> Params:
-    seen = _look(params, samples, l2)
-    slopes = seen.inverse * seen.dz + seen.pull
-    total = seen.z.shape[1] if weight is None else weight.sum()
+    # -(H^-1 x_i dz_i + H^-1 l2 theta) / sum(v), equation (23).
+    parts = _parts(params, samples, l2)
+    slopes = parts.solved * parts.dz + parts.solved_penalty
+    total = parts.z.shape[1] if weight is None else weight.sum()
     change = _if_converged(status, -slopes / total)
     return Params(w=change[:-1], b=change[-1:].T)
 
 
 @partial(jax.jit, inline=True)
-def _unseen(
+def _leave_one_out(
     status: Array, params: Params, samples: Samples, l2: Array
 ) -> Float[Array, "1 m"]:
-    seen = _look(params, samples, l2)
-    scale = seen.weight / seen.total
-    leverage = jnp.sum(seen.columns * seen.inverse, axis=0, keepdims=True) * scale
-    pulled = jnp.sum(seen.columns * seen.pull, axis=0, keepdims=True) * scale
-    change = (leverage * seen.dz + pulled) / (1 - leverage * seen.dz2)
-    return _if_converged(status, seen.z + change)
+    parts = _parts(params, samples, l2)
+    scale = parts.weight / parts.total
+    # v_i h_i and v_i q_iT l2 theta of equation (24).
+    leverage = jnp.sum(parts.columns * parts.solved, axis=0, keepdims=True) * scale
+    shrinkage = parts.columns * parts.solved_penalty
+    shrinkage = jnp.sum(shrinkage, axis=0, keepdims=True) * scale
+    change = (leverage * parts.dz + shrinkage) / (1 - leverage * parts.dz2)
+    return _if_converged(status, parts.z + change)
 
 
-class _Look(NamedTuple):
-    """Hold what both ask of each sample.
+class _Parts(NamedTuple):
+    """Common parts of equations (23) and (24).
 
-    Shapes: columns (n + 1, m), x above 1; inverse (n + 1, m), H^-1 times that; pull
-    (n + 1, 1), H^-1 times the slope of the penalty; z, dz, dz2 and weight (1, m);
-    total (), of the weights.
+    Shapes: columns (n + 1, m), the features above a row of ones; solved (n + 1, m),
+    H^-1 columns; solved_penalty (n + 1, 1), H^-1 times the gradient of the penalty; z,
+    dz, dz2 and weight (1, m); total (), the sum of the weights.
     """
 
     columns: Array
-    inverse: Array
-    pull: Array
+    solved: Array
+    solved_penalty: Array
     z: Array
     dz: Array
     dz2: Array
@@ -133,17 +137,19 @@ class _Look(NamedTuple):
     total: Array | int
 
 
-def _look(params: Params, samples: Samples, l2: Array) -> _Look:
+def _parts(params: Params, samples: Samples, l2: Array) -> _Parts:
+    """Return the parts at the fitted parameters, with one factorization of H."""
     problem = Problem(samples, l2)
     columns = jnp.concatenate([samples.X.dense(), jnp.ones_like(samples.y)])
     theta = to_vector(params)
     z = samples.logits(params)
-    pull = ridge(problem) * theta
-    both = inverse_hessian(problem, params, jnp.concatenate([columns, pull], axis=1))
-    return _Look(
+    # H^-1 for all right-hand sides at once: the samples, and the penalty's gradient.
+    right = jnp.concatenate([columns, ridge(problem) * theta], axis=1)
+    solved = inverse_hessian(problem, params, right)
+    return _Parts(
         columns=columns,
-        inverse=both[:, :-1],
-        pull=both[:, -1:],
+        solved=solved[:, :-1],
+        solved_penalty=solved[:, -1:],
         z=z,
         dz=log_loss_dz(FAST, z, samples.y),
         dz2=log_loss_dz2(FAST, z),

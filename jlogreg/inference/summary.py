@@ -1,4 +1,4 @@
-"""Write down what a fit has found, in words and numbers, for a notebook."""
+"""Summary of a fit as text, for a notebook."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jlogreg.objective.prediction import logits
 
 __all__ = ["summary"]
 
-# So many features are listed at most; of more, those that say most.
+# Listed features at most; of more features, those with the largest |z| or |w|.
 MAX_LISTED = 20
 
 
@@ -35,26 +35,27 @@ def summary(
     *,
     offset: Float[AnyArray, "1 m"] | None = None,
 ) -> str:
-    """Return what a fit has found, as text: status, cost, steps and coefficients.
+    """Return status, cost, steps, accuracy and coefficients of a fit; host only.
 
-    Shapes: fit of one problem, w (n, 1); X (n, m), y and offset (1, m); n names.
+    Shapes: fit of one problem, w (n, 1); X (n, m), y and offset (1, m); n names; result
+    a text of several lines.
     Standard errors, z and Wald's two-sided p, equation (27) of docs/derivation.md, are
-    given where the parameters maximise the likelihood of X and y, to a hundredth of a
-    standard error; a penalty, weights or another offset lead elsewhere. Of more than 20
-    features those with the largest |z| are listed, or |w|. Host only.
+    given if the parameters maximise the likelihood of X and y, to a hundredth of a
+    standard error; not after a fit with a penalty, weights or another offset. If there
+    are more than 20 features, those with the largest |z|, or else |w|, are listed.
 
     Args:
-        fit: what `fit` returned.
-        X: the features, as they were fitted.
-        y: their labels.
+        fit: the result of `fit`.
+        X: the features, the same as in the fit.
+        y: the labels.
         names: of the features; by default x0, x1, ...
         offset: that of the fit, if it had one.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array, the fit is of
-            many problems, or there are not n names.
-        ValueError: a label is not in [0, 1], or a number not finite.
-        TypeError: a number is traced: call this outside jit.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape, if the fit is of many problems, or if there are not n names.
+        ValueError: if a label is not in [0, 1], or a number not finite.
+        TypeError: if a number is traced: call this outside jit.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -65,7 +66,7 @@ def summary(
         CONVERGED: the minimum was found
         1 feature, 6 samples, mean label 0.5
         cost J 0.412998 nats after 5 steps
-        66.7% of these samples predicted right
+        training accuracy 66.7%
         <BLANKLINE>
                weight  std. error      z     p
         hours   1.214       0.913   1.33  0.18
@@ -96,7 +97,7 @@ def summary(
 
 
 def _heading(fit: Fit, samples: Samples) -> list[str]:
-    """Return how the fit ended, and what it was of."""
+    """Return the lines on status, data, cost and accuracy."""
     status, (n, m) = Status(int(fit.status)), samples.X.shape
     y = np.asarray(samples.y, float)
     z = np.asarray(samples.add_offset(logits(fit.params, samples.X)))
@@ -105,14 +106,15 @@ def _heading(fit: Fit, samples: Samples) -> list[str]:
         f"{status.name}: {status.message}",
         f"{_count(n, 'feature')}, {_count(m, 'sample')}, mean label {y.mean():.3g}",
         f"cost J {value_text(fit.cost)} nats after {_count(int(fit.steps), 'step')}",
-        f"{right.mean():.1%} of these samples predicted right",
+        f"training accuracy {right.mean():.1%}",
     ]
 
 
 def _coefficients(
     params: Params, labels: Sequence[str], errors: np.ndarray | None
 ) -> str:
-    """Return a line for each feature that is listed, in their order, and the bias."""
+    """Return the table of the listed features, in their order, and of the bias."""
+    # The listed features: those with the largest |z|, or |w|, then the bias.
     theta = np.concatenate([np.asarray(params.w, float), np.asarray(params.b, float)])
     size = np.abs(theta if errors is None else theta / errors)[:-1, 0]
     listed = [*np.sort(np.argsort(-size, kind="stable")[:MAX_LISTED]), len(size)]
@@ -127,7 +129,7 @@ def _coefficients(
 
 
 def _probability(z: float) -> str:
-    """Return Wald's two-sided p."""
+    """Return Wald's two-sided p = 2 Phi(-|z|) as text."""
     p = p_value(z)
     return f"{p:.2g}" if p > 1e-300 else "< 1e-300"
 

@@ -1,9 +1,8 @@
-"""Compute the sigmoid, the likelihood and its losses, exactly, with their derivatives.
+"""The sigmoid, the Bernoulli likelihood and its losses, with checked arguments.
 
-The functions of `losses`, made of the exact tails, for everyone: arguments are checked,
-labels as in `validate`. Values of sigmoid, log_sigmoid, log_loss and of log_loss_dz for
-hard labels are within 1.3 units in the last place, those of log_loss_dz2 within 2
-(`python -m experiments bench accuracy`).
+These are the functions of `elementwise` in the exact arithmetic. sigmoid, log_sigmoid,
+log_loss, and log_loss_dz for hard labels, are accurate to 1.3 ulp, log_loss_dz2 to 2
+ulp (`python -m experiments bench accuracy`).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ __all__ = [
     "squared_loss",
 ]
 
-# What an elementwise function takes, and what it returns.
+# Argument and result of an elementwise function.
 Elements: TypeAlias = Float[AnyArray, "..."] | float
 
 
@@ -45,7 +44,7 @@ def sigmoid(z: Elements) -> Result:
     (-708.4 in float64) the result is flushed to 0.
 
     Raises:
-        DtypeError, RankError: z is no float32 or float64 array of rank 0 or 2.
+        DtypeError, RankError: if z is not a float32 or float64 array of rank 0 or 2.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -58,13 +57,14 @@ def sigmoid(z: Elements) -> Result:
 
 
 def log_sigmoid(z: Elements) -> Result:
-    """Return log(sigmoid(z)), the log-likelihood of the label 1, exact in both tails.
+    """Return log(sigmoid(z)), the log-likelihood of the label 1.
 
-    Shapes: z of rank 0 or 2; the result is like z, at most 0. Formula:
-    min(z, 0) - log(1 + exp(-|z|)); its derivative is sigmoid(-z).
+    Shapes: z of rank 0 or 2; the result is like z, in nats, at most 0. Formula:
+    min(z, 0) - log(1 + exp(-|z|)), accurate in both tails; its derivative is
+    sigmoid(-z). Equation (5) of docs/derivation.md with y = 1.
 
     Raises:
-        DtypeError, RankError: z is no float32 or float64 array of rank 0 or 2.
+        DtypeError, RankError: if z is not a float32 or float64 array of rank 0 or 2.
 
     Examples:
         >>> from jlogreg import log_sigmoid
@@ -79,11 +79,12 @@ def likelihood(z: Elements, y: Elements) -> Result:
     """Return the Bernoulli likelihood p(y | x) = a^y (1 - a)^(1 - y), a = sigmoid(z).
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1].
-    Equation (4) of docs/derivation.md.
+    The result is in [0, 1]. Equation (4) of docs/derivation.md.
 
     Raises:
-        DtypeError, RankError, ShapeError: z and y are no such pair.
-        ValueError: a label is not in [0, 1] (a traced one gives NaN).
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a label is not in [0, 1]; a traced one gives NaN instead.
 
     Examples:
         >>> from jlogreg import likelihood
@@ -101,8 +102,9 @@ def log_likelihood(z: Elements, y: Elements) -> Result:
     docs/derivation.md.
 
     Raises:
-        DtypeError, RankError, ShapeError: z and y are no such pair.
-        ValueError: a label is not in [0, 1] (a traced one gives NaN).
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a label is not in [0, 1]; a traced one gives NaN instead.
 
     Examples:
         >>> from jlogreg import log_likelihood
@@ -118,11 +120,12 @@ def log_loss(z: Elements, y: Elements) -> Result:
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1], soft
     labels included. The result is in nats, at least 0, and convex in z. Equation (6)
     of docs/derivation.md, computed as s |z| + log(1 + exp(-|z|)), where s = 1 - y for
-    z >= 0 and y for z < 0: a sum without cancellation, and never infinity times zero.
+    z >= 0 and y for z < 0: a sum without cancellation and without infinity times zero.
 
     Raises:
-        DtypeError, RankError, ShapeError: z and y are no such pair.
-        ValueError: a label is not in [0, 1] (a traced one gives NaN).
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a label is not in [0, 1]; a traced one gives NaN instead.
 
     Examples:
         >>> from jlogreg import log_loss
@@ -136,13 +139,14 @@ def log_loss_dz(z: Elements, y: Elements) -> Result:
     """Return dz = dL/dz = a - y, the derivative of the log loss in its logit.
 
     Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; the result is in
-    [-1, 1]. Equation (9) of docs/derivation.md. For hard labels it keeps every digit
-    where a - y has none left: with y = 1 it is -exp(-z) for large z, until that is
-    flushed to 0 as in `sigmoid`.
+    [-1, 1]. Equation (9) of docs/derivation.md. For hard labels it is accurate even
+    where a - y has lost all its digits: with y = 1 it is -exp(-z) for large z, until
+    that is flushed to 0 as in `sigmoid`.
 
     Raises:
-        DtypeError, RankError, ShapeError: z and y are no such pair.
-        ValueError: a label is not in [0, 1] (a traced one gives NaN).
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a label is not in [0, 1]; a traced one gives NaN instead.
 
     Examples:
         >>> from jlogreg import log_loss_dz
@@ -156,12 +160,12 @@ def log_loss_dz2(z: Elements) -> Result:
     """Return the curvature d2L/dz2 = a (1 - a) of the log loss, whatever the label.
 
     Shapes: z of rank 0 or 2; the result is like z, in [0, 1/4]. Equation (10) of
-    docs/derivation.md, computed from the smaller of a and 1 - a: even in z, and
-    positive far out, where 1 - a is exactly 0 on one side, until it is flushed to 0 as
-    in `sigmoid`.
+    docs/derivation.md, computed from the smaller of a and 1 - a. Hence it is even in z,
+    and positive for large |z|, also where a is rounded to 1, until it is flushed to 0
+    as in `sigmoid`.
 
     Raises:
-        DtypeError, RankError: z is no float32 or float64 array of rank 0 or 2.
+        DtypeError, RankError: if z is not a float32 or float64 array of rank 0 or 2.
 
     Examples:
         >>> from jlogreg import log_loss_dz2
@@ -175,13 +179,15 @@ def log_loss_dz2(z: Elements) -> Result:
 def squared_loss(z: Elements, y: Elements) -> Result:
     """Return the squared error (a - y)^2 / 2 of the probability a = sigmoid(z).
 
-    Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1]. It is
-    here to be compared with: its mean is not convex in the parameters, and far on the
-    wrong side its slope vanishes. Equation (15) of docs/derivation.md.
+    Shapes: z and y of rank 0 or 2, equal, or one of them a scalar; y in [0, 1]. The
+    result is in [0, 1/2]. It serves for comparison: its mean is not convex in the
+    parameters, and its slope vanishes for confident wrong predictions. Equation (15)
+    of docs/derivation.md.
 
     Raises:
-        DtypeError, RankError, ShapeError: z and y are no such pair.
-        ValueError: a label is not in [0, 1] (a traced one gives NaN).
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a label is not in [0, 1]; a traced one gives NaN instead.
 
     Examples:
         >>> from jlogreg import squared_loss
@@ -192,11 +198,12 @@ def squared_loss(z: Elements, y: Elements) -> Result:
 
 
 @partial(jax.jit, static_argnums=0, inline=True)
-def _exact(function: Callable[..., Array], *given: Array) -> Array:
-    # One program in eager mode; where the arguments are traced, nothing but its steps.
-    return function(EXACT, *given)
+def _exact(function: Callable[..., Array], *arguments: Array) -> Array:
+    # One program in eager mode, and inlined where the arguments are traced.
+    return function(EXACT, *arguments)
 
 
 def _pair(z: Elements, y: Elements) -> tuple[Array, Array]:
+    """Return logits and labels as arrays, checked."""
     z, y = check_elementwise(z=z, y=y)
     return z, check_range("y", y, 0.0, 1.0)

@@ -1,10 +1,11 @@
-"""Compute losses and their derivatives of any order from the tails of the sigmoid.
+"""The losses of one logit, with derivatives of every order.
 
 Every derivative is written by hand, because automatic differentiation of the usual
-forms is wrong where fits start (|z| at 0) and loses every digit in the tails (a - y for
-y = 1 and large z). The rules are closed: each calls another function of this file, so
-the derivatives of the log loss of any order are as good as the first. All take the
-`tails` they are made of first, and arrays that are checked already.
+forms is wrong at z = 0, where fits start (|z|), and loses all digits in the tails
+(a - y for y = 1 and large z). The rules are closed: each calls another function of this
+file, so derivatives of every order are as accurate as the first. The first argument
+`tails` is the arithmetic, EXACT or FAST; the others are arrays, checked before, whose
+shapes are equal or broadcast. Equations are those of docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ __all__ = [
     "sigmoid",
 ]
 
-# Of the logit and the label; the tails have no derivative.
+# A derivative rule in the logit and the label; the arithmetic has no derivative.
 _own_rule = partial(jax.custom_jvp, nondiff_argnums=(0,))
 
 
 @_own_rule
 def sigmoid(tails: Tails, z: Array) -> Array:
-    """Return the probability a of the label 1."""
+    """Return the probability a of the label 1; equation (3)."""
     a = tails.sigmoid(z)
     return jnp.where(z >= 0, 1 - a, a)
 
@@ -48,7 +49,7 @@ def _sigmoid_rule(tails: Tails, primals: Any, tangents: Any) -> tuple[Array, Arr
 
 @_own_rule
 def log_sigmoid(tails: Tails, z: Array) -> Array:
-    """Return log(a)."""
+    """Return log a; equation (5) with y = 1."""
     return -tails.log_loss(z, jnp.ones_like(z))
 
 
@@ -60,8 +61,8 @@ def _log_sigmoid_rule(tails: Tails, primals: Any, tangents: Any) -> tuple[Array,
 
 @_own_rule
 def likelihood(tails: Tails, z: Array, y: Array) -> Array:
-    """Return a^y (1 - a)^(1 - y)."""
-    # Not by powers: a is flushed to 0 where a^y need not be.
+    """Return the likelihood a^y (1 - a)^(1 - y); equation (4)."""
+    # Not by powers: a may be flushed to 0 where a^y is not.
     return jnp.exp(-log_loss(tails, z, y))
 
 
@@ -76,7 +77,7 @@ def _likelihood_rule(tails: Tails, primals: Any, tangents: Any) -> tuple[Array, 
 
 @_own_rule
 def log_loss(tails: Tails, z: Array, y: Array) -> Array:
-    """Return minus the logarithm of the likelihood."""
+    """Return the log loss L, minus the logarithm of the likelihood; equation (6)."""
     return tails.log_loss(z, y)
 
 
@@ -89,7 +90,7 @@ def _log_loss_rule(tails: Tails, primals: Any, tangents: Any) -> tuple[Array, Ar
 
 @_own_rule
 def log_loss_dz(tails: Tails, z: Array, y: Array) -> Array:
-    """Return its derivative in z, a - y."""
+    """Return dL/dz = a - y without cancellation; equation (9)."""
     a = tails.sigmoid(z)
     return jnp.where(z >= 0, (1 - y) - a, a - y)
 
@@ -105,7 +106,7 @@ def _log_loss_dz_rule(tails: Tails, primals: Any, tangents: Any) -> tuple[Array,
 
 @_own_rule
 def log_loss_dz2(tails: Tails, z: Array) -> Array:
-    """Return its second derivative in z, a (1 - a)."""
+    """Return the curvature d2L/dz2 = a (1 - a); equation (10)."""
     a = tails.sigmoid(z)
     return a * (1 - a)
 
@@ -121,9 +122,9 @@ def _log_loss_dz2_rule(
 
 
 def _along(tangent: Any, derivative: Callable[[], Array | float]) -> Any:
-    """Return derivative * tangent, and 0 for an argument that is not differentiated.
+    """Return derivative * tangent, or 0 if the tangent is a symbolic zero.
 
-    The product must not even be written there: for y it would be z * 0, which is NaN
-    at an infinite z.
+    The product must be left out then: for y it would be z * 0, which is NaN at an
+    infinite z.
     """
     return 0.0 if isinstance(tangent, SymbolicZero) else derivative() * tangent

@@ -1,4 +1,4 @@
-"""Compute the cost J, its gradient by the derivation, and its Hessian.
+"""The cost J, its gradient, and its Hessian.
 
 J is the weighted mean of the log losses plus the penalty, equation (8) of
 docs/derivation.md:
@@ -6,8 +6,8 @@ docs/derivation.md:
     J(w, b) = sum_i weight_i L(z_i, y_i) / sum_i weight_i + 1/2 sum_j l2_j w_j^2
 
 with z = wT X + b + offset. b is never penalised. The functions are pure and work under
-jit, vmap, grad and jvp. In eager mode the numbers in the data and the settings are
-checked too (`validate`), which is a pass over X in each call; under jit it is not.
+jit, vmap, grad and jvp. In eager mode each call also checks the values of the arguments
+as `validate` does, which is a pass over X; under jit there is no such pass.
 """
 
 from __future__ import annotations
@@ -60,28 +60,30 @@ def cost(
 ) -> Float[Array, ""]:
     """Return the cost J: the mean of the log losses plus the penalty.
 
-    Shapes: X (n, m), y (1, m) in [0, 1], w (n, 1), b (1, 1); result (), in nats.
-    Equation (8) of docs/derivation.md.
+    Shapes: X (n, m), y, weight and offset (1, m), w (n, 1), b (1, 1), l2 () or (n, 1);
+    result (), in nats. Equation (8) of docs/derivation.md.
 
     Args:
         params: Params(w, b).
         X: features, a column per sample: an array, a BCOO or a design.
-        y: labels.
-        weight: (1, m), at least 0; a weight of 2 counts a sample twice, a weight of 0
-            leaves it out, whatever it contains.
-        offset: (1, m), added to the logits.
-        l2: penalty, a number or one a feature (n, 1), at least 0.
+        y: labels, in [0, 1].
+        weight: at least 0; a weight of 2 counts a sample twice, a weight of 0 leaves it
+            out, whatever it contains.
+        offset: added to the logits.
+        l2: penalty, at least 0: one number, or one per feature.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a number in the data or l2 is out of range, NaN or infinite. Where
-            it is traced the result is NaN instead; for X, wherever it is used.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number in the data or l2 is out of range, NaN or infinite.
+            Where it is traced the result is NaN instead, unless it is in X and is not
+            used.
 
     Examples:
         >>> import jax.numpy as jnp
         >>> from jlogreg import cost, init_params
         >>> X, y = jnp.array([[0.0, 1.0, 2.0, 3.0]]), jnp.array([[0.0, 0.0, 1.0, 1.0]])
-        >>> print(f"{cost(init_params(1), X, y):.6f}")  # log 2: nothing is known yet
+        >>> print(f"{cost(init_params(1), X, y):.6f}")  # log 2: every a is 1/2
         0.693147
     """
     return _cost(*prepare_problem(params, X, y, weight, offset, l2))
@@ -96,7 +98,7 @@ def gradient(
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
 ) -> Params:
-    """Return dw = dJ/dw and db = dJ/db, by the derivation.
+    """Return the gradient of the cost, dw = dJ/dw and db = dJ/db.
 
     Shapes: as for `cost`; result Params(w = dw (n, 1), b = db (1, 1)). Formula:
     dz = a - y, dw = X dzT / m + l2 w, db = mean(dz), with weights as in the cost;
@@ -152,11 +154,10 @@ def hessian(
 ) -> Float[Array, "n+1 n+1"]:
     """Return the Hessian of the cost, in the order w, then b.
 
-    Shapes: as for `cost`; result (n + 1, n + 1), symmetric and positive semidefinite
-    to rounding.
-    Formula: [X; 1] diag(a (1 - a)) [X; 1]T / m + diag(l2, 0), with weights as in the
-    cost; equation (13) of docs/derivation.md. It does not depend on y. Arguments and
-    errors are those of `cost`.
+    Shapes: as for `cost`; result (n + 1, n + 1), symmetric and, up to rounding,
+    positive semidefinite. Formula: [X; 1] diag(a (1 - a)) [X; 1]T / m + diag(l2, 0),
+    with weights as in the cost; equation (13) of docs/derivation.md. It does not depend
+    on y. Arguments and errors are those of `cost`.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -180,9 +181,9 @@ def hessian_vector(
 ) -> Params:
     """Return the Hessian of the cost times a vector, without forming the Hessian.
 
-    Shapes: as for `cost`; vector and result Params(w (n, 1), b (1, 1)). It takes
-    O(n m) time and O(m) memory; equation (13) of docs/derivation.md applied to the
-    vector. Arguments and errors are those of `cost`.
+    Shapes: as for `cost`; vector and result Params(w (n, 1), b (1, 1)). Equation
+    (13) of docs/derivation.md times the vector, in O(n m) time and O(m) memory.
+    Arguments and errors are those of `cost`.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -201,14 +202,15 @@ def hessian_vector(
 def prepare_problem(
     params: Params, X: Any, y: Any, weight: Any, offset: Any, l2: Any
 ) -> tuple[Params, Samples, Array]:
-    """Return the arguments of a cost as arrays, checked against each other.
+    """Return the parameters, the samples and the penalty of a cost, checked.
 
-    The weights are divided by a power of 2, which changes no result: their sum would
-    overflow otherwise, or their products be flushed to 0.
+    Shapes: as for `cost`. The weights are divided by a power of 2, which changes no
+    result; otherwise their sum might overflow, or their products be flushed to 0.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument has another shape or dtype.
-        ValueError: a number is out of range (where it is not traced).
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number that is not traced is out of range, NaN or infinite.
     """
     samples, l2 = prepare_data(X, y, weight, offset, l2)
     return check_params(params, samples.X.shape[0], samples.X.dtype), samples, l2
@@ -217,7 +219,7 @@ def prepare_problem(
 def prepare_data(
     X: Any, y: Any, weight: Any, offset: Any, l2: Any
 ) -> tuple[Samples, Array]:
-    """Return the arguments of a cost but its parameters, as in `check_problem`."""
+    """Return the samples and the penalty of a cost, checked as by `prepare_problem`."""
     samples = check_samples(X, y, weight, offset)
     l2 = check_penalty(l2, samples.X.shape[0], samples.X.dtype)
     samples = prepare_samples(samples)
@@ -228,9 +230,8 @@ def prepare_data(
 
 @partial(jax.jit, inline=True)
 def _cost(params: Params, samples: Samples, l2: Array) -> Array:
-    return loss_total(params, samples) / samples.total_weight() + penalty_value(
-        params, l2
-    )
+    mean = loss_total(params, samples) / samples.total_weight()
+    return mean + penalty_value(params, l2)
 
 
 @partial(jax.jit, inline=True)
@@ -244,15 +245,22 @@ def _hessian(params: Params, samples: Samples, l2: Array) -> Float[Array, "n+1 n
 def hessian_along(
     params: Params, vector: Params, samples: Samples, l2: Array
 ) -> Params:
-    """Return H times a vector for arguments that `check_problem` returned."""
-    sums, m = curvature_along_total(params, vector, samples), samples.total_weight()
-    return Params(w=sums.w / m + l2 * vector.w, b=sums.b / m)
+    """Return the Hessian times a vector, for arguments of `prepare_problem`.
+
+    Shapes: as for `hessian_vector`. Equation (13) of docs/derivation.md.
+    """
+    sums, total = curvature_along_total(params, vector, samples), samples.total_weight()
+    return Params(w=sums.w / total + l2 * vector.w, b=sums.b / total)
 
 
 @partial(jax.jit, inline=True)
 def objective(params: Params, samples: Samples, l2: Array) -> tuple[Array, Params]:
-    """Return J and its gradient for arguments that `check_problem` returned."""
-    sums, m = totals(params, samples), samples.total_weight()
-    dw = sums.gradient.w / m + l2 * params.w
-    J = sums.loss / m + penalty_value(params, l2)
-    return J, Params(w=dw, b=sums.gradient.b / m)
+    """Return J and its gradient, for arguments of `prepare_problem`.
+
+    Shapes: as for `value_and_gradient`. Equations (8), (11) and (12) of
+    docs/derivation.md.
+    """
+    sums, total = totals(params, samples), samples.total_weight()
+    dw = sums.gradient.w / total + l2 * params.w
+    J = sums.loss / total + penalty_value(params, l2)
+    return J, Params(w=dw, b=sums.gradient.b / total)

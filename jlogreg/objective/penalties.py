@@ -1,4 +1,4 @@
-"""The penalty of the cost: its checks and its value."""
+"""The penalty of the cost J: checks and value."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ __all__ = ["check_penalty", "penalty_value"]
 
 
 def check_penalty(l2: Any, n: int, dtype: Any) -> Array:
-    """Return the penalty l2 as an array () or (n, 1).
+    """Return the penalty l2 as an array () or (n, 1), its dtype and shape checked.
 
     Raises:
-        DtypeError, RankError, ShapeError: if l2 has another dtype or shape.
+        DtypeError, RankError, ShapeError: if l2 has the wrong type, dtype, rank or
+            shape.
     """
     rank = getattr(l2, "ndim", 0)
     if rank == 0:
@@ -33,6 +34,9 @@ def check_penalty(l2: Any, n: int, dtype: Any) -> Array:
 
 
 def penalty_value(params: Params, l2: Array) -> Array:
-    """Return the penalty's part of the cost, 1/2 sum_j l2_j w_j^2."""
-    # In this order: l2 = 0 makes 0 of it even where w^2 overflows.
+    """Return the penalty 1/2 sum_j l2_j w_j^2, the second term of equation (8).
+
+    Shapes: params.w (n, 1), l2 () or (n, 1); result ().
+    """
+    # In this order the result is 0 for l2 = 0, even where w^2 overflows.
     return jnp.sum((l2 * params.w) * params.w) / 2

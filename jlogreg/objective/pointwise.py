@@ -1,4 +1,8 @@
-"""Look at samples from a point: what a solver wants to know, before any sum with X."""
+"""Loss, gradient and curvature of each sample at given logits, and counts of samples.
+
+The counts serve the stopping test and the separation test of the solvers. No product
+with X is taken but that for the logits.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,13 @@ __all__ = ["Pointwise", "logits_along", "pointwise", "pointwise_at"]
 
 
 class Pointwise(NamedTuple):
-    """Hold what a point shows of some samples, before the products with X.
+    """Loss, derivatives and counts of some samples at a point.
 
-    Shapes: loss (), the weighted sum; dz and dz2 (1, m), weighted; moved (), how many
-    logits the step moved by more than the tolerance; swung (), by more than a half;
-    wrong (), how many samples the point does not separate.
+    Shapes: loss (), the weighted sum of the losses; dz and dz2 (1, m), the weighted
+    derivatives; n_moved (), the number of logits that the step changed by more than the
+    tolerance, and n_large_moves () by more than 1/2; n_not_separated (), the number of
+    samples that the point does not separate by equation (19) of docs/derivation.md.
+    Samples of weight 0 do not count.
     """
 
     loss: Float[Array, ""]
@@ -35,16 +41,23 @@ class Pointwise(NamedTuple):
 def pointwise(
     samples: Samples, z: Array, change: Array, free: Array, tol: Array
 ) -> Pointwise:
-    """Return what logits, offset not included, show of the samples.
+    """Return loss, derivatives and counts of samples at their logits z.
 
-    Shapes: z (1, m), change (1, m) what the step added to z, free (1, m) the part of z
-    that no penalty holds back. A sample is separated where its label is hard and free
-    is on the right side of 0: if all are, to go on in that direction lowers the cost
-    for ever, and there is no minimum.
+    Equations (6), (9) and (10) of docs/derivation.md give loss and derivatives. A
+    sample is separated if its label is 0 or 1 and free is on the right side of 0. If
+    all are, the cost decreases forever in this direction, and there is no minimum:
+    equation (19).
+
+    Args:
+        samples: m samples, of which X is not used.
+        z: (1, m), the logits without the offset.
+        change: (1, m), the change of z by the step.
+        free: (1, m), the part of z from parameters without a penalty.
+        tol: (), the tolerance of the stopping test, in logits.
     """
     y, kept = samples.y, True if samples.weight is None else samples.weight > 0
     z = samples.add_offset(z)
-    right = jnp.where(y == 1, free > 0, (y == 0) & (free < 0))
+    separated = jnp.where(y == 1, free > 0, (y == 0) & (free < 0))
 
     def count(rows: Array) -> Array:
         return jnp.sum(rows & kept, dtype=z.dtype)
@@ -55,29 +68,31 @@ def pointwise(
         dz2=samples.weighted(log_loss_dz2(FAST, z)),
         n_moved=count(jnp.abs(change) > tol),
         n_large_moves=count(jnp.abs(change) > 0.5),
-        n_not_separated=count(~right),
+        n_not_separated=count(~separated),
     )
 
 
 def pointwise_at(
     samples: Samples, point: Params, step: Params, l2: Array, tol: Array
 ) -> Pointwise:
-    """Return what a point and the step to it show of the samples.
+    """Return loss, derivatives and counts of samples at a point.
 
-    Shapes: point and step w (n, 1), b (1, 1); l2 () or (n, 1).
+    Shapes: point, and the step that led to it, w (n, 1), b (1, 1); l2 () or (n, 1).
     """
     z, change, free = logits_along(samples.X, l2, point, step)
     return pointwise(samples, z, change, free, tol)
 
 
 def logits_along(X: Design, l2: Array, point: Params, *others: Params) -> list[Array]:
-    """Return logits, offset left out: of a point, of others, and its own free part.
+    """Return the logits of a point, of other points, and of the point's free part.
 
-    Shapes: l2 () or (n, 1); each result (1, m), by one product with X. Free is what no
-    penalty holds back.
+    Shapes: l2 () or (n, 1); each result (1, m), without the offset, all by one product
+    with X. The free part consists of the bias and the weights without a penalty.
     """
+    # One column of weights for each result. With one l2 for all features the free part
+    # needs none: its weights are those of the point, or 0.
     columns = [params.w for params in (point, *others)]
-    if l2.ndim:  # some features may be free of a penalty, others not
+    if l2.ndim:  # a penalty per feature, 0 for some
         columns.append(jnp.where(l2 == 0, point.w, 0.0))
     rows = list(X.forward(jnp.concatenate(columns, axis=1))[:, None])
     if not l2.ndim:

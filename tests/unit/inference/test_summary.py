@@ -60,7 +60,7 @@ def test_cost_steps_and_accuracy_are_those_of_the_fit():
     assert int(words[2]) == int(found.steps)
     z = found.params.w.T @ X + found.params.b
     right = np.mean((np.asarray(z) > 0) == (np.asarray(y) == 1))
-    assert f"{right:.1%} of these samples predicted right" in text
+    assert f"training accuracy {right:.1%}" in text
     assert list(lines_of(text))[-4:-1] == ["x1", "x2", "bias"]
 
 
