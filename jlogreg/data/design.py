@@ -1,11 +1,11 @@
 """Designs: features as linear maps, with the products forward, adjoint and gram.
 
-A design maps the weights of n features to the logits of m samples. Only its class depends
-on how the entries are stored: in one array, sparse, partly shared with other problems, or
-standardised without a copy. A plain array means `Dense`. Products have the highest
-precision of the device. In the terms of the field, `forward` and `adjoint` are the
-products of a linear operator and of its transpose, `gram` is the sandwich product
-X diag(s) XT, and `Stacked` is a split matrix.
+A design maps the weights of n features to the logits of m samples. How the entries are
+stored - in one array, sparse, partly shared with other problems, or standardised
+without a copy - concerns its class alone. A plain array means `Dense`. Products have
+the highest precision of the device. In the terms of the field, `forward` and `adjoint`
+are the products of a linear operator and of its transpose, `gram` is the sandwich
+product X diag(s) XT, and `Stacked` is a split matrix.
 """
 
 from __future__ import annotations

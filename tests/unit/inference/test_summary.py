@@ -109,7 +109,7 @@ def test_an_offset_that_is_given_counts():
     found = fit(X, y, offset=offset)
     z = np.asarray(found.params.w.T @ X + found.params.b + offset)
     text = summary(found, X, y, offset=offset)
-    assert f"{np.mean((z > 0) == (y > 0.5)):.1%} of these samples" in text
+    assert f"training accuracy {np.mean((z > 0) == (y > 0.5)):.1%}" in text
     assert "no standard errors" not in text
     assert text != summary(found, X, y)
     rows = lines_of(text)
