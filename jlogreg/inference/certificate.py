@@ -106,7 +106,7 @@ def certificate(
     H = sum(one.curvature for one in sums) / float(total)
     step = _solve(H + np.diag(ridge[:, 0].astype(float)), slope)
     loss = sum(one.loss for one in sums) / total
-    # The decrement gT H^-1 g, and the changes of the logits by the step.
+    # The squared decrement gT H^-1 g, (18), and the changes of the logits by the step.
     squared, change = np.longdouble(np.inf), np.longdouble(np.inf)
     if step is not None:
         squared = np.maximum((slope * step).sum(), 0)
@@ -184,7 +184,7 @@ def block_sums(part: _Part, point: np.ndarray, unpenalised: np.ndarray) -> _Sums
     a, rest = np.where(z >= 0, 1, e) / (1 + e), np.where(z >= 0, e, 1) / (1 + e)
     loss = np.where(z >= 0, 1 - labels, labels) * np.abs(z) + np.log1p(e)
     dz = v * ((1 - labels) * a - labels * rest)
-    # Separation (19): the label is 0 or 1, and u's logit is on its side.
+    # Separation (19): the label is 0 or 1, and uT x has the sign that belongs to it.
     free = unpenalised.T @ x
     right = np.where(labels == 1, free > 0, (labels == 0) & (free < 0))
     return _Sums(
