@@ -1,7 +1,7 @@
-"""Make rows of weights: cross-validation folds and bootstrap replicates are both that.
+"""Resampling as rows of weights: cross-validation folds and bootstrap replicates.
 
-A weight of 0 leaves a sample out and a weight of 2 counts it twice, so a fit on a
-subset or on a resample is a fit of all the samples with another row of weights.
+A weight of 0 excludes a sample and a weight of 2 counts it twice, so a fit on a subset
+or on a resample is a fit of all the samples with another row of weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["bootstrap_weights", "fold_weights"]
 def fold_weights(
     key: Any, m: int, folds: int, *, dtype: Any = None
 ) -> Float[Array, "folds m"]:
-    """Return one row of weights a fold: 0 for the samples that are held out, else 1.
+    """Return one row of weights per fold: 0 for the samples that are held out, else 1.
 
     Shapes: result (folds, m). The samples are dealt to the folds at random: each is
     held out in one fold, and the folds' sizes differ by at most 1.
@@ -34,8 +34,9 @@ def fold_weights(
         dtype: float32 or float64; by default JAX's own default.
 
     Raises:
-        DtypeError: m or folds is no whole number, or dtype not float32 or float64.
-        ValueError: folds is not in 2, ..., m.
+        DtypeError: if m or folds is not a whole number, or dtype is not float32 or
+            float64.
+        ValueError: if folds is not in 2, ..., m.
 
     Examples:
         >>> import jax
@@ -61,7 +62,7 @@ def _dealt(key: Any, m: int, folds: int, dtype: Any) -> Float[Array, "folds m"]:
 def bootstrap_weights(
     key: Any, m: int, replicates: int, *, dtype: Any = None
 ) -> Float[Array, "replicates m"]:
-    """Return one row of weights a replicate: how often each sample was drawn.
+    """Return one row of weights per replicate: how often each sample was drawn.
 
     Shapes: result (replicates, m), whole numbers; each row sums to m. A replicate is m
     draws from the m samples, with replacement (Efron, Ann. Statist. 7, 1979).
@@ -73,8 +74,9 @@ def bootstrap_weights(
         dtype: float32 or float64; by default JAX's own default.
 
     Raises:
-        DtypeError: m or replicates is no whole number, or dtype not float32 or float64.
-        ValueError: m or replicates is less than 1.
+        DtypeError: if m or replicates is not a whole number, or dtype not float32 or
+            float64.
+        ValueError: if m or replicates is less than 1.
 
     Examples:
         >>> import jax

@@ -30,16 +30,17 @@ from jlogreg.feature_scan.single_feature import Scan, fit_scan, newton_scan
 
 __all__ = ["scan_blocks", "scan_features"]
 
-# Entries of features that are taken side by side: what is computed of them stays in the
-# cache. With 2000 samples 512 features took 4.4 us each, 256 took 4.8, 1024 took 5.
+# Entries of the features that are taken side by side, so that their intermediate
+# results stay in the cache. With 2000 samples 512 features took 4.4 us each, 256 took
+# 4.8, 1024 took 5.
 ENTRIES, MIN_FEATURES, MAX_FEATURES = 2**20, 8, 512
-# So many batches of them go into one call.
+# Batches of features in one call.
 BATCHES = 16
-# Newton's steps for all features, and for those that have no certificate then.
+# Newton steps for all features, by bytes of a float, and for those not converged then.
 STEPS, MORE_STEPS = {4: 2, 8: 3}, 8
 # Calls under way at a time.
 MAX_IN_FLIGHT = 4
-# Features that `fit` takes side by side.
+# Features that go through `fit` side by side.
 FIT_FEATURES = 64
 
 
@@ -134,7 +135,7 @@ def _scans(given: tuple[Samples, bool, Array], blocks: Iterable[Any]) -> Iterato
     for block in blocks:
         G = _check_block(block, given[0].y)
         if null is None:
-            # All the blocks go through what is compiled for the first.
+            # All the blocks use the programs that are compiled for the first.
             height = len(G)
             null = fit_null_model(*given)
         begun = _begin(null, G, height)

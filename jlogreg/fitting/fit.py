@@ -1,4 +1,4 @@
-"""Fit one model: find the minimum of the cost, and say how it ended."""
+"""The fit of one model: the minimum of the cost, and how the solve ended."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["Fit", "fit"]
 
 
 class Fit(NamedTuple):
-    """Hold a fitted model, and how the fit ended.
+    """A fitted model, and how the fit ended.
 
-    Shapes: params w (n, 1), b (1, 1), the others (); of many problems each with a
-    leading axis. status is a Status; steps counts the trials after the first look; cost
-    is J; gradient_norm the largest |entry| of dw and db; decrement sqrt(gT H^-1 g),
-    half of whose square the cost is above its minimum, nearly.
+    Shapes: params w (n, 1), b (1, 1), the others (); for many problems each with a
+    leading axis. status is a Status; steps counts the trial steps after the evaluation
+    of the start; cost is J; gradient_norm the largest |entry| of dw and db; decrement
+    sqrt(gT H^-1 g): the cost is about half of its square above the minimum.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -48,7 +48,7 @@ class Fit(NamedTuple):
     decrement: Float[Array, ""]
 
     def __repr__(self) -> str:
-        """Return how the fit ended, with few numbers, however many there are."""
+        """Return the fields with few numbers each, however large they are."""
         fields = ", ".join(f"{name}={text}" for name, text in self._described().items())
         return f"Fit({fields})"
 
@@ -61,7 +61,7 @@ class Fit(NamedTuple):
 
     @classmethod
     def of(cls, solution: Solution) -> Fit:
-        """Return what a solution says, without the factor that it has kept."""
+        """Return the Fit of a solution, without its factor."""
         fields = solution._asdict()
         del fields["factor"]
         return cls(**fields)
@@ -91,14 +91,13 @@ def fit(
         X: features, a column per sample: an array, a BCOO or a design.
         y: labels.
         weight: (1, m), at least 0; a weight of 2 counts a sample twice, a weight of 0
-            leaves it out, whatever it contains.
+            excludes it, whatever it contains.
         offset: (1, m), added to the logits.
-        l2: penalty, a number or one a feature (n, 1), at least 0.
+        l2: penalty, a number or one per feature (n, 1), at least 0.
         solver: Newton(), NewtonCG() or Optax(...). By default, for n features and m
-            samples: Newton() up to n = 512; in the span of the samples, which Newton()
-            does where m < n with one penalty and X an array, up to m = 2048; else
-            NewtonCG().
-        init: where to start; zero where it costs less.
+            samples: Newton() up to n = 512; with m < n, one penalty and X an array,
+            where Newton() solves the dual formulation, up to m = 2048; else NewtonCG().
+        init: where to start; zero if that costs less.
         tol: a fit has converged when a whole Newton step changed no logit by more than
             this, and the decrement before it was no larger. Newton's method leaves
             about tol^2 / 2 of an error; by default tol = 2 sqrt(eps), 3.0e-8 in
@@ -107,8 +106,9 @@ def fit(
         max_steps: steps at most; by default 100, for Optax 10 000.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a number is out of range, NaN or infinite. Where it is traced the
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number is out of range, NaN or infinite. If it is traced the
             status is BAD_INPUT instead and the parameters are NaN.
 
     Examples:
@@ -127,7 +127,7 @@ def fit(
         init = check_params(init, n, dtype, name="init")
         init = Params(check_range("init.w", init.w), check_range("init.b", init.b))
     limits = check_limits(solver, tol, max_steps, dtype)
-    return Fit.of(_solve(solver, Problem(samples, l2), init, *limits))
+    return Fit.of(_solve(solver, Problem(samples, l2), init, limits))
 
 
 _solve = jax.jit(differentiable(solve), static_argnums=0)

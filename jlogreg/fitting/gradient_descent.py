@@ -1,11 +1,11 @@
-"""Fit by gradient descent, the textbook's way: w -= learning_rate * dw.
+"""Gradient descent, the textbook's way: w -= learning_rate * dw.
 
-Two sets of coordinates, one descent. The gradient in w is X dzT / m + l2 w, so every
+Two sets of unknowns, one descent. The gradient in w is X dzT / m + l2 w, so every
 iterate stays in the span of the samples and the start, w = X alphaT + c w0; equation
-(17) of docs/derivation.md. In these coordinates a step needs only the Gram matrix XT X
-(m, m): for pictures of 12 288 pixels and 209 samples a pass over 0.2 MB instead of two
-over 10 MB. The iterates are the same ones, to rounding; the cheaper coordinates, by
-count of operations, are taken.
+(17) of docs/derivation.md. With alpha and c as unknowns a step needs only the Gram
+matrix XT X (m, m): for pictures of 12 288 pixels and 209 samples a pass over 0.2 MB
+instead of two over 10 MB. The iterates are the same, to rounding; the unknowns that
+take fewer operations are used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Optimizer: TypeAlias = (
 
 
 class Descent(NamedTuple):
-    """Hold where a descent ended, and the cost before each of its steps.
+    """The end of a descent, and the cost before each of its steps.
 
     Shapes: params w (n, 1), b (1, 1); costs (1, steps), costs[0, 0] at the start.
 
@@ -72,7 +72,7 @@ def gradient_descent(
     Shapes: X (n, m), y (1, m) in [0, 1], w (n, 1), b (1, 1); result
     Descent(params, costs (1, steps)), with the cost in nats before each step. Formula:
     w <- w - learning_rate dw, b <- b - learning_rate db; equation (16) of
-    docs/derivation.md. Whether a rate is too large shows in the costs: they rise.
+    docs/derivation.md. If the rate is too large, the costs rise.
 
     Args:
         params: where to start.
@@ -80,17 +80,18 @@ def gradient_descent(
         y: labels.
         learning_rate: a positive number; it may be traced, so that jax.vmap tries
             many rates in one call.
-        steps: how many steps, at least 0.
+        steps: number of steps, at least 0.
         optimizer: None for the formula above; or a function of the learning rate such
             as optax.adam; or a finished optax transformation such as
             optax.adam(1e-3), with learning_rate left out.
         weight: (1, m), at least 0; a weight of 2 counts a sample twice.
         offset: (1, m), added to the logits.
-        l2: penalty, a number or one a feature (n, 1), at least 0.
+        l2: penalty, a number or one per feature (n, 1), at least 0.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a number is out of range, NaN or infinite (where it is traced, the
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number is out of range, NaN or infinite (if it is traced, the
             costs are NaN), or the learning rate is missing or given twice.
 
     Each eager call traces and compiles its scan anew. For more than one, compile it:

@@ -1,4 +1,4 @@
-"""Follow the minimum along a path of penalties."""
+"""The fits along a path of penalties, each started from the one before."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def regularization_path(
     """Return the fit at each penalty, each started from that of the next larger one.
 
     Shapes: X (n, m), y (1, m), l2 (L, 1) in any order; result Fit with a leading axis
-    L in that order. Pure: it works under jit, vmap and differentiation as `fit` does,
-    whose arguments and errors these are; equation (8) of docs/derivation.md.
+    L in that order. Pure: it works under jit, vmap and differentiation. Arguments
+    and errors are those of `fit`; equation (8) of docs/derivation.md.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -51,7 +51,7 @@ def regularization_path(
     order = jnp.argsort(-l2)
 
     def step(start: Params, penalty: Array) -> tuple[Params, Fit]:
-        found = fit(
+        result = fit(
             X,
             y,
             weight=weight,
@@ -62,7 +62,8 @@ def regularization_path(
             tol=tol,
             max_steps=max_steps,
         )
-        return where(found.status == Status.CONVERGED, found.params, start), found
+        converged = result.status == Status.CONVERGED
+        return where(converged, result.params, start), result
 
     _, path = lax.scan(step, init_params(n, dtype), l2[order])
     back = jnp.argsort(order)

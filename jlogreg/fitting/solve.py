@@ -31,10 +31,10 @@ __all__ = ["advance", "finalize", "init_state", "setup", "solve"]
 
 
 def solve(
-    solver: Solver, problem: Problem, init: Params | None, tol: Array, max_steps: Array
+    solver: Solver, problem: Problem, init: Params | None, limits: Limits
 ) -> Solution:
     """Return the solution of one problem."""
-    limits, shared = Limits(tol, max_steps), setup(solver, problem)
+    shared = setup(solver, problem)
     state = init_state(solver, problem, shared, init, limits)
     state = advance(solver, problem, shared, state, limits)
     return finalize(solver, problem, shared, state, init, limits)

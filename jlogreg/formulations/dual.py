@@ -205,8 +205,8 @@ def dual_factor(curvature: Array, C: Array, l2: Array) -> DualFactor:
     root = jnp.sqrt(curvature)
     inner = root * C * root.T
     eps = float(np.finfo(C.dtype).eps)
-    # With a penalty that is lost beside the curvature, a step of a slightly larger one
-    # still goes down; without any the step must keep some digits.
+    # If the penalty is below the roundings of the curvature, a step with a slightly
+    # larger one still goes down; without a penalty the step must keep some digits.
     least = jnp.where(l2 == 0, eps**0.5, LOST_ROUNDINGS * eps)
     l2 = jnp.maximum(l2, least * (jnp.diagonal(inner).max() + eps))
     eye = jnp.eye(C.shape[0], dtype=C.dtype)

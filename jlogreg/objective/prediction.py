@@ -1,4 +1,4 @@
-"""Propagate forward: from features to logits, to probabilities, to labels."""
+"""Forward propagation: from features to logits, to probabilities, to labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "
     that the device offers.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -54,7 +55,8 @@ def predict_proba(
     w (n, K), b (K, 1), result (K, m). Equation (3) of docs/derivation.md.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -77,8 +79,9 @@ def predict(
     NaN there is no label, and the result is NaN.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: the threshold is not in [0, 1].
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if the threshold is not in [0, 1].
 
     Examples:
         >>> import jax.numpy as jnp

@@ -1,8 +1,6 @@
-"""Sum over the samples: loss, gradient and curvature in one pass over the data.
+"""The sums over samples of this loss: its value, gradient, Hessian and products.
 
-Samples are summed. Everything that the cost and its derivatives need is a sum of
-one term a sample, so one function adds up any of them, block by block: a block of X is
-used for the logits and again for the gradient while it is still in the cache.
+Each is one pass over the data, by `data.reduction`.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ __all__ = [
 
 
 class Totals(NamedTuple):
-    """Hold sums over samples: of the losses () and of their gradients."""
+    """The sums over samples of the losses () and of their gradients."""
 
     loss: Float[Array, ""]
     gradient: Params

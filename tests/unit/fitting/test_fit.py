@@ -30,6 +30,7 @@ from jlogreg import (
 )
 from jlogreg.fitting import fit as module
 from jlogreg.fitting.options import choose_solver
+from jlogreg.formulations.problem import Solution
 from tests.helpers import make_problem
 
 SHAPE = (3, 20)
@@ -172,10 +173,11 @@ def test_sparse_features_have_no_span():
     [(None, 100), (Newton(), 100), (NewtonCG(), 100), (Optax(optax.sgd(1.0)), 10_000)],
 )
 def test_steps_have_a_limit(solver, due):
-    with mock.patch.object(module, "_solve", return_value=range(7)) as solve:
+    solution = Solution(*range(7))
+    with mock.patch.object(module, "_solve", return_value=solution) as solve:
         fit_of(PROBLEM, solver=solver)
-    kinds = {getattr(value, "dtype", None): value for value in solve.call_args.args}
-    assert kinds[np.dtype(np.int32)] == due
+    *_, limits = solve.call_args.args
+    assert limits.max_steps == due
 
 
 W, B = np.zeros((3, 1)), np.zeros((1, 1))
