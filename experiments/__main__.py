@@ -13,29 +13,14 @@ from typing import IO, Any, cast
 from rich.console import Console
 from rich.table import Column, Table
 
+from experiments import benchmarks
 from experiments.config import CONFIGS, convert, describe, read_table
 from experiments.errors import UserError, one_line
 
-BENCHMARKS = {
-    "accuracy": "errors of sigmoid and losses in ulp, beside jax.nn, optax and scipy",
-    "bootstrap": "2000 bootstrap replicates of breast cancer, against scikit-learn",
-    "descent": "2000 steps of gradient descent on 12288 x 209, against NumPy",
-    "first_call": "import and the first fit of 100 x 2000 in a fresh process",
-    "grid": "20 penalties x 5 folds x 10 labels of digits, against scikit-learn",
-    "heads": "256 label rows over 512 x 2000, against scikit-learn and NeMoS",
-    "heads_large": "128 label rows over 768 x 10 000, against scikit-learn and NeMoS",
-    "pass": "one cost and gradient over 100 x 2 000 000, against NumPy",
-    "scaling": "1 to 100 000 label rows over one matrix: time and memory",
-    "scan": "200 000 features beside 5 covariates, in memory, against PLINK 2",
-    "scan_files": "the same from .bed to table, whole processes, against PLINK 2",
-    "tall": "one fit of 20 x 1 000 000 and of 100 x 200 000, against scikit-learn",
-    "wide": "one fit of 12288 x 209 with a penalty, against scikit-learn",
-}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit code."""
-    # What is printed names files, keys and features, which may look like markup.
+    """Run the command line; return the exit code."""
+    # Names of files, keys and features may look like markup.
     plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
     console = Console(file=cast(IO[str], _Output()), **plain)
     options, rest = _parser().parse_known_args(arguments)
@@ -52,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(_listing())
         else:
             _choose_platform(options.platform)
-            _bench(options.name, console)
+            benchmarks.load(options.name)(console)
     except UserError as error:
         errors = Console(stderr=True, **plain)
         errors.print(f"error: {one_line(error)}", style="red", soft_wrap=True)
@@ -64,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Output:
-    """Pass what is printed on, and say which file is meant where it takes no more."""
+    """The standard output; an error in writing to it becomes a UserError."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stdout, name)
@@ -81,10 +66,10 @@ class _Output:
     def _named(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:  # nobody reads any more: rich ends the process
+        except BrokenPipeError:  # nobody reads it any more: rich ends the process
             raise
         except OSError as error:
-            # What is left would be tried again at exit, and fail with a traceback.
+            # The rest would be written at exit, and fail with a traceback.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise UserError(f"standard output: {error.strerror or error}") from error
 
@@ -100,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("config", metavar="CONFIG.toml")
     run.add_argument("--runs", default="runs", help="where run folders go")
-    commands.add_parser("list", help="list the configurations that come along")
+    commands.add_parser("list", help="list the configurations of this project")
     graph = commands.add_parser("graph", help="draw the computation graph of a formula")
     graph.add_argument(
         "formula", help='such as "3 * (a + b * c)"; -- before one that begins with -'
@@ -112,8 +97,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=".svg, .png, .pdf, .dot, .mmd or .json",
     )
-    bench = commands.add_parser("bench", help="measure against other ways, as ratios")
-    bench.add_argument("name", choices=sorted(BENCHMARKS))
+    names = sorted(benchmarks.BENCHMARKS)
+    bench = commands.add_parser(
+        "bench",
+        help="compare with other ways to do the same work, as ratios",
+        description="\n".join(f"{k:12} {benchmarks.describe(k)}" for k in names),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench.add_argument("name", choices=names, metavar="NAME")
     bench.add_argument(
         "--platform", choices=("cpu", "gpu"), help="by default the fastest that JAX has"
     )
@@ -151,51 +142,20 @@ def _choose_platform(name: str | None) -> None:
     """Let JAX start on this platform.
 
     Raises:
-        UserError: JAX does not see it.
+        UserError: if JAX does not see it.
     """
-    # For the processes that a benchmark starts, too: none takes all of a GPU.
+    # Also for the processes of a benchmark: none may take all memory of a GPU.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    if name is None:
-        return
-    if name == "cpu":
+    if name == "cpu":  # JAX always sees it, and starts only later, with its settings
         os.environ["JAX_PLATFORMS"] = "cpu"
+    if name != "gpu":
+        return
     import jax
 
     try:
         jax.devices(name)
     except RuntimeError as error:
         raise UserError(f"--platform {name}: JAX sees no {name} here") from error
-
-
-def _bench(name: str, console: Console) -> None:
-    from experiments.benchmarks import (
-        accuracy,
-        bootstrap,
-        descent,
-        first_call,
-        grid,
-        heads,
-        one_pass,
-        scaling,
-        scan,
-    )
-    from experiments.benchmarks import one_fit as fits
-
-    {
-        "accuracy": accuracy.main,
-        "bootstrap": bootstrap.main,
-        "descent": descent.main,
-        "first_call": first_call.main,
-        "grid": grid.main,
-        "heads": heads.heads,
-        "heads_large": heads.heads_large,
-        "pass": one_pass.main,
-        "scaling": scaling.main,
-        "scan": scan.scan,
-        "scan_files": scan.scan_files,
-        "tall": fits.tall,
-        "wide": fits.wide,
-    }[name](console)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Compute cost, gradient and descent in NumPy, as the textbook does.
+"""Cost, gradient and gradient descent in NumPy, as in a textbook.
 
-`value_and_gradient` is what the jitted functions are measured against: no loop over
-samples or features, whole matrices at a time. `by_samples` is one step before it.
+The jitted functions are compared with `value_and_gradient`, which has no loop over
+samples or features. `by_samples` has one loop, over the samples.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def value_and_gradient(
 def by_samples(
     w: Floats, b: Floats, X: Floats, y: Floats
 ) -> tuple[float, Floats, Floats]:
-    """Return the same by one loop, over the samples; the rest is products of vectors.
+    """Return the same by one loop, over the samples, with products of vectors.
 
-    What is one number for a sample is a Python float: a NumPy call would take longer.
+    A single number of a sample is a Python float: a NumPy call would take longer.
     """
     m = X.shape[1]
-    X = np.asfortranarray(X)  # a column lies in one piece
+    X = np.asfortranarray(X)  # a column is contiguous
     J, dw, db, bias = 0.0, np.zeros_like(w), 0.0, b.item()
     for i, label in enumerate(y[0].tolist()):
         x = X[:, i : i + 1]

@@ -1,4 +1,4 @@
-"""Read strict configurations: a TOML file, overrides, one clear line per mistake."""
+"""Read configurations: a TOML file and overrides; a mistake is one clear line."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True):
-    """Hold some settings; an unknown key is an error."""
+    """Settings by name; an unknown key is an error."""
 
 
 def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the settings of a TOML file with `--section.key value` pairs laid over.
+    """Return the settings of a TOML file, overridden by `--section.key value` pairs.
 
     Raises:
-        UserError: the file cannot be read or parsed, or an override has no value.
+        UserError: if the file cannot be read or parsed, or an override has no value.
     """
     try:
         text = path.read_bytes().decode("utf-8")
@@ -77,7 +77,7 @@ def convert(table: dict[str, Any], kind: type[Config], name: str) -> Config:
     """Return the table as a configuration of this kind.
 
     Raises:
-        UserError: a key is unknown or missing, a type is wrong, a number is out of
+        UserError: if a key is unknown or missing, a type is wrong, a number is out of
             range, NaN or infinite.
     """
     for key, value in _numbers(table):
@@ -94,7 +94,7 @@ def convert(table: dict[str, Any], kind: type[Config], name: str) -> Config:
 
 
 def describe(path: Path) -> str:
-    """Return what a configuration is for: the comment that it begins with."""
+    """Return the comment that a configuration begins with: what it is for."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):

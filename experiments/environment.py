@@ -1,4 +1,4 @@
-"""The environment of a run: machine, packages, code."""
+"""The environment of a run: machine, versions of packages, digest of the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("jlogreg", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "nemos
 
 
 def machine() -> dict[str, Any]:
-    """Return what the times depend on: processor, cores, memory, device, versions."""
+    """Return the machine that times depend on: processor, memory, device, versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": _processor(),
@@ -33,7 +33,7 @@ def _processor() -> str:
     for line in cpus.read_text().splitlines() if cpus.exists() else []:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
-    return platform.processor() or "not known"
+    return platform.processor() or "unknown"
 
 
 def _version(name: str) -> str | None:
@@ -44,7 +44,7 @@ def _version(name: str) -> str | None:
 
 
 def environment() -> dict[str, Any]:
-    """Return what the numbers of a run may depend on beside its configuration."""
+    """Return all that results may depend on, other than the configuration."""
     packages = ("jlogreg", "jax", "jaxlib", "optax", "numpy", "scikit-learn")
     return {
         "python": platform.python_version(),

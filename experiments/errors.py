@@ -1,12 +1,12 @@
-"""Name the exception that becomes one line on the terminal, and make the line."""
+"""The error that is shown to the user as one line."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Say what the user can change: a setting, a file, a key. Exit code 2."""
+    """A mistake that the user can correct: in a setting, a file, a key. Exit code 2."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an exception says, without line breaks."""
+    """Return the message of an exception without line breaks."""
     return " ".join(str(error).split())

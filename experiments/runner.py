@@ -13,10 +13,10 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 import numpy as np
@@ -31,11 +31,8 @@ from rich.table import Table
 from experiments.datasets.files import Files, fingerprint
 from experiments.environment import code_digest, environment
 from experiments.errors import UserError
+from jlogreg import Progress as FitProgress
 from jlogreg.base.checks import AnyArray
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 Row = Mapping[str, str | int | float]
 
@@ -46,7 +43,7 @@ TEMPORARY = ".writing-"
 
 
 class Program(Protocol):
-    """Say what a program is: a module with a Config, a loader, and the work itself."""
+    """A module with a Config, a loader, and the work itself."""
 
     Config: type[msgspec.Struct]
 
@@ -54,21 +51,21 @@ class Program(Protocol):
         """Return the data; raise a UserError before anything is written."""
 
     def work(self, config: Any, data: Any, run: Run) -> Sequence[Row]:
-        """Do the work, resume what the folder holds, return the table of results."""
+        """Do the work, resuming it from the folder; return the table of results."""
 
 
 class Run:
-    """Write what one run produces into its folder."""
+    """The folder of one run, and the terminal that it prints to."""
 
     def __init__(self, folder: Path, console: Console) -> None:
-        """Open the folder, and clear what a killed writer left half written."""
+        """Open the folder, and remove files that a killed process left half written."""
         self.folder = folder
         self.console = console
         for stale in folder.glob(f"{TEMPORARY}*"):
             stale.unlink()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole, or not at all."""
+        """Write a whole file, or none."""
         with self.open_whole(name) as file:
             file.write(content)
 
@@ -91,7 +88,7 @@ class Run:
         self.write(name, buffer.getvalue())
 
     def read_arrays(self, name: str) -> dict[str, NDArray[Any]] | None:
-        """Return the arrays of an NPZ file, or None where there is none."""
+        """Return the arrays of an NPZ file, or None if there is no such file."""
         path = self.folder / name
         if not path.exists():
             return None
@@ -112,7 +109,7 @@ class Run:
             os.fsync(file.fileno())
 
     def keep_metrics(self, before: int) -> None:
-        """Drop the lines of steps that will be taken again, and a torn last line."""
+        """Drop the lines of steps that will be repeated, and a torn last line."""
         kept = [
             json.dumps(record)
             for record in self.metrics()
@@ -121,7 +118,7 @@ class Run:
         self.write(METRICS, "".join(line + "\n" for line in kept).encode())
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the lines of the metrics that are whole."""
+        """Return the complete lines of the metrics."""
         path = self.folder / METRICS
         records = []
         for line in path.read_bytes().splitlines() if path.exists() else []:
@@ -135,25 +132,57 @@ class Run:
         return records
 
     @contextmanager
-    def progress(self, what: str, total: int, done: int = 0) -> Iterator[Any]:
-        """Show a bar while the work goes on; yield a function that advances it."""
+    def progress(
+        self, title: str, total: int, done: int = 0
+    ) -> Iterator[Callable[[int], None]]:
+        """Show a bar during the work; yield a function that advances it."""
         bar = Progress(
-            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeLeft(),
+            TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeLeft(),
             console=self.console, transient=True, disable=not self.console.is_terminal,
         )  # fmt: skip
         with bar:
-            task = bar.add_task(what, total=total, completed=done)
+            task = bar.add_task(title, total=total, completed=done)
             yield lambda count: bar.advance(task, count)
+
+    @contextmanager
+    def track(
+        self,
+        title: str,
+        total: int,
+        done: int = 0,
+        save: Callable[[FitProgress], None] | None = None,
+    ) -> Iterator[Callable[[FitProgress], None]]:
+        """Show a bar during fits; yield the function that they report progress to.
+
+        Args:
+            title: what stands before the bar.
+            total: the number of fits.
+            done: how many of them are finished already.
+            save: called whenever more of them are.
+        """
+        with self.progress(title, total, done) as advance:
+
+            def report(progress: FitProgress) -> None:
+                nonlocal done
+                new = int(progress.finished.sum()) - done
+                if not new:
+                    return
+                if save is not None:
+                    save(progress)
+                done += new
+                advance(new)
+
+            yield report
 
 
 def execute(
     program: Program, config: msgspec.Struct, name: str, runs: Path, console: Console
 ) -> Path:
-    """Run the program, or resume it, or show what it found before; return its folder.
+    """Run the program, resume it, or show its results; return its folder.
 
     Raises:
-        UserError: the data cannot be had, the folder cannot be written, or another
-            process is at the same run.
+        UserError: if the data cannot be loaded, the folder cannot be written, or
+            another process works on the same run.
     """
     data = program.load(config)
     folder = runs / f"{name}-{_identity(config)}"
@@ -182,7 +211,7 @@ def read_results(folder: Path) -> list[dict[str, str]]:
 
 
 def as_table(rows: Sequence[Row], title: str = "") -> Table:
-    """Return rows that have the same keys as a table for the terminal."""
+    """Return rows with the same keys as a table for the terminal."""
     table = Table(title=title)
     for key, value in rows[0].items():
         table.add_column(key, justify="left" if isinstance(value, str) else "right")
@@ -192,9 +221,9 @@ def as_table(rows: Sequence[Row], title: str = "") -> Table:
 
 
 def _identity(config: msgspec.Struct) -> str:
-    """Return what tells runs apart: settings, the user's data, and the code."""
+    """Return a digest of settings, data and code, which tells runs apart."""
     settings = json.dumps(msgspec.to_builtins(config), sort_keys=True)
-    source = getattr(config, "data", None)  # some programs make their own data
+    source = getattr(config, "data", None)  # some programs generate their data
     files = fingerprint(source) if isinstance(source, Files) else ""
     text = "\n".join([settings, files, code_digest()])
     return hashlib.sha256(text.encode()).hexdigest()[:10]
@@ -202,10 +231,10 @@ def _identity(config: msgspec.Struct) -> str:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it for this process; name it where writing fails."""
+    """Make the folder, lock it for this process, and name it in errors of writing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # The system lets go of this lock when the process ends, however it ends.
+        # The system releases this lock when the process ends, however it ends.
         with (folder / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield

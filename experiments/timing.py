@@ -1,4 +1,4 @@
-"""Time several ways to do the same work in one run, interleaved, as ratios."""
+"""Time several ways to do the same work, interleaved in one run, and take ratios."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Return the seconds of each way in each round: A B C, A B C.
 
-    A way waits for its own result (jax.block_until_ready). The threads of a BLAS
-    go on spinning for a while after its last product and would slow down whichever way
-    comes next; so before each timed call there is a pause until they sleep, and an
-    untimed call of the same way that wakes its own. Machines are noisy, so compare the
-    ways round by round with `ratio`.
+    A way waits for its own result (jax.block_until_ready). The threads of a BLAS keep
+    spinning for a while after its last product and would slow down the next way. So
+    before each timed call there is a pause until they sleep, and an untimed call of the
+    same way, which wakes its own threads. Machines are noisy: compare the ways round by
+    round, with `ratio`.
 
     Args:
-        ways: what to call, by name.
-        rounds: how often each way takes its turn.
-        once: the ways that take seconds, where waking is nothing: they have had their
-            untimed call before, and are called once a round.
+        ways: functions to call, by name.
+        rounds: the number of timed calls of each.
+        once: the ways that take seconds, so that waking does not count: they are called
+            once a round, without an untimed call.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -42,7 +42,7 @@ def interleaved(
 
 
 def ratio(seconds: Mapping[str, list[float]], slow: str, fast: str) -> float:
-    """Return the median over the rounds of how many times as fast `fast` is."""
+    """Return how many times as fast `fast` is: the median over the rounds."""
     pairs = zip(seconds[slow], seconds[fast], strict=True)
     return statistics.median(other / own for other, own in pairs)
 

@@ -1,1 +1,53 @@
-"""Measure against other ways of doing the same work, interleaved in one run."""
+"""The benchmarks by name; each is imported when it is run.
+
+A benchmark is a function that is called with the console. It prints its table, and
+writes it with the machine to a JSON file under results/.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+# Module and function.
+BENCHMARKS = {
+    "accuracy": ("accuracy", "run"),
+    "bootstrap": ("bootstrap", "run"),
+    "descent": ("descent", "run"),
+    "first_call": ("first_call", "run"),
+    "grid": ("grid", "run"),
+    "heads": ("heads", "heads"),
+    "heads_large": ("heads", "heads_large"),
+    "pass": ("one_pass", "run"),
+    "scaling": ("scaling", "run"),
+    "scan": ("scan", "scan"),
+    "scan_files": ("scan", "scan_files"),
+    "tall": ("one_fit", "tall"),
+    "tall_100": ("one_fit", "tall_100"),
+    "wide": ("one_fit", "wide"),
+}
+
+
+def load(name: str) -> Callable[..., Any]:
+    """Return the function of a benchmark."""
+    module, function = BENCHMARKS[name]
+    found: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), function)
+    return found
+
+
+def describe(name: str) -> str:
+    """Return the first line of the docstring of a benchmark.
+
+    It is read from the source: to import the module would import JAX.
+    """
+    module, function = BENCHMARKS[name]
+    source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+    (text,) = (
+        ast.get_docstring(node) or ""
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == function
+    )
+    return text.partition("\n")[0]

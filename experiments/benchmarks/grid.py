@@ -1,4 +1,4 @@
-"""Time a grid of penalties on every fold, against scikit-learn's two tools for it."""
+"""A grid of penalties on every fold, against the two tools of scikit-learn for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.model_selection import GridSearchCV
 
 from experiments.benchmarks.harness.compare import (
-    Tried,
+    Attempt,
     Way,
     compare,
     loosest,
@@ -29,24 +29,26 @@ from experiments.benchmarks.harness.compare import (
     scaled,
 )
 from experiments.benchmarks.harness.problems import Models, Problems, side_by_side
-from experiments.benchmarks.peers.scikit_learn import TOLERANCES, processes, share, warm
+from experiments.benchmarks.peers.scikit_learn import processes, share, warm
 from jlogreg import CrossValidation, cross_validate, fold_weights
 
-# Those left out: liblinear penalises the bias too, so that the larger penalties mean
-# something else; sag and saga need hundreds of passes, as the benchmark `heads` shows.
+# Without liblinear, which penalizes the bias too, so that large penalties would have
+# another meaning, and sag and saga, which need hundreds of passes (see `heads`).
 SOLVERS = ("newton-cholesky", "lbfgs", "newton-cg")
-EXACT = 1e-9
+
+
+EXACT = 1e-9  # tolerance of the reference
 
 
 class Work(NamedTuple):
-    """Say how much there is to do, and how well."""
+    """The sizes, the goals, the rounds, and the solvers of scikit-learn."""
 
     labels: int = 10
     penalties: int = 20
     folds: int = 5
     features: int = 64
     goal: float = 1e-5  # largest |entry| of the gradients of the refits
-    agree: float = 1e-4  # nats: by how much a held-out loss may be off
+    agree: float = 1e-4  # nats, the largest error of a held-out loss
     rounds: int = 5
     solvers: tuple[str, ...] = SOLVERS
 
@@ -55,10 +57,10 @@ WORK = Work()
 
 
 class Grid(NamedTuple):
-    """Hold what a tool found.
+    """The result of a tool.
 
-    Shapes: loss (K, L, F), mean over the samples that a fold holds out; models, the
-    K refits; l2 (K,), their penalties.
+    Shapes: loss (K, L, F), the mean over the held-out samples of a fold; models, the K
+    refits; l2 (K,), their penalties.
     """
 
     loss: np.ndarray
@@ -67,10 +69,10 @@ class Grid(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Hold the grid to be filled: X (m, n), Y (K, m), l2 (L, 1), folds (F, m).
+    """The data of the grid: X (m, n), Y (K, m), l2 (L, 1), folds (F, m).
 
-    The folds are of one size, so that scikit-learn's C, which counts samples, means
-    the same penalty in each.
+    The folds are of one size, so that scikit-learn's C, which multiplies the sum over
+    samples, is the same penalty in each.
     """
 
     X: np.ndarray
@@ -80,26 +82,26 @@ class Data(NamedTuple):
 
     @property
     def trained(self) -> int:
-        """How many samples each fit of a fold sees."""
+        """The number of samples that a fold trains on."""
         return int(self.folds[0].sum())
 
     @property
     def C(self) -> list[float]:
-        """The penalties as scikit-learn counts them."""
+        """The penalties in scikit-learn's units."""
         return [float(1 / (l2 * self.trained)) for l2 in self.l2[:, 0]]
 
     @property
     def labels(self) -> list[Data]:
-        """The same of each label alone."""
+        """The data of each label alone."""
         return [self._replace(Y=y[None]) for y in self.Y]
 
     @property
     def splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The folds as scikit-learn takes them."""
+        """The folds in scikit-learn's form."""
         return [(np.flatnonzero(row), np.flatnonzero(row == 0)) for row in self.folds]
 
     def first(self, count: int) -> Data:
-        """Return the same of the first labels."""
+        """Return the data of the first labels."""
         return self._replace(Y=self.Y[:count])
 
     def largest_gradient(self, grid: Grid) -> float:
@@ -115,8 +117,8 @@ class Data(NamedTuple):
 OneLabel = Callable[[Data, str, float, int], Grid]
 
 
-def main(console: Console, work: Work = WORK) -> None:
-    """Run the benchmark and print its table."""
+def run(console: Console, work: Work = WORK) -> None:
+    """Time 20 penalties x 5 folds x 10 labels of digits, against scikit-learn."""
     data = _data(work)
     (L, _), (K, m), F = data.l2.shape, data.Y.shape, len(data.folds)
     console.print(
@@ -126,7 +128,7 @@ def main(console: Console, work: Work = WORK) -> None:
         "exact ones"
     )
     warm()
-    # scikit-learn's fits to the last digits: what the held-out losses are.
+    # The reference: held-out losses of scikit-learn's fits with a tiny tolerance.
     exact = _by_label(_path, data, "newton-cholesky", EXACT).loss
     off: dict[str, float] = {}
 
@@ -138,10 +140,10 @@ def main(console: Console, work: Work = WORK) -> None:
 
     X, Y, l2, folds = map(jnp.asarray, (data.X.T, data.Y, data.l2, data.folds))
 
-    def run(tol: float | None) -> CrossValidation:
+    def fit_all(tol: float | None) -> CrossValidation:
         return jax.block_until_ready(cross_validate(X, Y, l2, folds=folds, tol=tol))
 
-    tried = ours(run, partial(check, "jlogreg", data), work.goal)
+    tried = ours(fit_all, partial(check, "jlogreg", data), work.goal)
     peers = _peers(console, data, work, check)
     losses = ", ".join(
         f"{name} {off[name]:.1e}"
@@ -168,7 +170,7 @@ def _of(found: CrossValidation) -> Grid:
 
 def _peers(
     console: Console, data: Data, work: Work, check: Callable[..., float]
-) -> list[Tried]:
+) -> list[Attempt]:
     """Return scikit-learn's tools, each with its best solver, and the other solvers."""
     console.print("scikit-learn: every solver on 1 label, the best on all")
     one, K = data.first(1), len(data.Y)
@@ -178,19 +180,17 @@ def _peers(
         run = partial(SPREADS[spread], TOOLS[tool], given, solver, tol)
         return Way(name, run, partial(check, name, given))
 
-    found: list[Tried] = []
+    found: list[Attempt] = []
     for tool in TOOLS:
         first = {
-            solver: loosest(
-                partial(make, tool, "n_jobs=2", solver, one), work.goal, TOLERANCES
-            )
+            solver: loosest(partial(make, tool, "n_jobs=2", solver, one), work.goal)
             for solver in work.solvers
         }
         solver = min(first, key=lambda key: rank(work.goal, first[key]))
-        tolerances = [tol for tol in TOLERANCES if tol <= (first[solver].tol or 1.0)]
+        start = first[solver].tol
         for spread in SPREADS:
             way = partial(make, tool, spread, solver, data)
-            found.append(loosest(way, work.goal, tolerances))
+            found.append(loosest(way, work.goal, start=start))
         found += [scaled(first[key], 1, K) for key in first if key != solver]
     return found
 
@@ -206,7 +206,7 @@ def _search(data: Data, solver: str, tol: float, jobs: int) -> Grid:
 
 
 def _path(data: Data, solver: str, tol: float, jobs: int) -> Grid:
-    """Return the same by LogisticRegressionCV, which starts each fit from the last."""
+    """Return it by LogisticRegressionCV, which starts each fit from the last."""
     found = LogisticRegressionCV(
         Cs=data.C, cv=data.splits, scoring="neg_log_loss", solver=solver, tol=tol,
         max_iter=1000, n_jobs=jobs, l1_ratios=(0.0,), use_legacy_attributes=False,
@@ -221,7 +221,7 @@ def _grid(scores: np.ndarray, model: Any, data: Data) -> Grid:
 
 
 def _label(function: OneLabel, data: Data, solver: str, tol: float, jobs: int) -> Grid:
-    """Return what a tool finds, with all checks left out that a user may leave out."""
+    """Return the grid by a tool, without scikit-learn's optional checks."""
     with (
         processes(),
         warnings.catch_warnings(),
@@ -232,12 +232,12 @@ def _label(function: OneLabel, data: Data, solver: str, tol: float, jobs: int) -
 
 
 def _by_fold(function: OneLabel, data: Data, solver: str, tol: float) -> Grid:
-    """Return the labels' grids one after the other: two processes share the fits."""
+    """Return the grid label by label; two processes share the fits of a label."""
     return _joined([_label(function, one, solver, tol, 2) for one in data.labels])
 
 
 def _by_label(function: OneLabel, data: Data, solver: str, tol: float) -> Grid:
-    """Return the labels' grids: two processes share the labels."""
+    """Return the grid; two processes share the labels."""
     calls = (delayed(_label)(function, one, solver, tol, 1) for one in data.labels)
     return _joined(share(calls))
 

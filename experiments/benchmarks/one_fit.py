@@ -1,133 +1,122 @@
-"""Time one fit against every solver of scikit-learn that fits its shape."""
+"""One fit, against the solvers of scikit-learn that suit its shape."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
-from rich.table import Table
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
+from experiments.benchmarks.harness.compare import (
+    TOO_LONG,
+    Attempt,
+    Way,
+    attempt,
+    compare,
+)
 from experiments.benchmarks.harness.problems import Models, Problems
-from experiments.benchmarks.harness.report import report
-from experiments.timing import interleaved, median
-from jlogreg import Fit, Params, Status, fit
+from experiments.benchmarks.peers.scikit_learn import DTYPES, Entry
+from jlogreg import Fit, fit
 
-# Each solver of scikit-learn runs with each of these; a looser one is kept where it
-# reaches the gradient that is asked for.
-TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+DEVICES = 2
 
 
 class Work(NamedTuple):
-    """Hold a problem and what is asked of its solution."""
+    """The sizes, the penalty, the goal, and the solvers of scikit-learn."""
 
-    X: np.ndarray
-    y: np.ndarray
+    features: int
+    samples: int
     l2: float
-    gradient: float  # largest |entry| of the gradient, computed in float64
-    rounds: int
+    solvers: tuple[str, ...]
+    goal: float = 1e-6  # largest |entry| of the gradient
+    rounds: int = 7
 
 
-def tall(console: Console) -> None:
-    """Run the benchmark of few features and many samples."""
-    peers = ("newton-cholesky", "lbfgs", "newton-cg")
-    # One device a core: JAX splits no small product among cores by itself.
-    cores = os.cpu_count() or 1
-    jax.config.update("jax_num_cpu_devices", cores)
-    mesh = jax.make_mesh((cores,), ("samples",), axis_types=(AxisType.Explicit,))
-    spread = NamedSharding(mesh, PartitionSpec(None, "samples"))
-    for n, m in ((20, 1_000_000), (100, 200_000)):
-        random = np.random.default_rng(0)
-        X = random.standard_normal((n, m), dtype=np.float32)
-        w = 2 * random.standard_normal((n, 1), dtype=np.float32) / np.sqrt(n)
-        a = 1 / (1 + np.exp(-(w.T @ X + 0.3)))
-        y = (random.random((1, m)) < a).astype(np.float32)
-        work = Work(X, y, 1e-6, gradient=1e-6, rounds=7)
-        _compare(console, work, peers, {f"jlogreg, {cores} devices": spread})
+MANY_SAMPLES = ("newton-cholesky", "lbfgs", "newton-cg")
 
 
-def wide(console: Console) -> None:
-    """Run the benchmark of more features than samples."""
-    n, m = 12_288, 209
+TALL = Work(20, 1_000_000, 1e-6, MANY_SAMPLES)
+
+
+TALL_100 = Work(100, 200_000, 1e-6, MANY_SAMPLES)
+
+
+WIDE = Work(12_288, 209, 1 / 209, ("newton-cg", "lbfgs", "liblinear"), rounds=9)
+
+
+def tall(console: Console, work: Work = TALL, name: str = "tall") -> None:
+    """Time one fit of 20 x 1 000 000, against scikit-learn."""
+    # JAX does not split small products among the cores; with a device for each of two
+    # cores, each sums over its own samples.
+    with suppress(RuntimeError):  # JAX has started
+        jax.config.update("jax_num_cpu_devices", DEVICES)
     random = np.random.default_rng(0)
-    X = random.random((n, m), dtype=np.float32)  # pixels in [0, 1)
-    y = (random.random((1, m)) < 0.35).astype(np.float32)
-    peers = ("newton-cg", "lbfgs", "liblinear")
-    _compare(console, Work(X, y, 1 / m, gradient=1e-6, rounds=9), peers)
+    X = random.standard_normal((work.features, work.samples), dtype=np.float32)
+    w = 2 * random.standard_normal((work.features, 1), dtype=np.float32)
+    a = 1 / (1 + np.exp(-((w / np.sqrt(work.features)).T @ X + 0.3)))
+    y = (random.random((1, work.samples)) < a).astype(np.float32)
+    problem = Problems(np.ascontiguousarray(X.T), y, None, work.l2)
+    tried = [_ours("jlogreg", problem)]
+    devices = jax.devices()[:DEVICES]
+    if len(devices) > 1:
+        mesh = jax.make_mesh(
+            (len(devices),), ("samples",), (AxisType.Explicit,), devices=devices
+        )
+        spread = NamedSharding(mesh, PartitionSpec(None, "samples"))
+        tried.append(_ours(f"jlogreg, {len(devices)} devices", problem, spread))
+    _compare(console, name, work, problem, tried)
+
+
+def tall_100(console: Console, work: Work = TALL_100) -> None:
+    """Time one fit of 100 x 200 000, against scikit-learn."""
+    tall(console, work, "tall_100")
+
+
+def wide(console: Console, work: Work = WIDE) -> None:
+    """Time one fit of 12 288 x 209 with a penalty, against scikit-learn."""
+    random = np.random.default_rng(0)
+    # Pixels in [0, 1).
+    X = random.random((work.features, work.samples), dtype=np.float32)
+    y = (random.random((1, work.samples)) < 0.35).astype(np.float32)
+    problem = Problems(np.ascontiguousarray(X.T), y, None, work.l2)
+    _compare(console, "wide", work, problem, [_ours("jlogreg", problem)])
+
+
+def _ours(name: str, problem: Problems, spread: Any = None) -> Attempt:
+    """Return jlogreg's way, with the samples spread over devices or on one."""
+    X, y = jax.device_put((problem.X.T, problem.Y), spread)
+    compiled, l2 = jax.jit(fit), jnp.asarray(problem.l2, X.dtype)
+
+    def run() -> Fit:
+        return jax.block_until_ready(compiled(X, y, l2=l2))
+
+    def check(found: Fit) -> float:
+        return problem.largest_gradient(Models(*map(np.asarray, found.params)))
+
+    run()  # compiles
+    return attempt(Way(name, run, check, ours=True))
 
 
 def _compare(
-    console: Console,
-    work: Work,
-    peers: Sequence[str],
-    spreads: Mapping[str, NamedSharding] | None = None,
+    console: Console, name: str, work: Work, problem: Problems, tried: list[Attempt]
 ) -> None:
-    n, m = work.X.shape
     console.print(
-        f"one fit, {n} x {m}, float32, l2 = {work.l2:.2g}, to a gradient of at most "
-        f"{work.gradient:g} (largest entry, computed in float64)"
+        f"one fit, {work.features} x {work.samples}, float32, l2 = {work.l2:.2g}, to a "
+        f"gradient of at most {work.goal:g} (largest entry, computed in float64)"
     )
-    compiled, l2 = jax.jit(fit), jnp.asarray(work.l2, work.X.dtype)
-    ways: dict[str, Callable[[], object]] = {}
-    table = Table("way", "steps", "J", "largest gradient")
-    for name, spread in {"jlogreg": None, **(spreads or {})}.items():
-        X, y = jax.device_put(work.X, spread), jax.device_put(work.y, spread)
-
-        def ours(X: jax.Array = X, y: jax.Array = y) -> Fit:
-            return jax.block_until_ready(compiled(X, y, l2=l2))
-
-        result, ways[name] = ours(), ours
-        _row(table, work, name, int(result.steps), result.params)
-        if result.status != Status.CONVERGED:
-            console.print(f"{name}: {Status(int(result.status)).message}")
-    for solver in peers:
-        name, way = _peer(table, work, solver)
-        if way is not None:
-            ways[name] = way
-    console.print(table)
-    seconds = interleaved(ways, work.rounds)
-    theirs = [name for name in ways if name.startswith("scikit-learn")]
-    report(console, seconds, against=min(theirs, key=partial(median, seconds)))
+    peers = [_peer(solver, problem, work.goal) for solver in work.solvers]
+    compare(console, name, work, "largest gradient", [*tried, *peers])
 
 
-def _peer(
-    table: Table, work: Work, solver: str
-) -> tuple[str, Callable[[], object] | None]:
-    """Return the loosest setting of a solver that reaches the gradient."""
-    XT, labels = np.ascontiguousarray(work.X.T), work.y[0]
-    C = 1 / (work.l2 * work.X.shape[1])
-    for tol in TOLERANCES:
-        model = LogisticRegression(C=C, solver=solver, tol=tol, max_iter=1000)
-
-        def way(model: LogisticRegression = model) -> object:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                return model.fit(XT, labels)
-
-        way()
-        params = Params(w=model.coef_.T, b=model.intercept_[:, None])
-        name = f"scikit-learn {solver}, tol {tol:g}"
-        size = _row(table, work, name, int(model.n_iter_[0]), params)
-        if size <= work.gradient:
-            return name, way
-    return name, None
-
-
-def _row(table: Table, work: Work, name: str, steps: int, params: Params) -> float:
-    """Add what a way has reached; return the largest entry of the gradient."""
-    w, b = np.asarray(params.w, float), np.asarray(params.b, float)
-    X, y = work.X.astype(float), work.y.astype(float)
-    z = w.T @ X + b
-    J = np.mean(np.logaddexp(0, z) - y * z) + work.l2 * np.sum(w**2) / 2
-    size = Problems(X.T, y, None, work.l2).largest_gradient(Models(w, b))
-    table.add_row(name, str(steps), f"{J:.8f}", f"{size:.1e}")
-    return size
+def _peer(solver: str, problem: Problems, goal: float) -> Attempt:
+    """Return a solver of scikit-learn, in float64 if float32 misses the goal."""
+    for dtype in DTYPES:
+        entry = Entry(solver, dtype, "two threads")
+        tried = entry.loosest(problem, goal, patience=TOO_LONG)
+        if tried.reached <= goal:
+            break
+    return tried

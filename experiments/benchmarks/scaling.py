@@ -1,4 +1,4 @@
-"""Measure how time and memory grow with the number of problems on one X."""
+"""Time and memory of fit_many against the number of problems on one X."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Work(NamedTuple):
-    """Say how much there is to do."""
+    """The numbers of problems, the sizes, the memory limit, and the rounds."""
 
     counts: tuple[int, ...] = (1, 10, 100, 1000, 10_000, 100_000)
     features: int = 32
@@ -40,12 +40,12 @@ class Work(NamedTuple):
 WORK = Work()
 
 
-def main(console: Console, work: Work = WORK) -> None:
-    """Run the benchmark and print its table."""
+def run(console: Console, work: Work = WORK) -> None:
+    """Measure time and memory of 1 to 100 000 label rows on one 32 x 500."""
     console.print(
         f"fit_many of K label rows on one {work.features} x {work.samples} matrix, "
-        f"float32, l2 = 1/m, within {work.memory_MiB} MiB beside arguments and result; "
-        "a fresh process each"
+        f"float32, l2 = 1/m, within {work.memory_MiB} MiB in addition to arguments and "
+        "result; each K in a fresh process"
     )
     rows = [_row(count, work) for count in work.counts]
     table = Table(
@@ -61,19 +61,16 @@ def main(console: Console, work: Work = WORK) -> None:
             f"{row['us_a_problem']:.1f}",
             f"{row['first_s']:.2f}",
             str(row["converged"]),
-            "not known" if memory is None else f"{memory:.0f}",
+            "unknown" if memory is None else f"{memory:.0f}",
             str(work.memory_MiB),
         )
     console.print(table)
-    console.print(
-        "memory: the highest of a call above what arguments and result take before and "
-        "after it"
-    )
+    console.print("memory: the peak of a call, without its arguments and its result")
     save(console, "scaling", {"work": work._asdict(), "ways": rows})
 
 
 def _row(count: int, work: Work) -> Any:
-    """Return what a fresh process measures: none has memory that another has freed."""
+    """Return the measurement of a fresh process, which has no freed memory to reuse."""
     words = [str(value) for value in (count, *work[1:])]
     command = [sys.executable, "-m", "experiments.benchmarks.scaling", *words]
     done = subprocess.run(
@@ -89,7 +86,7 @@ def _measure(count: int, n: int, m: int, memory_MiB: int, rounds: int) -> Any:
     X = random.standard_normal((n, m), dtype=np.float32)
     w = random.standard_normal((count, n), dtype=np.float32) / np.sqrt(n)
     Y = random.random((count, m), dtype=np.float32)
-    # In place, and in pieces: what is freed here would be used again unseen.
+    # In place and in pieces: memory freed here would be reused and not be counted.
     for rows in np.array_split(np.arange(count), -(-count // 1000)):
         Y[rows] = Y[rows] < 1 / (1 + np.exp(-(w[rows] @ X)))
     shared, limit = jnp.asarray(X), memory_MiB * 2**20
@@ -127,7 +124,7 @@ def _peak(call: Callable[[], object]) -> int | None:
         return int(device.memory_stats()["peak_bytes_in_use"]) - before
     if not REFS.exists():
         return None
-    # What earlier calls have freed goes back to the system, and the highest mark down.
+    # Return freed memory to the system, and reset the peak.
     ctypes.CDLL(None).malloc_trim(0)
     REFS.write_text("5")
     before = _resident("VmRSS")

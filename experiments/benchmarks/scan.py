@@ -1,4 +1,4 @@
-"""Time scans of many features beside the same covariates, against PLINK 2."""
+"""Scans of many features, adjusted for the same covariates, against PLINK 2."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks.harness.compare import (
-    Tried,
+    Attempt,
     Way,
     attempt,
     compare,
@@ -25,44 +25,51 @@ from experiments.benchmarks.peers import plink
 from experiments.benchmarks.peers.plink import Estimates
 from experiments.config import CONFIGS
 from experiments.datasets import simulation
-from experiments.datasets.simulation import Fileset, NullStudy
+from experiments.datasets.plink import GenotypeConfig
+from experiments.datasets.simulation import NullStudy
 from jlogreg import Scan, scan_features
 
 JLOGREG, PLINK = "jlogreg", "PLINK 2, two threads"
-NO_STATSMODELS = "statsmodels is not installed (the extra `peers`): it is left out"
+
+
+NO_STATSMODELS = "statsmodels is not installed (the extra `peers`): it is skipped"
+
+
 ROOT = CONFIGS.parent.parent
-SMALL = 1e-3  # where |estimate| is less, what is relative to it says nothing
+
+
+SMALL = 1e-3  # relative errors of estimates are for those of at least this size
 
 
 class Work(NamedTuple):
-    """Say how much there is to do, and how well."""
+    """The sizes, the goal, and the rounds."""
 
     features: int = 200_000
     samples: int = 2000
     covariates: int = 5
-    goal: float = 1e-4  # largest error, as `_errors` has it
+    goal: float = 1e-4  # largest error, of those of `_errors`
     rounds: int = 5
-    probes: int = 200  # features that are fitted in float64 too
+    probes: int = 200  # features that are also fitted in float64
 
 
 WORK = Work()
 
 
 class Judge(NamedTuple):
-    """Hold the exact numbers of some features, and what each way has found of all."""
+    """Exact estimates of some features, and the estimates of all by each way."""
 
     places: np.ndarray
     exact: Estimates
     found: dict[str, Estimates]
 
     def check(self, name: str, answer: Estimates) -> float:
-        """Return the largest error among the features whose exact numbers are known."""
+        """Return the largest error of the features with exact estimates."""
         self.found[name] = answer
         own = Estimates(*(column[self.places] for column in answer))
         return max(_errors(own, self.exact))
 
     def notes(self) -> list[str]:
-        """Return how far our numbers are from PLINK 2's, of all features."""
+        """Return a line on the differences from PLINK 2, over all features."""
         if PLINK not in self.found:
             return []
         own, other = self.found[JLOGREG], self.found[PLINK]
@@ -79,10 +86,10 @@ class Judge(NamedTuple):
 
 
 def scan(console: Console, work: Work = WORK) -> None:
-    """Run the benchmark on genotypes in memory and print its table."""
+    """Time 200 000 features and 5 covariates, in memory, against PLINK 2."""
     study, judge = _start(console, work)
 
-    def run(tol: float | None) -> Scan:
+    def scan_all(tol: float | None) -> Scan:
         found = scan_features(study.G, study.covariates, study.y, tol=tol)
         return jax.block_until_ready(found)
 
@@ -91,19 +98,19 @@ def scan(console: Console, work: Work = WORK) -> None:
         return judge.check(JLOGREG, Estimates(*(np.asarray(c, float) for c in columns)))
 
     models, notes = _statsmodels(study, judge)
-    tried = ours(run, check, work.goal)
+    tried = ours(scan_all, check, work.goal)
     with tempfile.TemporaryDirectory() as name:
-        peer, more = _plink(simulation.write(study, Path(name)), judge)
+        peer, more = _plink(simulation.write_null(study, Path(name)), judge)
         tried += [*peer, *models]
         notes += [*more, *judge.notes()]
         compare(console, "scan", work, "largest error", tried, notes)
 
 
 def scan_files(console: Console, work: Work = WORK) -> None:
-    """Run the benchmark from .bed to table, whole processes, and print its table."""
+    """Time a scan from .bed to table, as whole processes, against PLINK 2."""
     study, judge = _start(console, work)
     with tempfile.TemporaryDirectory() as name:
-        files = simulation.write(study, Path(name))
+        files = simulation.write_null(study, Path(name))
         del study
         own = _program(files, judge)
         peer, notes = _plink(files, judge)
@@ -140,7 +147,7 @@ def _newton(study: NullStudy, g: np.ndarray) -> tuple[float, float]:
 def _errors(own: Estimates, other: Estimates) -> tuple[float, float]:
     """Return the largest differences of estimates and of standard errors.
 
-    That of an estimate is relative to it, or to its standard error if that is larger.
+    That of an estimate is relative to it or to its standard error, whichever is larger.
     """
     error = other.standard_error
     size = np.maximum(np.abs(other.estimate), error)
@@ -149,44 +156,45 @@ def _errors(own: Estimates, other: Estimates) -> tuple[float, float]:
     return float(estimates.max()), float(errors.max())
 
 
-def _program(files: Fileset, judge: Judge) -> Tried:
-    """Return our whole process; it resumes nothing, and draws nothing."""
+def _program(files: GenotypeConfig, judge: Judge) -> Attempt:
+    """Return our whole process: each in a new folder, without figures."""
+    folder = Path(files.bed).parent
 
     def run() -> Path:
-        runs = Path(tempfile.mkdtemp(dir=files.bed.parent))
+        runs = Path(tempfile.mkdtemp(dir=folder))
         command = [
             *(sys.executable, "-m", "experiments"),
             *("run", str(CONFIGS / "scan.toml"), "--runs", str(runs)),
-            *("--data.bed", str(files.bed)),
-            *("--data.phenotype", str(files.phenotype)),
-            *("--data.covariates", str(files.covariates)),
+            *("--data.bed", files.bed),
+            *("--data.phenotype", files.phenotype),
+            *("--data.covariates", files.covariates),
             *("--figures", "false"),
         ]
         plink.call(command, cwd=ROOT)
         return runs
 
     def check(runs: Path) -> float:
-        return judge.check(JLOGREG, plink.read_table(runs))
+        return judge.check(JLOGREG, plink.read_estimates(runs))
 
     return attempt(Way(JLOGREG, run, check, ours=True))
 
 
-def _plink(files: Fileset, judge: Judge) -> tuple[list[Tried], list[str]]:
-    """Return PLINK 2's whole process and its version, or a line where it is missing."""
-    folder = Path(tempfile.mkdtemp(dir=files.bed.parent))
-    command = plink.plink(files, folder)
+def _plink(files: GenotypeConfig, judge: Judge) -> tuple[list[Attempt], list[str]]:
+    """Return PLINK 2's whole process and its version, or a note if it is missing."""
+    folder = Path(tempfile.mkdtemp(dir=Path(files.bed).parent))
+    command = plink.command(files, folder)
     if command is None:
         return [], [plink.MISSING]
 
     def check(_: None) -> float:
-        return judge.check(PLINK, plink.read_table(folder))
+        return judge.check(PLINK, plink.read_estimates(folder))
 
     way = Way(PLINK, partial(plink.call, command), check)
-    return [attempt(way)], [plink.version(command)]
+    return [attempt(way)], [plink.version(command[0])]
 
 
-def _statsmodels(study: NullStudy, judge: Judge) -> tuple[list[Tried], list[str]]:
-    """Return a loop over some features with statsmodels, or a line if it is missing."""
+def _statsmodels(study: NullStudy, judge: Judge) -> tuple[list[Attempt], list[str]]:
+    """Return a loop over some features with statsmodels, or a note if it is missing."""
     try:
         from statsmodels.api import Logit, add_constant
     except ImportError:

@@ -1,6 +1,6 @@
-"""Say what the errors of elementwise functions are taken of, where, and against what.
+"""Functions, numbers and references of `accuracy`, and errors in ulp.
 
-An error is taken against the next wider format: float64, or the machine's long double.
+The reference is the next wider format: float64, or the long double of the machine.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ HARD = ("0", "1")
 Function = Callable[..., Any]
 
 
-class Seen(NamedTuple):
-    """Hold the largest error of a way, in units in the last place, and where it is."""
+class Error(NamedTuple):
+    """The largest error of a function, in units in the last place, at z = at."""
 
-    error: float = 0.0
+    size: float = 0.0
     at: float = 0.0
 
 
@@ -45,12 +45,12 @@ def float32_chunks(stride: int = 1) -> Iterator[np.ndarray]:
 
 
 def float64_chunks(points: int) -> Iterator[np.ndarray]:
-    """Return random numbers of all sizes, and those next to where the forms change."""
+    """Return random numbers of all sizes, and those next to changes of formula."""
     random = np.random.default_rng(0)
     half = points // 2
     sizes = np.exp(random.uniform(math.log(2.0**-55), math.log(745), half // 2))
     middle = random.uniform(0, 40, half - half // 2)
-    # The whole number next to |z| / ln 2 changes at its halves; e = 1/2 at ln 2.
+    # |z| / ln 2 is rounded to a whole number, which changes at halves; e = 1/2 at ln 2.
     edges = np.arange(1, 2150) * (math.log(2) / 2)
     near = edges[:, None] * (1 + np.arange(-8, 9) * np.finfo(float).eps)
     for part in np.array_split(np.concatenate([sizes, middle, near.ravel()]), 32):
@@ -58,7 +58,7 @@ def float64_chunks(points: int) -> Iterator[np.ndarray]:
 
 
 def references(z: np.ndarray, wide: type) -> dict[str, np.ndarray]:
-    """Return the true values of all functions, in a wider format."""
+    """Return the exact values of all functions, in a wider format."""
     signed: Any = z.astype(wide)
     distance, positive = np.abs(signed), signed >= 0
     e = np.exp(-distance)
@@ -77,7 +77,7 @@ def references(z: np.ndarray, wide: type) -> dict[str, np.ndarray]:
 
 
 def ways(dtype: Any) -> dict[tuple[str, str], Function]:
-    """Return what is measured: functions of z, by what they compute and whose."""
+    """Return functions of z, by the names of the function and of its implementation."""
     made: dict[tuple[str, str], Function] = {
         ("sigmoid", "jax.nn"): jax.jit(jax.nn.sigmoid),
         ("sigmoid", "scipy"): special.expit,
@@ -121,20 +121,20 @@ def slope(loss: Function, z: Any, y: Any) -> Any:
     return pull(jnp.ones_like(value))[0]
 
 
-def unit(due: np.ndarray, dtype: Any) -> np.ndarray:
-    """Return the unit in the last place of numbers of a wider format.
+def unit(exact: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return the unit in the last place of numbers that have a wider format.
 
-    It is infinite where the number is no normal one: there 0 is right as well.
+    It is infinite where the number is not normal in dtype: there, 0 is also correct.
     """
     kind = np.finfo(dtype)
-    size = np.abs(due)
-    units = np.ldexp(due.dtype.type(kind.eps), np.frexp(size)[1] - 1)
+    size = np.abs(exact)
+    units = np.ldexp(exact.dtype.type(kind.eps), np.frexp(size)[1] - 1)
     return np.where(size < kind.smallest_normal, np.inf, units)
 
 
-def error(found: Any, due: np.ndarray, units: np.ndarray, z: np.ndarray) -> Seen:
+def error(computed: Any, exact: np.ndarray, units: np.ndarray, z: np.ndarray) -> Error:
     """Return the largest error in units in the last place; infinity for NaN."""
-    errors = np.abs(np.asarray(found).astype(due.dtype) - due) / units
+    errors = np.abs(np.asarray(computed).astype(exact.dtype) - exact) / units
     errors[np.isnan(errors)] = np.inf
     place = int(errors.argmax())
-    return Seen(float(errors[place]), float(z[place]))
+    return Error(float(errors[place]), float(z[place]))

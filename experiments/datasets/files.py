@@ -1,4 +1,4 @@
-"""Read a user's own files: HDF5, NPZ, CSV and Parquet."""
+"""Read the user's own files of samples: HDF5, NPZ, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LARGE_FILE = 2**26
 
 
 class Files(Section):
-    """Name files of the user's, whose contents tell runs apart."""
+    """Settings that name files of the user, whose contents tell runs apart."""
 
     def paths(self) -> list[Path]:
         """Return the files."""
@@ -31,9 +31,9 @@ class Files(Section):
 
 
 def fingerprint(config: Files) -> str:
-    """Return a digest of the user's files, "" where there are none.
+    """Return a digest of the user's files, "" if there are none.
 
-    It is that of their contents, or of size and time where reading would take long.
+    It is that of their contents, or for large files of their size and time.
     """
     digest = hashlib.sha256()
     paths = config.paths()
@@ -46,22 +46,30 @@ def fingerprint(config: Files) -> str:
     return digest.hexdigest() if paths else ""
 
 
-class Table(NamedTuple):
-    """Samples as a file holds them: what they are, and their labels."""
+class LabeledSamples(NamedTuple):
+    """Samples of a file, a row each, with their labels and the names of features."""
 
     values: NDArray[Any]  # (m, h, w, c), (m, h, w) or (m, n)
     labels: NDArray[Any]  # (m,)
     features: tuple[str, ...] | None = None
 
 
-def read_table(path: Path, images: str, labels: str, label: str) -> Table:
-    """Return the samples of a file, read by the ending of its name."""
+def read_samples(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
+    """Return the samples of a file; the ending of its name tells the format.
+
+    Args:
+        path: the file.
+        images: the key of images or features, in HDF5 and NPZ.
+        labels: the key of labels there.
+        label: the column of labels, in CSV and Parquet.
+
+    Raises:
+        UserError: if the file is missing or broken, or has other contents.
+    """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(READERS)
-        raise UserError(
-            f"{path}: its ending is none of those that can be read: {known}"
-        )
+        raise UserError(f"{path}: its name must end in one of {known}")
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     try:
@@ -77,37 +85,39 @@ def read_table(path: Path, images: str, labels: str, label: str) -> Table:
     return read
 
 
-def _read_hdf5(path: Path, images: str, labels: str, label: str) -> Table:
+def _read_hdf5(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
     import h5py
 
     with h5py.File(path, "r") as file:
         for key in (images, labels):
             if not isinstance(file.get(key), h5py.Dataset):
                 raise UserError(f"{path}: has no data set {key!r}, only {list(file)}")
-        # An empty or a string data set gives no array by itself.
-        return Table(np.asarray(file[images][()]), np.asarray(file[labels][()]))
+        # An empty data set, or one of strings, does not give an array by itself.
+        return LabeledSamples(
+            np.asarray(file[images][()]), np.asarray(file[labels][()])
+        )
 
 
-def _read_npz(path: Path, images: str, labels: str, label: str) -> Table:
-    # np.load would leave a broken file open; a file that is open already is closed.
+def _read_npz(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
+    # np.load leaves a broken file open, so it is given a file that is closed here.
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         for key in (images, labels):
             if key not in file:
                 raise UserError(f"{path}: has no array {key!r}, only {list(file)}")
-        return Table(file[images], file[labels])
+        return LabeledSamples(file[images], file[labels])
 
 
-def _read_csv(path: Path, images: str, labels: str, label: str) -> Table:
+def _read_csv(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
     return _from_table(path, pa.csv.read_csv(path), label)
 
 
-def _read_parquet(path: Path, images: str, labels: str, label: str) -> Table:
+def _read_parquet(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
     import pyarrow.parquet
 
     return _from_table(path, pyarrow.parquet.read_table(path), label)
 
 
-def _from_table(path: Path, table: pa.Table, label: str) -> Table:
+def _from_table(path: Path, table: pa.Table, label: str) -> LabeledSamples:
     if label not in table.column_names:
         raise UserError(f"{path}: has no column {label!r}, only {table.column_names}")
     twice = sorted(
@@ -124,13 +134,13 @@ def _from_table(path: Path, table: pa.Table, label: str) -> Table:
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             raise UserError(f"{path}: the column {name!r} holds {kind}, not numbers")
     if not features:
-        raise UserError(f"{path}: has no column beside {label!r}")
+        raise UserError(f"{path}: has no column other than {label!r}")
     columns = [table.column(name).to_numpy() for name in features]
     values = np.stack([column.astype(np.float64) for column in columns], axis=1)
-    return Table(values, table.column(label).to_numpy(), features)
+    return LabeledSamples(values, table.column(label).to_numpy(), features)
 
 
-READERS: dict[str, Callable[[Path, str, str, str], Table]] = {
+READERS: dict[str, Callable[[Path, str, str, str], LabeledSamples]] = {
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
     ".npz": _read_npz,
@@ -139,7 +149,7 @@ READERS: dict[str, Callable[[Path, str, str, str], Table]] = {
 }
 
 
-def _check(path: Path, read: Table, images: str, labels: str) -> None:
+def _check(path: Path, read: LabeledSamples, images: str, labels: str) -> None:
     values, answers = read.values, read.labels
     if values.ndim not in (2, 3, 4):
         raise UserError(
@@ -163,7 +173,7 @@ def _check(path: Path, read: Table, images: str, labels: str) -> None:
 
 
 def label_row(labels: NDArray[Any], name: str) -> Floats:
-    """Return labels as a row (1, m) of 0 and 1."""
+    """Return labels (m,) as a row (1, m) of 0 and 1; the name is for errors."""
     if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
         shown = ", ".join(sorted({str(label) for label in labels})[:4])
         raise UserError(f"{name}: labels must be 0 or 1, but are {shown}")

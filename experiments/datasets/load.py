@@ -1,4 +1,4 @@
-"""Load data sets: those that come inside packages, and the user's own files."""
+"""Load data sets: those of installed packages, and the user's own files."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.config import Fraction, Section, Text
-from experiments.datasets.files import Files, Floats, label_row, read_table
+from experiments.datasets.files import Files, Floats, label_row, read_samples
+from experiments.datasets.standardize import mean_and_deviation
 from experiments.errors import UserError
 from jlogreg import flatten_images
 
 
 class DataConfig(Files):
-    """Say which data to load.
+    """The data set to load.
 
     `files` are the user's own: HDF5 or NPZ with images (m, h, w, c) uint8, or features
     (m, n), and labels (m,) under the keys below; CSV or Parquet with a label column.
@@ -41,19 +42,19 @@ class DataConfig(Files):
 
 
 class DigitsConfig(Section):
-    """Say how many of the handwritten digits to hold out."""
+    """The handwritten digits, and the fraction of them to hold out."""
 
     source: Literal["digits"] = "digits"
     test_fraction: Fraction = 0.25
 
 
 class Data(NamedTuple):
-    """Hold two sets of samples, a column each.
+    """Two sets of samples, each sample a column.
 
     Shapes: X_train (n, m), y_train (1, m), X_test (n, p), y_test (1, p), float32.
-    image_shape is (h, w) or (h, w, c), or None where a column is no image. units holds
-    the mean (n, 1) and the deviation (n, 1) of each feature as it was given, where the
-    features have been standardised: (X - mean) / deviation.
+    image_shape is (h, w) or (h, w, c), or None if a column is not an image. If the
+    features have been standardized, (X - mean) / deviation, units are the mean (n, 1)
+    and the deviation (n, 1) of each feature before.
     """
 
     X_train: Floats
@@ -67,7 +68,7 @@ class Data(NamedTuple):
 
 
 class Digits(NamedTuple):
-    """Hold two sets of images and, for each digit, a row of labels: 1 where it is that.
+    """Two sets of images and, for each digit, a row of labels: 1 for that digit.
 
     Shapes: X_train (64, m), Y_train (10, m), X_test (64, p), Y_test (10, p), float32;
     a column is an image (8, 8), in [0, 1].
@@ -80,12 +81,12 @@ class Digits(NamedTuple):
 
 
 def load(config: DataConfig, seed: int, whole: bool = False) -> Data:
-    """Return the data that the configuration names, split by the seed where it is one.
+    """Return the data that the configuration names, split by the seed if it is one set.
 
-    Where the whole is asked for, the samples held out are samples to learn from, too.
+    With `whole`, the held-out samples are also in the train set.
 
     Raises:
-        UserError: a file is missing, broken, or holds other things than it should.
+        UserError: if a file is missing, broken or has other contents than expected.
     """
     if config.source == "files":
         data = _load_files(config, seed)
@@ -105,7 +106,7 @@ def load_digits(config: DigitsConfig, seed: int) -> Digits:
     """Return the handwritten digits, split by the seed.
 
     Raises:
-        UserError: a part of the split is too small to hold every digit.
+        UserError: if a part of the split is too small for every digit.
     """
     from sklearn import datasets
 
@@ -122,7 +123,7 @@ def load_digits(config: DigitsConfig, seed: int) -> Digits:
 def _load_faces(config: DataConfig, seed: int) -> Data:
     from skimage.data import lfw_subset
 
-    images = lfw_subset()  # (200, 25, 25), 100 faces, then 100 that are none
+    images = lfw_subset()  # (200, 25, 25): 100 faces, then 100 other images
     X = _columns(images)
     y = (np.arange(images.shape[0]) < 100)[None].astype(np.float32)
     parts = _split("faces", X, y, config.test_fraction, seed)
@@ -148,12 +149,12 @@ def _load_files(config: DataConfig, seed: int) -> Data:
     if not config.train:
         raise UserError("data.train is not set: name the file with --data.train FILE")
     keys = (config.train_images, config.train_labels)
-    train = read_table(Path(config.train), *keys, config.label)
+    train = read_samples(Path(config.train), *keys, config.label)
     X, y = _columns(train.values), label_row(train.labels, config.train)
     shape = train.values.shape[1:] if train.values.ndim > 2 else None
     if config.test:
         keys = (config.test_images, config.test_labels)
-        test = read_table(Path(config.test), *keys, config.label)
+        test = read_samples(Path(config.test), *keys, config.label)
         if test.values.shape[1:] != train.values.shape[1:]:
             raise UserError(
                 f"{config.test}: a sample has shape {test.values.shape[1:]}, but in "
@@ -169,7 +170,7 @@ def _load_files(config: DataConfig, seed: int) -> Data:
 
 
 def _columns(values: NDArray[Any]) -> Floats:
-    """Return samples (m, ...) as columns (n, m), bytes of pixels divided by 255."""
+    """Return samples (m, ...) as columns (n, m), the bytes of images over 255."""
     if values.ndim == 2:
         return np.ascontiguousarray(values.T, dtype=np.float32)
     columns = np.asarray(flatten_images(values), dtype=np.float32)
@@ -191,14 +192,11 @@ def _split(
 
 
 def _standardized(data: Data) -> Data:
-    """Return the data with every feature of mean 0 and deviation 1 on the train set.
+    """Return the data with features of mean 0 and deviation 1 on the train set.
 
     A feature that is constant there becomes 0 there.
     """
-    X = data.X_train.astype(np.float64)  # where no square overflows
-    constant = X.min(axis=1, keepdims=True) == X.max(axis=1, keepdims=True)
-    mean = np.where(constant, X[:, :1], X.mean(axis=1, keepdims=True))
-    deviation = np.where(constant, 1, X.std(axis=1, keepdims=True))
+    mean, deviation = mean_and_deviation(data.X_train)
 
     def scaled(X: Floats) -> Floats:
         return ((X - mean) / deviation).astype(np.float32)

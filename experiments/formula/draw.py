@@ -29,17 +29,17 @@ TEXTS: Mapping[str, Callable[[Graph], str]] = {
 
 
 def draw(formula: str, values: Sequence[str], out: str, console: Console) -> None:
-    """Print the graph of a formula at these values, `a=5`, and write it to a file.
+    """Print the graph of a formula at values such as `a=5`, and write it to a file.
 
     Raises:
-        UserError: the formula, a value or the file's name is none.
+        UserError: if the formula, a value or the name of the file is not valid.
     """
     path = Path(out) if out else None
     if path and path.suffix not in (*PICTURES, *TEXTS):
         known = ", ".join((*PICTURES, *TEXTS))
         raise UserError(f"--out {out}: the name must end in one of {known}")
     numbers = _numbers(values)
-    jax.config.update("jax_enable_x64", True)  # six digits are shown, and all are right
+    jax.config.update("jax_enable_x64", True)  # all six digits shown are correct
     function = parse(formula, list(numbers))
     try:
         graph = computation_graph(function, *numbers.values(), names=list(numbers))
@@ -68,14 +68,14 @@ def _numbers(values: Sequence[str]) -> dict[str, float]:
         try:
             numbers[name] = float(text)
         except ValueError:
-            raise UserError(f"{word}: {text!r} is no number") from None
+            raise UserError(f"{word}: {text!r} is not a number") from None
         if not math.isfinite(numbers[name]):
             raise UserError(f"{word}: the number must be finite")
     return numbers
 
 
 def _tree(graph: Graph) -> Tree:
-    """Return the graph from the result back to what it is made of."""
+    """Return the graph as a tree, from the result back to the inputs."""
     shown: set[str] = set()
 
     def branch(name: str, tree: Tree | None) -> Tree:
@@ -95,7 +95,7 @@ def _tree(graph: Graph) -> Tree:
 
 
 def _file(graph: Graph, suffix: str) -> bytes:
-    """Return the contents of a file of this kind."""
+    """Return the graph as the contents of a file with this ending."""
     if suffix in TEXTS:
         return (TEXTS[suffix](graph) + "\n").encode()
     kind = suffix.removeprefix(".")

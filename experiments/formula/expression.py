@@ -25,7 +25,9 @@ _OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
 }
 
 
-LARGEST_POWER = 1000  # that is multiplied out
+LARGEST_POWER = 1000  # of the powers that are computed as products
+
+
 FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "exp": jnp.exp,
     "log": jnp.log,
@@ -38,12 +40,12 @@ _ALLOWED = f"names, numbers, + - * / **, parentheses and {', '.join(FUNCTIONS)}"
 
 
 def parse(formula: str, names: Sequence[str]) -> Callable[..., Any]:
-    """Return the function of the named numbers that a formula writes down.
+    """Return the function that a formula defines, of numbers in the order of the names.
 
     Raises:
-        UserError: the formula contains anything but names, numbers, + - * / **,
-            parentheses and the functions exp, log, sigmoid and tanh; or its names are
-            not these.
+        UserError: if the formula contains anything but names, numbers, + - * / **,
+            parentheses and the functions exp, log, sigmoid and tanh, or other names
+            than the given ones.
     """
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -51,7 +53,7 @@ def parse(formula: str, names: Sequence[str]) -> Callable[..., Any]:
         found = set(_check(tree, formula))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(
-            f"{_quoted(formula)} is no formula: write {_ALLOWED}"
+            f"{_quoted(formula)} is not a formula: write {_ALLOWED}"
         ) from error
     if missing := sorted(found - set(names)):
         example = " ".join(f"{name}=1" for name in missing)
@@ -66,7 +68,7 @@ def parse(formula: str, names: Sequence[str]) -> Callable[..., Any]:
 
 
 def _check(node: ast.AST, formula: str) -> Iterator[str]:
-    """Yield the names in a formula that contains nothing else than it may."""
+    """Yield the names in a formula; refuse everything that is not allowed."""
     if isinstance(node, ast.Name):
         if node.id in FUNCTIONS:
             raise UserError(f"{node.id} is a function: write {node.id}(...)")
@@ -74,7 +76,9 @@ def _check(node: ast.AST, formula: str) -> Iterator[str]:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         if node.func.id not in FUNCTIONS:
             known = ", ".join(FUNCTIONS)
-            raise UserError(f"{node.func.id} is no function here; there are {known}")
+            raise UserError(
+                f"{node.func.id} is not a known function: use one of {known}"
+            )
         if len(node.args) != 1 or node.keywords:
             raise UserError(f"{node.func.id} takes one number, in parentheses")
         yield from _check(node.args[0], formula)
@@ -101,7 +105,7 @@ def _quoted(text: str) -> str:
 
 
 def _value(node: Any, known: dict[str, Any]) -> Any:
-    """Return the value of a part; what is written twice is computed once."""
+    """Return the value of a part; a part that occurs twice is computed once."""
     text = ast.unparse(node)
     if text not in known:
         known[text] = _compute(node, known)
@@ -119,7 +123,7 @@ def _compute(node: Any, known: dict[str, Any]) -> Any:
         case ast.BinOp(op=ast.Pow(), right=ast.Constant(value=int(exponent))) if (
             exponent <= LARGEST_POWER
         ):
-            # x ** 2 is a product, and so defined where x is negative.
+            # x ** 2 is a product, so that x may be negative.
             return _value(node.left, known) ** exponent
     left, right = _value(node.left, known), _value(node.right, known)
     return _OPERATORS[type(node.op)](left, right)

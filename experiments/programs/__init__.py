@@ -1,4 +1,4 @@
-"""Name the programs that a configuration can ask for."""
+"""The programs that a configuration can name."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -17,7 +17,7 @@ NAMES = (
 
 
 class _Programs(Mapping[str, Any]):
-    """Hold the programs by name; each is imported when it is asked for."""
+    """Programs by name; each is imported when it is looked up."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in NAMES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from statistics import NormalDist
 from typing import Annotated, Literal, NamedTuple
 
@@ -28,12 +29,12 @@ from jlogreg import (
 )
 from jlogreg.plots import interval_forest
 
-# Wald's intervals take a matrix of so many rows and columns.
+# Wald's intervals need a matrix with as many rows and columns.
 MOST_FEATURES = 5000
 
 
 class BootstrapConfig(Section):
-    """Say how many replicates to fit, and how wide the intervals are."""
+    """The number of replicates, the penalty, and the level of the intervals."""
 
     replicates: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     l2: NonNegative
@@ -41,7 +42,7 @@ class BootstrapConfig(Section):
 
 
 class Config(Section):
-    """Say what to learn from, and how many replicates of it to fit."""
+    """The data, and the replicates of it to fit."""
 
     program: Literal["bootstrap"]
     data: DataConfig
@@ -50,7 +51,7 @@ class Config(Section):
 
 
 class Fitted(NamedTuple):
-    """Hold all the samples, X (n, m) and y (1, m), and their fit."""
+    """All samples, X (n, m) and y (1, m), and their fit."""
 
     X: jax.Array
     y: jax.Array
@@ -59,15 +60,15 @@ class Fitted(NamedTuple):
 
 
 def load(config: Config) -> Fitted:
-    """Return the data that the configuration names, none held out, and their fit.
+    """Return all samples of the data that the configuration names, and their fit.
 
     Raises:
-        UserError: the data cannot be had, or have no fit to draw replicates around.
+        UserError: if the data cannot be loaded, or their fit does not converge.
     """
     data = datasets.load(config.data, config.seed, whole=True)
     n, l2 = len(data.X_train), config.bootstrap.l2
     if n > MOST_FEATURES:
-        raise UserError(f"data: a sample has {n} features, at most {MOST_FEATURES} go")
+        raise UserError(f"data: a sample has {n} features, more than {MOST_FEATURES}")
     names = data.features or tuple(f"feature {j}" for j in range(n))
     X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
     found = jax.jit(fit)(X, y, l2=l2)
@@ -78,7 +79,7 @@ def load(config: Config) -> Fitted:
 
 
 def work(config: Config, data: Fitted, run: Run) -> Sequence[Row]:
-    """Fit the replicates in one call, take both kinds of intervals, and draw them."""
+    """Fit the replicates in one call, compute both kinds of intervals, draw them."""
     settings = config.bootstrap
     tails = np.array([[1 - settings.level, 1 + settings.level]]) / 2
     estimate = np.asarray(data.fit.params.w)
@@ -110,7 +111,7 @@ def work(config: Config, data: Fitted, run: Run) -> Sequence[Row]:
 
 
 def _rows(names: Sequence[str], table: np.ndarray, share: float) -> list[Row]:
-    """Return a row for each feature, rounded to be read."""
+    """Return a row of rounded numbers for each feature."""
     columns = ("estimate", "Wald low", "Wald high", "boot low", "boot high")
     rows: list[Row] = []
     for name, values in zip(names, table, strict=True):
@@ -137,34 +138,26 @@ def wald_covariance(data: Fitted, l2: float) -> np.ndarray:
 
 
 def _replicates(config: Config, data: Fitted, run: Run) -> Fit:
-    """Return the fits of the replicates, resuming what the run holds."""
+    """Return the fits of the replicates, resumed from the run's folder."""
     key, count = jax.random.key(config.seed), config.bootstrap.replicates
     weight = bootstrap_weights(key, data.X.shape[1], count, dtype=data.X.dtype)
     resume = _read(run)
     done = 0 if resume is None else int(resume.finished.sum())
     if done:
         run.console.print(f"Resuming after {done} replicates.")
-    with run.progress("fitting", count, done) as advance:
-
-        def keep(progress: Progress) -> None:
-            nonlocal done
-            before, done = done, int(progress.finished.sum())
-            if done > before:
-                _write(run, progress)
-                advance(done - before)
-
+    with run.track("fitting", count, done, save=partial(_write, run)) as report:
         return fit_many(
             data.X,
             data.y,
             weight=weight,
             l2=config.bootstrap.l2,
-            progress=keep,
+            progress=report,
             resume=resume,
         )
 
 
 def _write(run: Run, progress: Progress) -> None:
-    """Write the replicates that are finished, and which they are."""
+    """Write the fits of the replicates, and which of them are finished."""
     leaves = progress.fit._asdict()
     params = leaves.pop("params")
     run.write_arrays(
@@ -173,7 +166,7 @@ def _write(run: Run, progress: Progress) -> None:
 
 
 def _read(run: Run) -> Progress | None:
-    """Return the replicates that were finished before, or None."""
+    """Return the replicates that an earlier process has finished, or None."""
     saved = run.read_arrays("replicates.npz")
     if saved is None:
         return None

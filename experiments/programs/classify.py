@@ -1,4 +1,4 @@
-"""Learn to tell two classes apart by gradient descent, and show what was learnt."""
+"""Learn to tell two classes apart by gradient descent, and draw the weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from jlogreg.plots import cost_curves, image_grid, weights_bars, weights_image
 
 
 class DescentConfig(Section):
-    """Say how to descend."""
+    """The learning rate, the steps and the penalty of the descent."""
 
     learning_rate: Positive
     steps: Count
@@ -37,7 +37,7 @@ class DescentConfig(Section):
 
 
 class Config(Section):
-    """Say what to learn from, and how."""
+    """The data, and the descent."""
 
     program: Literal["classify"]
     data: DataConfig
@@ -51,7 +51,7 @@ def load(config: Config) -> Data:
 
 
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
-    """Descend, drawing and writing down what is learnt."""
+    """Descend; write the parameters, and draw costs, weights and mistakes."""
     X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
     run.console.print(
         f"{X.shape[1]} samples to learn from, {data.X_test.shape[1]} held out, "
@@ -71,16 +71,16 @@ def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     ]
     if not bool(costs[0, 0] >= J):
         run.console.print(
-            "J rose, or is no number: descent.learning_rate is too large."
+            "J rose, or is not a number: descent.learning_rate is too large."
         )
     return rows
 
 
 def _descend(config: Config, data: Data, run: Run) -> tuple[Params, Floats]:
-    """Return the parameters and the costs (1, steps), resuming what the run holds.
+    """Return the parameters and the costs (1, steps), resumed from the run's folder.
 
-    A step is the same whether the run was interrupted or not: always print_every steps
-    in one compiled call, from parameters that were written exactly.
+    The steps are the same whether the run was interrupted or not: always print_every
+    of them in one compiled call, from parameters that were written exactly.
     """
     settings = config.descent
     # The data are arguments, not constants of the compiled function.
@@ -125,7 +125,7 @@ def _draw_weights(params: Params, data: Data, run: Run) -> None:
 
 
 def _draw_mistakes(params: Params, data: Data, run: Run, most: int = 8) -> None:
-    """Draw the held-out images with the largest loss, the most wrong first."""
+    """Draw the held-out images with the largest loss, the largest first."""
     if data.image_shape is None:
         return
     z = logits(params, data.X_test)

@@ -1,4 +1,4 @@
-"""Descend with many learning rates in one vmapped call, and say which diverged."""
+"""Descend with many learning rates in one vmapped call; report which diverge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jlogreg.plots import cost_curves
 
 
 class SweepConfig(Section):
-    """Say which rates to try, and for how long."""
+    """The rates to try, and the steps of each descent."""
 
     learning_rates: Annotated[list[Positive], msgspec.Meta(min_length=1)]
     steps: Count
@@ -27,7 +27,7 @@ class SweepConfig(Section):
 
 
 class Config(Section):
-    """Say what to learn from, and at which rates."""
+    """The data, and the learning rates."""
 
     program: Literal["learning_rates"]
     data: DataConfig
@@ -87,8 +87,8 @@ def has_diverged(costs: np.ndarray) -> list[bool]:
     """Return for each row of costs (K, steps) whether its descent diverged.
 
     Gradient descent with a rate below 2 / L, L the largest curvature, never raises the
-    cost. A larger one may jump at first and still settle; one that in the second half
-    of its steps is ever above its start, or at no number, has not settled.
+    cost. A larger one may jump at first and still settle. A descent has diverged if in
+    the second half of its steps a cost is above the first cost, or NaN.
     """
     settled = [row[row.size // 2 :].max() <= row[0] for row in costs]
     return [not bool(flag) for flag in settled]

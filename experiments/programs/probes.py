@@ -1,4 +1,4 @@
-"""Fit a probe a label at every penalty on every fold in one call, and choose."""
+"""Fit one probe per label, penalty and fold in one call, and choose the penalties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from experiments.errors import UserError
 from experiments.runner import Row, Run
 from jlogreg import (
     CrossValidation,
-    Progress,
     Status,
     cross_validate,
     predict_proba,
@@ -29,7 +28,7 @@ from jlogreg.plots import image_grid, penalty_path, reliability_diagram
 
 
 class GridConfig(Section):
-    """Say which penalties to try, evenly spaced in their logarithm, and on what."""
+    """The penalties, evenly spaced in their logarithm, the folds, and the rule."""
 
     smallest: Positive
     largest: Positive
@@ -38,13 +37,13 @@ class GridConfig(Section):
     rule: Literal["best", "one_standard_error"] = "best"
 
     def __post_init__(self) -> None:
-        """Refuse a range that is none."""
+        """Check that the range of penalties is not empty."""
         if self.smallest > self.largest:
             raise ValueError("smallest must be at most largest")
 
 
 class Config(Section):
-    """Say what to learn from, and which penalties to try."""
+    """The data, and the penalties to try."""
 
     program: Literal["probes"]
     data: DigitsConfig
@@ -53,7 +52,11 @@ class Config(Section):
 
 
 def load(config: Config) -> Digits:
-    """Return the digits, enough of them for the folds."""
+    """Return the digits.
+
+    Raises:
+        UserError: if there are fewer samples than folds.
+    """
     data = datasets.load_digits(config.data, config.seed)
     m = data.X_train.shape[1]
     if config.grid.folds > m:
@@ -82,7 +85,7 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
     error = calibration(found.probability, data.Y_train).error
     run.console.print(
         f"{found.status.size} fits in one call; not converged: {failed or 'none'}\n"
-        f"Digits given to the right probe: {rows[-1]['recall %']} % held out, "
+        f"Digits assigned to the right probe: {rows[-1]['recall %']} % held out, "
         f"{rows[-1]['test recall %']} % test\n"
         f"Expected calibration error of the held-out probabilities: {error:.4f}"
     )
@@ -90,18 +93,11 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
 
 
 def _validate(grid: GridConfig, seed: int, data: Digits, run: Run) -> CrossValidation:
-    """Return what every penalty did on every fold; show how far the fits have come."""
+    """Return the cross-validation of the penalties, showing its progress."""
     l2 = np.geomspace(grid.smallest, grid.largest, grid.penalties, dtype=np.float32)
-    # Beside the folds all samples are fitted, too.
+    # The folds, and a fit of all samples.
     total = len(data.Y_train) * grid.penalties * (grid.folds + 1)
-    with run.progress("fitting", total) as advance:
-        done = 0
-
-        def show(progress: Progress) -> None:
-            nonlocal done
-            before, done = done, int(progress.finished.sum())
-            advance(done - before)
-
+    with run.track("fitting", total) as report:
         return cross_validate(
             jnp.asarray(data.X_train),
             jnp.asarray(data.Y_train),
@@ -109,7 +105,7 @@ def _validate(grid: GridConfig, seed: int, data: Digits, run: Run) -> CrossValid
             folds=grid.folds,
             key=jax.random.key(seed),
             rule=grid.rule,
-            progress=show,
+            progress=report,
         )
 
 
@@ -118,7 +114,7 @@ def _table(
 ) -> list[Row]:
     """Return a row for each digit, and one for all of them.
 
-    Rounded to be read; params.npz holds every digit of the numbers.
+    Numbers are rounded; params.npz has them in full.
     """
     chosen = found.best if rule == "best" else found.one_standard_error
     loss = np.take_along_axis(np.asarray(found.loss), np.asarray(chosen), axis=1)
@@ -144,8 +140,8 @@ def _scores(a: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return accuracy and recall in percent (K + 1,), the last for all labels together.
 
     Shapes: a and Y (K, m), probabilities and labels. Accuracy is that of a label. An
-    image is given to the probe with the largest probability of the K; the recall is the
-    share of a digit's images that are given to it.
+    image is assigned to the probe with the largest probability of the K; the recall is
+    the share of a digit's images that are assigned to its probe.
     """
     right = np.abs(a - Y) < 0.5  # NaN is never right
     given = (a == a.max(axis=0, keepdims=True)) & (Y == 1)
@@ -159,7 +155,7 @@ def _rounded(values: Any, digits: int) -> list[str | float]:
 
 
 def _draw(found: CrossValidation, data: Digits, run: Run) -> None:
-    """Draw the losses, the weights as images, and how far to trust a probability."""
+    """Draw the losses, the weights as images, and the calibration."""
     digits = [str(k) for k in range(len(data.Y_train))]
     figure = penalty_path(
         found.l2,

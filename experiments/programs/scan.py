@@ -1,7 +1,7 @@
-"""Fit every variant of a fileset beside the covariates, and write PLINK 2's table.
+"""Fit every variant of a fileset, adjusted for covariates; write PLINK 2's table.
 
 Reading, fitting and writing overlap: while a block is fitted, one thread reads the next
-and another writes the last.
+block and another writes the previous one.
 """
 
 from __future__ import annotations
@@ -35,22 +35,28 @@ COLUMNS = (
 
 LINE = "%s\t%d\t%s\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
 ERRORS = (".", *(status.name for status in Status if status))
-# The p-value below which a variant of the human genome counts as found.
+
+
+# The usual level of significance over the human genome.
 GENOME_WIDE = 5e-8
-# Of the square of a standard normal number.
+
+
+# The median of a squared standard normal variable.
 CHI_SQUARE_MEDIAN = NormalDist().inv_cdf(0.75) ** 2
-# Blocks that wait at most: for the fit, and for the file.
+
+
+# At most as many blocks wait for the fit, and as many for the file.
 WAITING = 2
 
 
-Given = TypeVar("Given")
+Argument = TypeVar("Argument")
 
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
-class Found(NamedTuple):
-    """Hold what was found of v variants, for the allele A1, as Scan does.
+class Estimates(NamedTuple):
+    """Estimates of v variants for the allele A1, with the fields of `jlogreg.Scan`.
 
     Shapes: all (v, 1).
     """
@@ -63,7 +69,7 @@ class Found(NamedTuple):
 
 
 class Config(Section):
-    """Say what to scan, or how large a fileset to simulate."""
+    """The study to scan, or the size of one to simulate."""
 
     program: Literal["scan"]
     data: GenotypeConfig
@@ -82,7 +88,7 @@ def load(config: Config) -> Study | None:
 
 
 def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
-    """Scan the fileset, writing what is found, and draw it."""
+    """Scan the fileset, write the table of estimates, and draw it."""
     if study is None:
         folder = run.folder / "fileset"
         run.console.print(f"Simulating a fileset in {folder}", soft_wrap=True)
@@ -106,9 +112,9 @@ def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
     return _summary(study, found)
 
 
-def _scan(study: Study, run: Run) -> Found:
-    """Return what was found of all variants, once the table of it is written."""
-    found: list[Found] = []
+def _scan(study: Study, run: Run) -> Estimates:
+    """Return the estimates of all variants, once their table is written."""
+    found: list[Estimates] = []
     with (
         run.open_whole(TABLE) as file,
         run.progress("scanning", study.places.size) as advance,
@@ -117,11 +123,11 @@ def _scan(study: Study, run: Run) -> Found:
         for part in _ahead(partial(_write, file, study.variants), _fitted(study)):
             found.append(part)
             advance(len(part.status))
-    return Found(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    return Estimates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def _fitted(study: Study) -> Iterator[tuple[Block, Found]]:
-    """Yield each block with what was found of it."""
+def _fitted(study: Study) -> Iterator[tuple[Block, Estimates]]:
+    """Yield each block with its estimates."""
     waiting: deque[Block] = deque()
     read = partial(plink.read, study, plink.opened(study))
 
@@ -131,17 +137,17 @@ def _fitted(study: Study) -> Iterator[tuple[Block, Found]]:
             yield block.G
 
     for scan in scan_blocks(blocks(), study.covariates, study.y):
-        block, found = waiting.popleft(), Found(*map(np.asarray, scan))
+        block, found = waiting.popleft(), Estimates(*map(np.asarray, scan))
         sign = np.where(block.swapped, -1, 1).astype(found.z.dtype)
         yield block, found._replace(estimate=sign * found.estimate, z=sign * found.z)
 
 
 def _ahead(
-    function: Callable[[Given], Made], arguments: Iterable[Given]
-) -> Iterator[Made]:
-    """Yield what a function makes of each argument, made by a thread ahead of time."""
+    function: Callable[[Argument], Value], arguments: Iterable[Argument]
+) -> Iterator[Value]:
+    """Yield the function's value for each argument, computed ahead by a thread."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        waiting: deque[Future[Made]] = deque()
+        waiting: deque[Future[Value]] = deque()
         for argument in arguments:
             waiting.append(thread.submit(function, argument))
             if len(waiting) > WAITING:
@@ -150,8 +156,10 @@ def _ahead(
             yield waiting.popleft().result()
 
 
-def _write(file: BinaryIO, variants: pa.Table, fitted: tuple[Block, Found]) -> Found:
-    """Write the lines of a block; return what was found of it."""
+def _write(
+    file: BinaryIO, variants: pa.Table, fitted: tuple[Block, Estimates]
+) -> Estimates:
+    """Write the lines of a block; return its estimates."""
     block, found = fitted
     table = variants[block.part].to_pydict()
     swapped = block.swapped[:, 0].tolist()
@@ -171,7 +179,7 @@ def _write(file: BinaryIO, variants: pa.Table, fitted: tuple[Block, Found]) -> F
     return found
 
 
-def _draw(study: Study, found: Found, run: Run) -> None:
+def _draw(study: Study, found: Estimates, run: Run) -> None:
     from jlogreg.plots import manhattan, qq  # only here: matplotlib takes long
 
     table = study.variants.to_pydict()
@@ -181,7 +189,7 @@ def _draw(study: Study, found: Found, run: Run) -> None:
     run.write_figure("qq.png", qq(found.log10_p, _inflation(found)))
 
 
-def _summary(study: Study, found: Found) -> Sequence[Row]:
+def _summary(study: Study, found: Estimates) -> Sequence[Row]:
     converged = found.status == Status.CONVERGED
     rows = [
         _row("variants", converged.size),
@@ -201,8 +209,8 @@ def _summary(study: Study, found: Found) -> Sequence[Row]:
     return rows
 
 
-def _inflation(found: Found) -> float:
-    """Return the genomic inflation factor: 1 were no variant a cause.
+def _inflation(found: Estimates) -> float:
+    """Return the genomic inflation factor, 1 if no variant has an effect.
 
     (Devlin and Roeder, Biometrics 55, 1999.)
     """

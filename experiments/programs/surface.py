@@ -1,4 +1,4 @@
-"""Draw the cost over the plane of (w, b) for one feature: convex, and not convex."""
+"""Draw two costs of one feature over the plane of (w, b): convex, and not convex."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jlogreg.plots import cost_surface
 
 
 class SurfaceConfig(Section):
-    """Say which feature, which part of the plane, and where the descent starts."""
+    """The feature, the part of the plane, and the start of the descent."""
 
     feature: Text
     w: tuple[float, float]
@@ -32,7 +32,7 @@ class SurfaceConfig(Section):
 
 
 class Config(Section):
-    """Say what to draw."""
+    """The data, and the surface to draw."""
 
     program: Literal["surface"]
     data: DataConfig
@@ -53,7 +53,7 @@ def load(config: Config) -> Data:
     return data._replace(X_train=data.X_train[row], X_test=data.X_test[row])
 
 
-# Over 40 lines: what is written, drawn and printed, one thing after the other.
+# Over 40 lines: the files and the table, one after the other.
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     """Evaluate both costs on the grid in one call each, descend, and draw."""
     X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
@@ -109,10 +109,11 @@ def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
 
 
 def count_violations(J: jax.Array) -> int:
-    """Return at how many grid points J lies above the mean of its neighbours.
+    """Return the number of grid points where J lies above the mean of two neighbors.
 
     Shapes: J (q, p). A convex function never does, along w, along b or along either
-    diagonal; what exceeds it by less than 100 roundings of the values is not counted.
+    diagonal. An excess below 100 eps of the largest |J| is rounding error and is not
+    counted.
     """
     middle = J[1:-1, 1:-1]
     chords = [

@@ -1,4 +1,4 @@
-"""Time the same work by explicit loops, by vectorised NumPy and by jit."""
+"""Time the same work by explicit loops, by vectorized NumPy and by jit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAYS = ("loops", "NumPy", "jit")
 
 
 class SizeConfig(Section):
-    """Say how large the work is."""
+    """The sizes of the work, and the rounds."""
 
     features: Count
     samples: Count
@@ -29,7 +29,7 @@ class SizeConfig(Section):
 
 
 class Config(Section):
-    """Say what to time."""
+    """The work to time."""
 
     program: Literal["tic_toc"]
     size: SizeConfig
@@ -37,18 +37,18 @@ class Config(Section):
 
 
 def load(config: Config) -> np.random.Generator:
-    """Return the generator of the data, which are random numbers."""
+    """Return the generator of the random data."""
     return np.random.default_rng(config.seed)
 
 
 def work(config: Config, data: np.random.Generator, run: Run) -> Sequence[Row]:
-    """Time each work in each way, interleaved, and draw the times as bars."""
+    """Time each way to do each piece of work, interleaved; draw the times as bars."""
     size = config.size
     works = {
         f"cost and gradient, {size.features} x {size.samples}": _pass_ways(size, data),
         f"dot product, {size.dot}": _dot_ways(size, data),
     }
-    run.keep_metrics(before=0)  # times are taken anew, not resumed
+    run.keep_metrics(before=0)  # times are measured again, not resumed
     rows: list[Row] = []
     table = []
     with run.progress("timing", len(works)) as advance:
@@ -74,7 +74,7 @@ def work(config: Config, data: np.random.Generator, run: Run) -> Sequence[Row]:
 
 
 def _pass_ways(size: SizeConfig, random: np.random.Generator) -> Ways:
-    """Return three ways to J and its gradient; each returns J."""
+    """Return three ways to compute J and its gradient; each returns J."""
     X = random.standard_normal((size.features, size.samples), dtype=np.float32)
     w = random.standard_normal((size.features, 1), dtype=np.float32) / 10
     b = np.zeros((1, 1), np.float32)

@@ -1,4 +1,4 @@
-"""Fit the same model with fewer and fewer loops: the time of each way, and its J."""
+"""Fit the same model with fewer and fewer loops, and time each way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jlogreg import Params, gradient_descent, init_params, loops
 from jlogreg.base.checks import AnyArray
 from jlogreg.plots import time_bars
 
-# The loops in Python that each way leaves, where all models are wanted.
+# The Python loops that remain in each way to fit all models.
 LEFT = {
     "both loops": "models, steps, samples, features",
     "one loop": "models, steps, samples",
@@ -48,10 +48,10 @@ Way: TypeAlias = Callable[[], Fitted]
 
 
 class DescentConfig(Section):
-    """Say how each digit's model descends, and which one is shown.
+    """The descents of all models, and the model that is shown.
 
-    Models are many by their digit and by their learning rate, of which there are as
-    many as `rates`, evenly spaced. The model shown is that of `digit` at the largest.
+    There is one model for each digit at each of `rates` learning rates, evenly spaced
+    up to `learning_rate`. The model that is shown is that of `digit` at the largest.
     """
 
     digit: Annotated[int, msgspec.Meta(ge=0, le=9)]
@@ -61,13 +61,13 @@ class DescentConfig(Section):
 
 
 class TimingConfig(Section):
-    """Say how often each way takes its turn."""
+    """The number of rounds."""
 
     rounds: Count = 5
 
 
 class Config(Section):
-    """Say what to fit, and how often."""
+    """The data, the descents, and the rounds."""
 
     program: Literal["vectorising"]
     data: DigitsConfig
@@ -77,12 +77,12 @@ class Config(Section):
 
 
 def load(config: Config) -> Digits:
-    """Return the digits, and have JAX start with a device for each of two cores.
+    """Return the digits, and let JAX start with a device for each of two cores.
 
     Raises:
-        UserError: the digits cannot be split, or JAX has started with one device.
+        UserError: if the digits cannot be split, or JAX has started with one device.
     """
-    if getattr(jax.config, "jax_num_cpu_devices", -1) == -1:  # nobody has said
+    if getattr(jax.config, "jax_num_cpu_devices", -1) == -1:  # not set by the user
         with suppress(RuntimeError):  # JAX has started
             jax.config.update("jax_num_cpu_devices", DEVICES)
     if len(jax.devices("cpu")) < DEVICES:
@@ -95,7 +95,7 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
     settings = config.descent
     X, y = data.X_train, data.Y_train[[settings.digit]]
     ways = by_numpy(X, y, settings) | by_jax(X, data.Y_train, settings)
-    run.keep_metrics(before=0)  # times are taken anew, not resumed
+    run.keep_metrics(before=0)  # times are measured again, not resumed
     fitted = {name: way() for name, way in ways.items()}
     same = {name: _of(shown(settings), model) for name, model in fitted.items()}
     costs = {name: final_cost(*model, X, y) for name, model in same.items()}
@@ -127,7 +127,7 @@ def by_numpy(X: Floats, y: Floats, settings: DescentConfig) -> dict[str, Way]:
     start = w, b, X, y, settings.learning_rate, settings.steps
 
     def fit(*how: Pass) -> Fitted:
-        # The costs on the way may overflow; J is computed from the parameters.
+        # The costs of the steps may overflow; J is computed from the parameters.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return numpy_descent(*start, *how)[:2]
 
@@ -139,10 +139,10 @@ def by_numpy(X: Floats, y: Floats, settings: DescentConfig) -> dict[str, Way]:
 
 
 def by_jax(X: Floats, Y: Floats, settings: DescentConfig) -> dict[str, Way]:
-    """Return the ways by JAX, on CPU devices, as NumPy is.
+    """Return the ways by JAX, on CPU devices like NumPy.
 
-    "jit" fits the model that is shown, the others that of each digit, by its row of
-    Y (10, m), at each rate: K models.
+    "jit" fits the model that is shown; the others fit K models, one for each row of
+    Y (10, m) at each rate.
     """
 
     def descend(X: jax.Array, y: jax.Array, rate: jax.Array) -> Params:
@@ -171,20 +171,20 @@ def by_jax(X: Floats, Y: Floats, settings: DescentConfig) -> dict[str, Way]:
 
 
 def shown(settings: DescentConfig) -> int:
-    """Return which of the K models is shown."""
+    """Return the index of the model that is shown."""
     return (settings.digit + 1) * settings.rates - 1
 
 
 def final_cost(w: AnyArray, b: AnyArray, X: Floats, y: Floats) -> float:
-    """Return J in float64, by the same loops for whatever way has fitted the model."""
+    """Return J in float64, by the same loops for every way."""
     return loops.cost(*_doubles(w, b, X, y))
 
 
 def check_same(costs: Mapping[str, float]) -> None:
-    """Raise unless all ways have come to the same J.
+    """Check that all ways reach the same J.
 
     Raises:
-        UserError: two differ by 1e-6 or more, or one is no number.
+        UserError: if two differ by 1e-6 or more, or one is not a number.
     """
     if not np.ptp(list(costs.values())) < SAME:
         each = ", ".join(f"{J:.6f} by {name}" for name, J in costs.items())
@@ -203,14 +203,14 @@ def _by_features(
 
 
 def _doubles(*arrays: AnyArray) -> tuple[Params, Any, Any]:
-    """Return w and b, X and y in float64: plain Python has no other numbers."""
+    """Return w and b, X and y in float64, the numbers of plain Python."""
     w, b, X, y = (np.asarray(array, float) for array in arrays)
     params: Any = w, b
     return Params(*params), X, y
 
 
 def _of(k: int, model: Fitted) -> Fitted:
-    """Return one model, on the host: model k, where there are many."""
+    """Return one model as NumPy arrays: model k, if there are many."""
     w, b = (np.asarray(v) for v in model)
     return (w, b) if w.ndim == 2 else (w[k], b[k])
 
@@ -218,7 +218,7 @@ def _of(k: int, model: Fitted) -> Fitted:
 def _time(
     ways: Mapping[str, Way], models: Mapping[str, int], rounds: int, run: Run
 ) -> dict[str, list[float]]:
-    """Return the seconds that each way takes for a model, in each round."""
+    """Return the seconds for one model, of each way in each round."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     with run.progress("timing", rounds) as advance:
         for turn in range(rounds):

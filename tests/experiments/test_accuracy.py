@@ -1,6 +1,7 @@
-"""The errors that `bench accuracy` reports are those that are there."""
+"""The benchmark `accuracy` reports the errors that the functions have."""
 
 import io
+import json
 
 import jax
 import mpmath
@@ -16,14 +17,11 @@ from jlogreg.losses.arithmetic import EXACT, FAST
 FUNCTIONS = ("sigmoid", "log_sigmoid", "dz2", "dz, y = 1", "log_loss, y = 0.3")
 
 
+FEW = accuracy.Work(stride=99991, points=1000, checked=5, elements=64, rounds=1)
+
+
 @pytest.fixture
-def few(monkeypatch, tmp_path):
-    """Let the benchmark look at few numbers, and write into a folder of its own."""
-    monkeypatch.setattr(accuracy, "float32_chunks", lambda: ulp.float32_chunks(99991))
-    monkeypatch.setattr(accuracy, "CHECKED", 5)
-    monkeypatch.setattr(accuracy, "POINTS", 1000)
-    monkeypatch.setattr(accuracy, "ELEMENTS", 64)
-    monkeypatch.setattr(accuracy, "ROUNDS", 1)
+def results(monkeypatch, tmp_path):
     monkeypatch.setattr("experiments.timing.PAUSE", 0.0)
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     return tmp_path
@@ -31,28 +29,41 @@ def few(monkeypatch, tmp_path):
 
 def run():
     text = io.StringIO()
-    accuracy.main(Console(file=text, width=200))
+    accuracy.run(Console(file=text, width=200), FEW)
     return text.getvalue()
 
 
-def test_it_prints_every_function_beside_its_peers(few):
+def test_every_function_is_shown_and_recorded_with_its_peers(results):
     text = run()
     for words in (*FUNCTIONS, "jax.nn", "optax", "scipy", "of mpmath's 350 digits"):
         assert words in text
-    assert (few / "accuracy-cpu.json").exists()
+    record = json.loads((results / "accuracy-cpu.json").read_text())
+    assert record["work"] == FEW._asdict()
+    for dtype in ("float32", "float64"):
+        errors = record["worst"][dtype]
+        assert {name.partition(":")[0] for name in errors} > set(FUNCTIONS)
+        assert errors["sigmoid: jlogreg"]["ulp"] < errors["sigmoid: jax.nn"]["ulp"]
+        for what in ("each loss", "the sum"):
+            times = record["times"][f"{what}, {dtype}"]
+            assert [way["way"] for way in times] == [
+                "optax", "jlogreg", "jlogreg, in sums"
+            ]  # fmt: skip
+            assert times[0]["ratio"] == 1
+            assert all(way["median_s"] == way["fastest_s"] > 0 for way in times)
 
 
-def test_an_error_that_is_too_large_fails(few, monkeypatch):
+@pytest.mark.usefixtures("results")
+def test_an_error_that_is_too_large_fails(monkeypatch):
     def worst(chunks, dtype, wide):
-        return {("sigmoid", "jlogreg"): ulp.Seen(3.5, 1.0)}
+        return {("sigmoid", "jlogreg"): ulp.Error(3.5, 1.0)}
 
     monkeypatch.setattr(accuracy, "_worst", worst)
     with pytest.raises(UserError, match=r"sigmoid in float32 errs by 3\.50, more"):
         run()
 
 
-def test_every_number_of_float32_has_its_turn():
-    """Chunks follow each other without a gap, and are each with its negatives."""
+def test_every_number_of_float32_is_in_a_chunk():
+    """Chunks follow each other without a gap, each with its negatives."""
     chunks = ulp.float32_chunks()
     first, second = next(chunks), next(chunks)
     half = len(first) // 2
@@ -66,37 +77,37 @@ def test_every_number_of_float32_has_its_turn():
 
 def test_a_planted_error_is_counted_in_units_in_the_last_place():
     z = np.linspace(-3, 3, 7)
-    due = ulp.references(z, np.longdouble)["sigmoid"]
-    units = ulp.unit(due, np.float64)
-    found = due.astype(float)
-    assert ulp.error(found, due, units, z).error <= 0.5
-    found[2] = np.nextafter(np.nextafter(found[2], 1), 1)
-    seen = ulp.error(found, due, units, z)
-    assert 1.5 <= seen.error <= 2.5
-    assert seen.at == z[2]
-    found[4] = np.nan
-    assert ulp.error(found, due, units, z) == ulp.Seen(np.inf, z[4])
+    exact = ulp.references(z, np.longdouble)["sigmoid"]
+    units = ulp.unit(exact, np.float64)
+    values = exact.astype(float)
+    assert ulp.error(values, exact, units, z).size <= 0.5
+    values[2] = np.nextafter(np.nextafter(values[2], 1), 1)
+    error = ulp.error(values, exact, units, z)
+    assert 1.5 <= error.size <= 2.5
+    assert error.at == z[2]
+    values[4] = np.nan
+    assert ulp.error(values, exact, units, z) == ulp.Error(np.inf, z[4])
 
 
-def test_where_the_true_value_is_no_normal_number_0_is_right():
+def test_0_is_correct_if_the_exact_value_is_not_a_normal_number():
     z = np.array([-100.0], np.float32)
-    due = ulp.references(z, np.float64)["sigmoid"]
-    assert 0 < due < np.finfo(np.float32).tiny
-    units = ulp.unit(due, np.float32)
-    assert ulp.error(np.zeros(1, np.float32), due, units, z).error == 0
+    exact = ulp.references(z, np.float64)["sigmoid"]
+    assert 0 < exact < np.finfo(np.float32).tiny
+    units = ulp.unit(exact, np.float32)
+    assert ulp.error(np.zeros(1, np.float32), exact, units, z).size == 0
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_references_are_those_of_mpmath(name):
     z = np.array([-30.0, -1.0, 0.25, 40.0])
-    found = ulp.references(z, np.longdouble)[name]
+    values = ulp.references(z, np.longdouble)[name]
     with mpmath.workdps(60):
-        for at, value in zip(z, found, strict=True):
-            due = accuracy._exact(name, mpmath.mpf(at), np.float64)
-            assert abs(float(value) / float(due) - 1) <= 2.3e-16
+        for at, value in zip(z, values, strict=True):
+            exact = accuracy._exact(name, mpmath.mpf(at), np.float64)
+            assert abs(float(value) / float(exact) - 1) <= 2.3e-16
 
 
-def test_every_way_has_a_reference():
+def test_every_function_has_a_reference():
     names = {name for name, _ in ulp.ways(np.float64)}
     assert names == set(ulp.references(np.zeros(1), np.longdouble))
 
@@ -116,7 +127,7 @@ def test_a_limit_that_is_not_reached_at_infinity_is_noticed(tails, monkeypatch):
         accuracy.check_infinity(np.dtype(np.float32))
 
 
-# What the exact forms reach over all numbers of float32, rounded up.
+# The largest errors of the exact forms over all numbers of float32, rounded up.
 REACHED = {
     "sigmoid": 0.92,
     "log_sigmoid": 0.97,
@@ -127,13 +138,13 @@ REACHED = {
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_exact_forms_err_by_no_more_than_is_said(dtype):
-    """At a hundred thousand numbers of every size, and next to every border."""
+def test_the_exact_forms_have_no_larger_errors_than_documented(dtype):
+    """At a hundred thousand numbers of every size, and next to changes of formula."""
     wide = np.float64 if dtype == np.float32 else np.longdouble
     chunks = ulp.float64_chunks(50_000) if dtype == np.float64 else None
     z = np.concatenate(list(chunks or ulp.float32_chunks(4001)))
     for (name, whose), function in ulp.ways(dtype).items():
         if whose == "jlogreg":
-            due = ulp.references(z, wide)[name]
-            seen = ulp.error(function(z), due, ulp.unit(due, dtype), z)
-            assert seen.error <= REACHED[name.partition(",")[0]], (name, seen)
+            exact = ulp.references(z, wide)[name]
+            error = ulp.error(function(z), exact, ulp.unit(exact, dtype), z)
+            assert error.size <= REACHED[name.partition(",")[0]], (name, error)

@@ -1,4 +1,4 @@
-"""The benchmarks run at toy sizes: a table, a JSON file, a line for a missing peer."""
+"""Benchmarks at toy sizes: a table, a JSON record, a note for a missing peer."""
 
 import io
 import json
@@ -15,12 +15,21 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from experiments.__main__ import main
-from experiments.benchmarks import bootstrap, grid, heads, scaling, scan
+from experiments.benchmarks import (
+    bootstrap,
+    descent,
+    first_call,
+    grid,
+    heads,
+    one_fit,
+    one_pass,
+    scaling,
+    scan,
+)
 from experiments.benchmarks.harness import compare, report
-from experiments.benchmarks.harness.compare import Tried, Way
+from experiments.benchmarks.harness.compare import Attempt, Way
 from experiments.benchmarks.harness.problems import Models, Problems
-from experiments.benchmarks.peers import nemos as population
-from experiments.benchmarks.peers import plink as filesets
+from experiments.benchmarks.peers import nemos, plink
 from experiments.benchmarks.peers import scikit_learn as scikit
 from experiments.errors import UserError
 from jlogreg import Params, cost, fit
@@ -48,7 +57,7 @@ def results(tmp_path, monkeypatch):
 
 @pytest.fixture
 def one_process(monkeypatch):
-    """Let what two processes would do be done in this one."""
+    """Let one process do the work of two."""
 
     def share(calls):
         return [function(*args, **more) for function, args, more in calls]
@@ -73,7 +82,7 @@ def rows_of(text):
 
 
 def check_record(record, name, work):
-    """Check what every comparison writes; return its ways."""
+    """Check the record of a comparison; return its ways by name."""
     assert record["benchmark"] == name
     assert {"processor", "cores", "memory_GiB", "device", "jax"} <= set(
         record["machine"]
@@ -90,7 +99,7 @@ def check_record(record, name, work):
 
 
 def check_lines(text, record):
-    """Check that the terminal shows what the file holds."""
+    """Check that the terminal shows the ways and notes of the record."""
     shown = [row[0] for row in rows_of(text)]
     assert len(shown) == len(record["ways"])
     for way in record["ways"]:
@@ -101,14 +110,14 @@ def check_lines(text, record):
     assert f"times as fast as {record['against']}" in text
 
 
-# --- what they share ------------------------------------------------------------------
+# --- the harness ----------------------------------------------------------------------
 
 
 def ways(**seconds):
     def one(name, seconds):
         ours = name.startswith("jlogreg")
         way = Way(name, lambda: None, lambda _: 0.0, ours)
-        return Tried(way, seconds, 1e-7)
+        return Attempt(way, seconds, 1e-7)
 
     return [one(name, value) for name, value in seconds.items()]
 
@@ -116,7 +125,7 @@ def ways(**seconds):
 TOY = heads.Work(rows=1, features=1, samples=1, rounds=2)
 
 
-def test_a_comparison_times_what_has_reached_the_goal(console, results, monkeypatch):
+def test_a_comparison_times_the_ways_that_reach_the_goal(console, results, monkeypatch):
     calls = {}
 
     def interleaved(ways, rounds, once):
@@ -159,13 +168,15 @@ def test_nothing_is_written_where_ours_misses_the_goal(console, tmp_path, monkey
     assert not (tmp_path / "results").exists()
 
 
-def test_the_loosest_tolerance_that_does_it_is_kept():
+def test_the_loosest_tolerance_that_reaches_the_goal_is_kept():
     def make(tol):
         return Way(f"tol {tol}", lambda: tol, lambda answer: answer / 10)
 
     tried = compare.loosest(make, 2e-3, (1.0, 0.1, 0.01, 0.001))
     assert (tried.tol, tried.reached) == (0.01, 0.001)
     assert compare.loosest(make, 0.0, (1.0, 0.1)).tol == 0.1
+    assert compare.loosest(make, 2e-3, start=1e-4).tol == 1e-4
+    assert compare.loosest(make, 0.0, start=1e-5).tol == compare.TOLERANCES[-1]
     assert compare.loosest(make, 0.0, (1.0, 0.1), patience=0.0).tol == 1.0
 
 
@@ -175,14 +186,14 @@ def test_the_largest_gradient_is_that_of_the_cost(weighted):
     X, Y = random.normal(size=(20, 3)), random.integers(0, 2, (4, 20)) * 1.0
     weight = random.integers(0, 3, (4, 20)) * 1.0 if weighted else None
     models = Models(w=random.normal(size=(3, 4)), b=random.normal(size=(4, 1)))
-    due = 0.0
+    largest = 0.0
     for k in range(4):
         own = None if weight is None else weight[k : k + 1]
         params = Params(w=models.w[:, k : k + 1], b=models.b[k : k + 1])
         slope = jax.grad(cost)(params, X.T, Y[k : k + 1], weight=own, l2=0.1)
-        due = max(due, *(float(np.abs(leaf).max()) for leaf in slope))
+        largest = max(largest, *(float(np.abs(leaf).max()) for leaf in slope))
     problems = Problems(X, Y, weight, 0.1)
-    assert problems.largest_gradient(models) == pytest.approx(due, rel=1e-12)
+    assert problems.largest_gradient(models) == pytest.approx(largest, rel=1e-12)
     assert problems.size == 4
     assert problems.part(np.array([2])).size == 1
 
@@ -198,12 +209,12 @@ def test_each_solver_finds_the_same_minimum(solver):
         found = scikit.fit_rows(problems, solver, 1e-8)
         assert problems.largest_gradient(found) < 1e-5
         for k in range(2):
-            due = fit(X.T, y, weight=weight[k : k + 1], l2=0.1).params
-            np.testing.assert_allclose(found.w[:, k : k + 1], due.w, atol=1e-4)
-            np.testing.assert_allclose(found.b[k], due.b[0], atol=1e-4)
+            ours = fit(X.T, y, weight=weight[k : k + 1], l2=0.1).params
+            np.testing.assert_allclose(found.w[:, k : k + 1], ours.w, atol=1e-4)
+            np.testing.assert_allclose(found.b[k], ours.b[0], atol=1e-4)
 
 
-# --- each of them ---------------------------------------------------------------------
+# --- every benchmark ------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("one_process", "no_nemos")
@@ -216,7 +227,7 @@ def test_heads(name, console, results):
     record, text = results(name), console.file.getvalue()
     found = check_record(record, name, work)
     check_lines(text, record)
-    assert record["notes"] == [population.MISSING]
+    assert record["notes"] == [nemos.MISSING]
     assert "jlogreg" in found
     assert "4 label rows over one 6 x 60 matrix" in text
     for solver in scikit.SOLVERS:  # each has one row at least
@@ -224,12 +235,88 @@ def test_heads(name, console, results):
     assert record["against"].startswith("scikit-learn")
 
 
+def test_descent(console, results):
+    work = descent.Work(features=24, samples=10, steps=30, rounds=1)
+    descent.run(console, work)
+    record, text = results("descent"), console.file.getvalue()
+    found = check_record(record, "descent", work)
+    check_lines(text, record)
+    assert list(found) == ["NumPy", "jlogreg, on X itself", "jlogreg"]
+    assert record["against"] == "NumPy"
+    # Of entries below 1, by 30 steps in float32.
+    assert all(way["reached"] < 30 * np.finfo(np.float32).eps for way in found.values())
+    assert "30 steps of gradient descent, 24 x 10" in text
+    assert "J, which falls from 0.693147 to 0." in " ".join(text.split())
+
+
+def test_one_pass(console, results):
+    work = one_pass.Work(features=5, samples=200, rounds=1)
+    one_pass.run(console, work)
+    record, text = results("pass"), console.file.getvalue()
+    found = check_record(record, "pass", work)
+    check_lines(text, record)
+    assert list(found) == ["NumPy", "jlogreg", "plain sum of X"]
+    assert record["against"] == "NumPy"
+    assert text.splitlines()[-2].startswith("jlogreg: ")
+    assert "GB/s of X" in text
+
+
+@pytest.mark.parametrize("name", ["descent", "pass"])
+def test_a_wrong_answer_of_ours_misses_the_goal(name, console, results, monkeypatch):
+    if name == "descent":
+        plain = descent.gradient_descent
+
+        def wrong(*data, steps, **options):
+            return plain(*data, steps=steps - 1, **options)
+
+        monkeypatch.setattr(descent, "gradient_descent", wrong)
+        work = descent.Work(features=24, samples=10, steps=30, rounds=1)
+        descent.run(console, work)
+    else:
+        value = one_pass.value_and_gradient
+        monkeypatch.setattr(
+            one_pass, "value_and_gradient", lambda p, X, y: value(p, X, y, l2=0.1)
+        )
+        one_pass.run(console, one_pass.Work(features=5, samples=200, rounds=1))
+    assert console.file.getvalue().endswith("jlogreg does not reach the goal\n")
+
+
+@pytest.mark.parametrize("name", ["tall", "tall_100", "wide"])
+def test_one_fit(name, console, results):
+    n, m = (30, 20) if name == "wide" else (3, 200)
+    work = getattr(one_fit, name.upper())._replace(
+        features=n, samples=m, l2=0.05, rounds=1
+    )
+    getattr(one_fit, name)(console, work)
+    record, text = results(name), console.file.getvalue()
+    found = check_record(record, name, work)
+    check_lines(text, record)
+    assert "jlogreg" in found
+    several = len(jax.devices()) > 1 and name != "wide"
+    assert ("jlogreg, 2 devices" in found) == several
+    for solver in work.solvers:
+        assert any(way.startswith(f"scikit-learn {solver},") for way in found)
+    assert f"one fit, {n} x {m}, float32, l2 = 0.05" in text
+
+
+def test_first_call(console, results):
+    work = first_call.Work(features=3, samples=20, rounds=1)
+    first_call.run(console, work)
+    record = results("first_call")
+    assert record["work"] == work._asdict()
+    seconds = {way["way"]: way["median_s"] for way in record["ways"]}
+    assert list(seconds) == [row[0] for row in rows_of(console.file.getvalue())]
+    both = seconds["import"] + seconds["first fit"]
+    assert seconds["import and first fit"] == pytest.approx(both)
+    assert 0 < seconds["second fit, another l2"] < seconds["first fit"]
+
+
 @pytest.mark.usefixtures("one_process")
 def test_bootstrap(console, results):
     work = bootstrap.Work(
         replicates=3, features=3, goal=1e-5, rounds=1, probes=2, finals=1
     )
-    bootstrap.main(console, work)
+    bootstrap.run(console, work)
     record = results("bootstrap")
     found = check_record(record, "bootstrap", work)
     check_lines(console.file.getvalue(), record)
@@ -242,7 +329,7 @@ def test_grid(console, results):
     work = grid.Work(
         labels=2, penalties=2, features=4, rounds=1, solvers=("newton-cholesky",)
     )
-    grid.main(console, work)
+    grid.run(console, work)
     record = results("grid")
     found = check_record(record, "grid", work)
     check_lines(console.file.getvalue(), record)
@@ -264,7 +351,7 @@ def test_scan_without_peers_says_so(console, results, monkeypatch):
     record = results("scan")
     found = check_record(record, "scan", SCAN)
     check_lines(console.file.getvalue(), record)
-    assert record["notes"] == [scan.NO_STATSMODELS, filesets.MISSING]
+    assert record["notes"] == [scan.NO_STATSMODELS, plink.MISSING]
     assert set(found) <= {
         "jlogreg",
         *(f"jlogreg, tol {tol:g}" for tol in compare.LOOSE),
@@ -290,29 +377,27 @@ def test_scan_files_runs_our_program(console, results, monkeypatch):
         assert command[:3] == [sys.executable, "-m", "experiments"]
         assert main(command[3:]) == 0
 
-    monkeypatch.setattr(filesets, "call", call)
+    monkeypatch.setattr(plink, "call", call)
     scan.scan_files(console, SCAN)
     record = results("scan_files")
     assert list(check_record(record, "scan_files", SCAN)) == ["jlogreg"]
-    assert record["notes"] == [filesets.MISSING]
+    assert record["notes"] == [plink.MISSING]
 
 
 def test_a_program_that_fails_is_one_line():
     with pytest.raises(UserError, match="ended with 3: no luck"):
-        filesets.call(
-            [sys.executable, "-c", "import sys; print('no luck'); sys.exit(3)"]
-        )
+        plink.call([sys.executable, "-c", "import sys; print('no luck'); sys.exit(3)"])
 
 
 def test_a_folder_without_a_table_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="holds 0 tables"):
-        filesets.read_table(tmp_path)
+    with pytest.raises(UserError, match="holds 0 tables instead of 1"):
+        plink.read_estimates(tmp_path)
 
 
 def test_a_table_tells_estimates_per_copy_of_alt(tmp_path):
     lines = ["ALT\tA1\tBETA\tSE", "A\tA\t0.5\t0.1", "A\tG\t0.25\t0.2", "A\tA\tNA\tNA"]
     (tmp_path / "x.glm.logistic").write_text("\n".join([*lines, ""]))
-    found = filesets.read_table(tmp_path)
+    found = plink.read_estimates(tmp_path)
     np.testing.assert_array_equal(found.estimate, [[0.5], [-0.25], [np.nan]])
     np.testing.assert_array_equal(found.standard_error, [[0.1], [0.2], [np.nan]])
 
@@ -322,7 +407,7 @@ def test_scaling(console, results, monkeypatch):
     monkeypatch.setattr(
         scaling, "_row", lambda count, work: scaling._measure(count, *work[1:])
     )
-    scaling.main(console, work)
+    scaling.run(console, work)
     record = results("scaling")
     assert record["work"] == json.loads(json.dumps(work._asdict()))
     assert [way["problems"] for way in record["ways"]] == [1, 3]
@@ -354,7 +439,7 @@ def test_scaling_measures_in_a_fresh_process(monkeypatch):
 
 @pytest.fixture
 def environment(monkeypatch):
-    """Put back what a benchmark sets for the processes that it starts."""
+    """Restore the environment that a benchmark sets for its processes."""
     for name in ("JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -367,8 +452,8 @@ def test_a_platform_that_jax_does_not_see_is_one_line(command, monkeypatch):
 
     monkeypatch.setattr(jax, "devices", devices)
     monkeypatch.setattr(heads, "heads", None)
-    due = "error: --platform gpu: JAX sees no gpu here\n"
-    assert command("bench", "heads", "--platform", "gpu") == (2, "", due)
+    error = "error: --platform gpu: JAX sees no gpu here\n"
+    assert command("bench", "heads", "--platform", "gpu") == (2, "", error)
 
 
 @pytest.mark.usefixtures("environment")

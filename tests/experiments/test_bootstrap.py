@@ -305,4 +305,4 @@ def test_labels_of_one_class_are_refused(mine, samples, tmp_path, refused):
 
 def test_too_many_features_are_refused(mine, refused, monkeypatch):
     monkeypatch.setattr(bootstrap, "MOST_FEATURES", 2)
-    assert "data: a sample has 3 features, at most 2 go" in refused(CONFIG, *mine)
+    assert "data: a sample has 3 features, more than 2" in refused(CONFIG, *mine)

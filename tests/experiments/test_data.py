@@ -478,8 +478,8 @@ class Trap:
         ("none.h5", "there is no such file"),
         ("none.csv", "there is no such file"),
         ("folder.npz", "there is no such file"),
-        ("table.txt", "can be read: .h5, .hdf5, .npz, .csv, .parquet"),
-        ("table", "can be read: .h5, .hdf5, .npz, .csv, .parquet"),
+        ("table.txt", "must end in one of .h5, .hdf5, .npz, .csv, .parquet"),
+        ("table", "must end in one of .h5, .hdf5, .npz, .csv, .parquet"),
     ],
 )
 def test_files_that_are_none_are_refused(key, name, words, tmp_path, config, refused):
@@ -495,7 +495,7 @@ def test_files_that_are_none_are_refused(key, name, words, tmp_path, config, ref
 BAD_TABLES = {
     "empty": ("", "cannot be read: Empty CSV file"),
     "no label": ("a,b\n1,2\n", "has no column 'label', only ['a', 'b']"),
-    "only a label": ("label\n1\n", "has no column beside 'label'"),
+    "only a label": ("label\n1\n", "has no column other than 'label'"),
     "only a heading": ("a,label\n", "a"),
     "text": ("a,b,label\n1,x,0\n2,y,1\n", "the column 'b' holds string, not numbers"),
     "truth": ("a,b,label\n1,true,0\n", "the column 'b' holds bool, not numbers"),

@@ -162,7 +162,7 @@ def test_accuracies_are_counted(probed, rule):
         assert float(probed.rows[10][f"{part}recall %"]) == pytest.approx(share, 1e-3)
         assert share > 90
     held, test = (probed.rows[10][f"{part}recall %"] for part in ("", "test "))
-    line = f"Digits given to the right probe: {held} % held out, {test} % test\n"
+    line = f"Digits assigned to the right probe: {held} % held out, {test} % test\n"
     assert line in probed.out
     assert [row["digit"] for row in probed.rows] == [*"0123456789", "all"]
     assert probed.rows[10]["best l2"] == probed.rows[10]["1 SE l2"] == ""

@@ -583,7 +583,7 @@ BAD = {
     ),
     "only X": (
         lambda c: rewrite(bim(c), lambda k, w: ["X", *w[1:]]), [],
-        "a.bim: has no variant beside those on X, Y and MT",
+        "a.bim: has no variant other than those on X, Y and MT",
     ),
     "a phenotype alone": (
         lambda c: None, ["--data.bed="], "data.bed is not set: name the fileset",

@@ -1,20 +1,18 @@
-"""Times are compared round by round, in turns; the benchmarks print them."""
+"""Ways are timed in turns, and compared round by round."""
 
 import io
-import re
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from experiments import timing
-from experiments.benchmarks import descent, one_pass
-from experiments.benchmarks.harness.report import report
+from experiments.benchmarks.harness.report import report, times
 from experiments.timing import interleaved, median, ratio
 
 
 class Clock:
-    """Stand in for `time`: it stands still but when told, and notes what happens."""
+    """A stand-in for `time` that advances only on request, and records the calls."""
 
     def __init__(self):
         self.now, self.events = 0.0, []
@@ -61,7 +59,7 @@ def test_no_rounds_time_nothing(clock):
 
 
 @pytest.mark.parametrize(
-    ("slow", "fast", "due"),
+    ("slow", "fast", "expected"),
     [
         ([4.0], [2.0], 2.0),
         ([2.0], [4.0], 0.5),
@@ -71,20 +69,20 @@ def test_no_rounds_time_nothing(clock):
         ([1.0, 2.0, 4.0, 8.0], [1.0, 1.0, 1.0, 1.0], 3.0),
     ],
 )
-def test_ratio_is_the_median_of_the_rounds(slow, fast, due):
-    assert ratio({"slow": slow, "fast": fast}, "slow", "fast") == due
+def test_ratio_is_the_median_of_the_rounds(slow, fast, expected):
+    assert ratio({"slow": slow, "fast": fast}, "slow", "fast") == expected
 
 
-def test_ratio_needs_as_many_rounds_of_both():
+def test_ratio_needs_the_same_number_of_rounds():
     with pytest.raises(ValueError, match="shorter"):
         ratio({"slow": [1.0, 2.0], "fast": [1.0]}, "slow", "fast")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "due"), [([3.0, 1.0, 2.0], 2.0), ([4.0, 1.0, 2.0, 100.0], 3.0)]
+    ("seconds", "expected"), [([3.0, 1.0, 2.0], 2.0), ([4.0, 1.0, 2.0, 100.0], 3.0)]
 )
-def test_median(seconds, due):
-    assert median({"way": seconds, "other": [9.0]}, "way") == due
+def test_median(seconds, expected):
+    assert median({"way": seconds, "other": [9.0]}, "way") == expected
 
 
 def cells_of(text):
@@ -111,52 +109,25 @@ def test_a_report_shows_medians_fastest_and_ratios(console):
     assert "3 rounds, interleaved; " in text
 
 
+def test_a_way_that_was_not_timed_in_turns_keeps_its_columns(console):
+    apart = [["slow", "~9.0", "", "~0.01", "1e-07"]]
+    reached = ("error", {"NumPy": "1e-06"})
+    report(console, {"NumPy": [0.5]}, "NumPy", 10**9, reached=reached, apart=apart)
+    assert cells_of(console.file.getvalue()) == [
+        ["NumPy", "500.0", "500.0", "1.00", "2.0", "1e-06"],
+        ["slow", "~9.0", "", "~0.01", "", "1e-07"],
+    ]
+
+
+def test_times_are_recorded_in_seconds():
+    seconds = {"NumPy": [4.0, 1.0, 3.0], "ours": [1.0, 1.0, 2.0]}
+    assert times(seconds, "NumPy") == [
+        {"way": "NumPy", "median_s": 3.0, "fastest_s": 1.0, "ratio": 1.0},
+        {"way": "ours", "median_s": 1.0, "fastest_s": 1.0, "ratio": 1.5},
+    ]
+
+
 def test_a_report_without_a_size_shows_no_speed(console):
     report(console, {"NumPy": [1.0]}, against="NumPy")
     assert cells_of(console.file.getvalue()) == [["NumPy", "1000.0", "1000.0", "1.00"]]
     assert "GB/s" not in console.file.getvalue()
-
-
-@pytest.mark.usefixtures("no_pause")
-def test_the_descent_is_measured_against_numpy(console, monkeypatch):
-    for name, value in [
-        ("FEATURES", 24), ("SAMPLES", 10), ("STEPS", 30), ("ROUNDS", 3)
-    ]:  # fmt: skip
-        monkeypatch.setattr(descent, name, value)
-    descent.main(console)
-    text = console.file.getvalue()
-    assert "30 steps of gradient descent, 24 x 10, float32" in text
-    costs = re.search(
-        r"J from 0\.693147 to (\S+) \(NumPy\), to (\S+) \(jlogreg\); w differs by at "
-        r"most (\S+), w is at most (\S+)",
-        text,
-    )
-    theirs, ours, difference, largest = map(float, costs.groups())
-    assert 0 < theirs < 0.693
-    assert ours == pytest.approx(theirs, abs=2e-6)
-    assert difference <= 1e-5 * largest
-    assert [row[0] for row in cells_of(text)] == [
-        "NumPy", "jlogreg, on X itself", "jlogreg"
-    ]  # fmt: skip
-    assert cells_of(text)[0][3] == "1.00"
-    assert "3 rounds, interleaved; " in text
-
-
-@pytest.mark.usefixtures("no_pause")
-def test_one_pass_is_measured_against_numpy(console, monkeypatch):
-    for name, value in [("FEATURES", 5), ("SAMPLES", 200), ("ROUNDS", 3)]:
-        monkeypatch.setattr(one_pass, name, value)
-    one_pass.main(console)
-    text = console.file.getvalue()
-    assert "one cost and gradient, 5 x 200, float32" in text
-    numbers = re.search(
-        r"J (\S+) \(NumPy\), (\S+) \(jlogreg\); dw differs by at most (\S+), dw is at "
-        r"most (\S+)",
-        text,
-    )
-    theirs, ours, difference, largest = map(float, numbers.groups())
-    assert ours == pytest.approx(theirs, abs=2e-6)
-    assert difference <= 1e-5 * largest
-    names = [row[0] for row in cells_of(text)]
-    assert names == ["NumPy", "jlogreg", "plain sum of X"]
-    assert "GB/s of X" in text

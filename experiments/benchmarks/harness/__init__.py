@@ -1,1 +1,1 @@
-"""Interleave, measure and report: what every benchmark shares."""
+"""Time several ways in turns, check their answers, and report: for all benchmarks."""

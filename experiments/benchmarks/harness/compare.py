@@ -1,4 +1,4 @@
-"""Let several ways go for the same goal: who reaches it, and how fast."""
+"""Compare ways to do the same work: which of them reach the goal, and how fast."""
 
 from __future__ import annotations
 
@@ -13,41 +13,52 @@ from rich.console import Console
 from experiments.benchmarks.harness.report import report, save
 from experiments.timing import interleaved, median, ratio
 
-# Seconds. A call of a peer that takes as long needs no waking before; one that takes
-# so much longer has no turns: its one call stands.
+# Seconds. A peer whose calls are longer needs no untimed call before each. One whose
+# first call is much longer has no turns: that call is its time.
 LONG, TOO_LONG = 2.0, 60.0
-# Ours is tried with these too: a looser one is kept where it reaches the goal.
+
+
+# The tolerances of peers, from loose to tight.
+TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+
+
+# jlogreg is also run with the first of these that reaches the goal.
 LOOSE = (0.1, 0.03, 0.01, 0.003, 0.001)
 
 
 class Work(Protocol):
-    """Say what a NamedTuple of sizes holds beside them."""
+    """A NamedTuple of sizes, with the goal and the number of rounds."""
 
     @property
     def goal(self) -> float:
-        """How small what is checked must be."""
+        """The largest error that is accepted, as the check of each way returns it."""
 
     @property
     def rounds(self) -> int:
-        """How often each way takes its turn."""
+        """The number of timed calls of each way."""
 
     def _asdict(self) -> dict[str, Any]: ...
 
 
 class Way(NamedTuple):
-    """Hold a way to do the work, and a check that says how good its answer is."""
+    """A way to do the work, with a check that returns the error of its answer.
+
+    ours says that it is jlogreg, and bound that it is neither jlogreg nor a peer, but
+    less work, so that its time is a lower bound.
+    """
 
     name: str
     run: Callable[[], Any]
-    check: Callable[[Any], float]  # of what run returns; small is good
+    check: Callable[[Any], float]  # of the value of run
     ours: bool = False
+    bound: bool = False
 
 
-class Tried(NamedTuple):
-    """Hold a way that has run once.
+class Attempt(NamedTuple):
+    """A way after its first call.
 
-    part is how much of the work it has done, as in "8 of 256", or empty: all of it.
-    seconds are those of all the work, extrapolated where only a part was done.
+    reached is the error of its answer. part is the part of the work that was done, such
+    as "8 of 256", or empty for all of it; seconds are extrapolated to all of it.
     """
 
     way: Way
@@ -57,30 +68,32 @@ class Tried(NamedTuple):
     part: str = ""
 
 
-def attempt(way: Way, tol: float | None = None) -> Tried:
+def attempt(way: Way, tol: float | None = None) -> Attempt:
     """Run a way once, and check its answer."""
     start = time.perf_counter()
     answer = way.run()
     seconds = time.perf_counter() - start
-    return Tried(way, seconds, way.check(answer), tol)
+    return Attempt(way, seconds, way.check(answer), tol)
 
 
 def loosest(
     make: Callable[[float], Way],
     goal: float,
-    tolerances: Sequence[float],
+    tolerances: Sequence[float] = TOLERANCES,
+    start: float | None = None,
     patience: float = math.inf,
-) -> Tried:
+) -> Attempt:
     """Return the way with the loosest tolerance that reaches the goal, or the last one.
 
     Args:
         make: returns the way with a tolerance.
-        goal: what is checked must be at most this.
+        goal: the largest error that is accepted.
         tolerances: from loose to tight.
+        start: the loosest of them to try; None for all.
         patience: seconds after which no other tolerance is tried.
     """
     spent = 0.0
-    for tol in tolerances:
+    for tol in (tol for tol in tolerances if start is None or tol <= start):
         tried = attempt(make(tol), tol)
         spent += tried.seconds
         if tried.reached <= goal or spent > patience:
@@ -88,21 +101,21 @@ def loosest(
     return tried
 
 
-def rank(goal: float, each: Tried) -> tuple[bool, float]:
-    """Return what sorts the fastest first, and those last that miss the goal."""
+def rank(goal: float, each: Attempt) -> tuple[bool, float]:
+    """Return a key that sorts the fastest first, and last those that miss the goal."""
     return each.reached > goal, each.seconds
 
 
-def scaled(each: Tried, rows: int, count: int) -> Tried:
-    """Return what all rows would take, from some of them."""
+def scaled(each: Attempt, rows: int, count: int) -> Attempt:
+    """Return an attempt on some of the rows, extrapolated to all of them."""
     seconds = each.seconds * count / rows
     return each._replace(seconds=seconds, part=f"{rows} of {count}")
 
 
 def ours(
     run: Callable[[float | None], Any], check: Callable[[Any], float], goal: float
-) -> list[Tried]:
-    """Return jlogreg as it comes, and with a looser tolerance where that is enough."""
+) -> list[Attempt]:
+    """Return jlogreg by default, and with a looser tolerance that reaches the goal."""
 
     def make(tol: float | None) -> Way:
         name = "jlogreg" if tol is None else f"jlogreg, tol {tol:g}"
@@ -117,8 +130,9 @@ def compare(
     name: str,
     work: Work,
     measure: str,
-    tried: Sequence[Tried],
+    tried: Sequence[Attempt],
     notes: Sequence[str] = (),
+    size: int | None = None,
 ) -> None:
     """Time the ways that reach the goal in turns, print a table and write it as JSON.
 
@@ -126,18 +140,21 @@ def compare(
         console: where to print.
         name: of the benchmark.
         work: sizes, goal and rounds.
-        measure: what is checked, as in "largest gradient".
+        measure: the error that is checked, such as "largest gradient".
         tried: the ways. One that has done a part of the work, or does not reach the
             goal, has a row but no turn.
         notes: lines to print and to write.
+        size: bytes of X, to print how fast it is read.
     """
     for note in notes:
         console.print(note)
     tried = [_judged(each) for each in tried]
     able = [each for each in tried if each.reached <= work.goal]
     turns = {each.way.name: each for each in able if not each.part}
-    peers = [key for key, each in turns.items() if not each.way.ours]
-    own = [key for key in turns if key not in peers]
+    own = [key for key, each in turns.items() if each.way.ours]
+    peers = [
+        key for key, each in turns.items() if not (each.way.ours or each.way.bound)
+    ]
     if not own:
         console.print("jlogreg does not reach the goal")
         return
@@ -151,7 +168,7 @@ def compare(
     rows = [_row(each, seconds, mine, against, work.goal) for each in tried]
     reached = {key: f"{each.reached:.1e}" for key, each in turns.items()}
     apart = [_cells(row) for row in rows if row["way"] not in seconds]
-    report(console, seconds, against, reached=(measure, reached), apart=apart)
+    report(console, seconds, against, size, reached=(measure, reached), apart=apart)
     times = ratio(seconds, against, mine)
     console.print(f"{mine}: {times:.2f} times as fast as {against}")
     record = {
@@ -165,16 +182,20 @@ def compare(
     save(console, name, record)
 
 
-def _judged(each: Tried) -> Tried:
+def _judged(each: Attempt) -> Attempt:
     if each.part or each.way.ours or each.seconds <= TOO_LONG:
         return each
     return each._replace(part="one call")
 
 
 def _row(
-    each: Tried, seconds: dict[str, list[float]], mine: str, against: str, goal: float
+    each: Attempt,
+    seconds: dict[str, list[float]],
+    mine: str,
+    against: str,
+    goal: float,
 ) -> Any:
-    """Return what is known of a way; ratios are taken round by round where they can."""
+    """Return the record of a way, with ratios of the rounds if it had turns."""
     name, fastest = each.way.name, None
     if name in seconds:
         took, fastest = median(seconds, name), min(seconds[name])
@@ -185,12 +206,12 @@ def _row(
     able = each.reached <= goal
     return {
         "way": name,
-        "part": each.part or None,  # how much of the work it has done, if not all
+        "part": each.part or None,  # the part of the work it has done, if not all
         "median_s": took if able else None,
         "fastest_s": fastest,
         "reached": each.reached if math.isfinite(each.reached) else None,
         "ratio": times if able else None,  # times as fast as the best peer
-        "jlogreg_ratio": behind if able else None,  # jlogreg's fastest, over this one
+        "jlogreg_ratio": behind if able else None,  # its time over jlogreg's fastest
     }
 
 

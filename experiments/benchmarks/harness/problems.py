@@ -1,4 +1,4 @@
-"""Hold problems that share X, and models side by side, in NumPy's arrays."""
+"""Problems with a common X, and their models, as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jlogreg import Params, stack
 
 
 class Models(NamedTuple):
-    """Hold models side by side: w (n, K), b (K, 1)."""
+    """Parameters of K models side by side: w (n, K), b (K, 1)."""
 
     w: NDArray[Any]
     b: NDArray[Any]
@@ -30,9 +30,10 @@ def side_by_side(parts: Sequence[Models]) -> Models:
 
 
 class Problems(NamedTuple):
-    """Hold problems that share X, which has a row per sample, as scikit-learn wants it.
+    """K problems with a common X, which has a row per sample, as in scikit-learn.
 
-    Shapes: X (m, n); Y and weight (K, m), or (1, m) for all; start w (n, 1), b (1, 1).
+    Shapes: X (m, n); Y and weight (K, m), or (1, m) if common; the start w (n, 1) and
+    b (1, 1).
     """
 
     X: NDArray[Any]
@@ -43,7 +44,7 @@ class Problems(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many problems there are."""
+        """The number of problems."""
         return max(len(self.Y), 1 if self.weight is None else len(self.weight))
 
     def part(self, rows: NDArray[np.intp]) -> Problems:

@@ -1,4 +1,4 @@
-"""Print what a benchmark measured: the machine, the times and the ratios."""
+"""Print and write the times of a benchmark, their ratios, and the machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def report(
         seconds: the seconds of each way in each round.
         against: the way that the others are compared with.
         size: bytes of X, to print how fast it is read, each byte counted once.
-        reached: the head of a last column, and what each way has there.
+        reached: the head of a last column, and its entry for each way.
         apart: rows of ways that were not timed in turns.
     """
     rounds = len(seconds[against])
@@ -56,7 +56,8 @@ def report(
             row.append(reached[1][name])
         table.add_row(*row)
     for other in apart:
-        table.add_row(*other)
+        # The speed of reading X, if it is shown, stands before the last column.
+        table.add_row(*other[:4], *([""] if size is not None else []), *other[4:])
     console.print(table)
     console.print(
         f"{rounds} rounds, interleaved; {os.cpu_count()} cores, {platform.machine()}, "
@@ -64,8 +65,21 @@ def report(
     )
 
 
+def times(seconds: Mapping[str, list[float]], against: str) -> list[dict[str, Any]]:
+    """Return the record of ways that were timed in turns, for `save`."""
+    return [
+        {
+            "way": name,
+            "median_s": median(seconds, name),
+            "fastest_s": min(seconds[name]),
+            "ratio": ratio(seconds, against, name),
+        }
+        for name in seconds
+    ]
+
+
 def save(console: Console, name: str, record: Mapping[str, Any]) -> None:
-    """Write what a benchmark measured, and on what machine, as a small JSON file."""
+    """Write the record of a benchmark, with the machine, as a JSON file."""
     whole = {"benchmark": name, "machine": machine(), **record}
     path = RESULTS / f"{name}-{jax.default_backend()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

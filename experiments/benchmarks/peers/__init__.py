@@ -1,1 +1,1 @@
-"""Other software for the same work, each at its best settings."""
+"""Other software for the same work, each with its best settings."""

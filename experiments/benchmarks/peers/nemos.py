@@ -1,4 +1,4 @@
-"""Fit all problems in one call of NeMoS: neurons that share a design."""
+"""Fit all problems in one call of NeMoS, as neurons with a common design."""
 
 from __future__ import annotations
 
@@ -9,31 +9,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.harness.compare import Tried, Way, loosest
+from experiments.benchmarks.harness.compare import Attempt, Way, loosest
 from experiments.benchmarks.harness.problems import Models, Problems
 from experiments.benchmarks.peers.scikit_learn import DTYPES
 
-MISSING = "NeMoS is not installed (the extra `peers`): its PopulationGLM is left out"
-TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+MISSING = "NeMoS is not installed (the extra `peers`): its PopulationGLM is skipped"
 
 
 def population(
     problems: Problems, goal: float, probes: int
-) -> tuple[list[Tried], list[str]]:
-    """Return NeMoS's way, or a line where it is missing.
+) -> tuple[list[Attempt], list[str]]:
+    """Return NeMoS's way, or a note if it is not installed.
 
-    Its tolerance is the loosest that reaches the goal, sought from that of some rows.
+    The search for its tolerance begins with the one that some of the rows need.
     """
     try:
         import nemos  # noqa: F401
     except ImportError:
         return [], [MISSING]
-    # float32 is faster; float64 has its turn where that does not reach the goal.
+    # float32 is faster; float64 is tried if float32 does not reach the goal.
     for dtype in DTYPES:
         some = problems.part(np.arange(probes))
-        first = loosest(partial(_way, some, dtype), goal, TOLERANCES)
-        tolerances = [tol for tol in TOLERANCES if tol <= (first.tol or 1.0)]
-        tried = loosest(partial(_way, problems, dtype), goal, tolerances)
+        first = loosest(partial(_way, some, dtype), goal)
+        tried = loosest(partial(_way, problems, dtype), goal, start=first.tol)
         if tried.reached <= goal:
             break
     return [tried], []
@@ -51,8 +49,8 @@ def _way(problems: Problems, dtype: str, tol: float) -> Way:
 def _fit(problems: Problems, dtype: str, tol: float) -> Models:
     from nemos.glm import PopulationGLM
 
-    # Its cost is the sum over neurons of ours, with the same penalty. Of its solvers
-    # L-BFGS is the fastest that comes so far: nonlinear CG stops at 1e-3 in float32.
+    # Its cost is the sum of ours over the neurons, with the same penalty. L-BFGS is the
+    # fastest of its solvers that reach the goal: nonlinear CG stops at 1e-3 in float32.
     model = PopulationGLM(
         observation_model="Bernoulli",
         regularizer="Ridge",

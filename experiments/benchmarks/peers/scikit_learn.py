@@ -1,4 +1,4 @@
-"""Fit problems with scikit-learn, one after the other: every solver, at its best."""
+"""Fit problems one after the other with each solver of scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks.harness.compare import (
-    Tried,
+    Attempt,
     Way,
     attempt,
     loosest,
@@ -28,11 +28,16 @@ from experiments.benchmarks.harness.compare import (
 from experiments.benchmarks.harness.problems import Models, Problems, side_by_side
 
 SOLVERS = ("newton-cg", "lbfgs", "newton-cholesky", "liblinear", "sag", "saga")
-# Some solvers are faster in float32, and some reach the goal in float64 only.
+
+
+# Some solvers are faster in float32, some reach the goal only in float64.
 DTYPES = ("float32", "float64")
-TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-PATIENCE = 5.0  # seconds for one row, before a solver is given up
-HOPELESS = 4.0  # as many times as slow as the best solver is no candidate
+
+
+PATIENCE = 5.0  # seconds for one row, after which no other tolerance is tried
+
+
+HOPELESS = 4.0  # times the seconds of the best solver: slower ones are dropped
 
 
 def fit_rows(
@@ -40,11 +45,11 @@ def fit_rows(
 ) -> Models:
     """Return the models of all problems, by a loop over them.
 
-    All checks that a user may leave out are left out, unless they are asked for.
+    scikit-learn skips its optional checks unless `checks` is true.
     """
     X, Y, weight, l2, start = problems
     w, b = np.empty((X.shape[1], problems.size)), np.empty((problems.size, 1))
-    # liblinear penalises the bias too; scaled so, that moves it by nothing that counts.
+    # liblinear penalizes the bias, too; with this scale the effect is negligible.
     more = {"intercept_scaling": 100.0} if solver == "liblinear" else {}
     off = not checks
     with (
@@ -59,7 +64,7 @@ def fit_rows(
                 solver=solver, tol=tol, max_iter=1000, random_state=0,
                 warm_start=start is not None, **more,
             )  # fmt: skip
-            if start is not None:  # each from the same start, none from its neighbour
+            if start is not None:  # each from the same start, not from the last
                 model.coef_ = np.array(start.w.T)
                 model.intercept_ = np.array(start.b[:, 0])
             model.fit(X, Y[k % len(Y)], sample_weight=own)
@@ -68,39 +73,39 @@ def fit_rows(
 
 
 def one_thread(problems: Problems, solver: str, tol: float) -> Models:
-    """Return what fit_rows does, with products on one thread."""
+    """Return the models of `fit_rows`, with products on one thread."""
     with threadpool_limits(1):
         return fit_rows(problems, solver, tol)
 
 
 def two_threads(problems: Problems, solver: str, tol: float) -> Models:
-    """Return what fit_rows does, with products on two threads."""
+    """Return the models of `fit_rows`, with products on two threads."""
     with threadpool_limits(2):
         return fit_rows(problems, solver, tol)
 
 
 def two_processes(problems: Problems, solver: str, tol: float) -> Models:
-    """Return what fit_rows does, by two processes that see one copy of X."""
+    """Return the models of `fit_rows`, by two processes with one copy of X."""
     rows = np.array_split(np.arange(problems.size), 4)
     parts = [problems.part(own) for own in rows if own.size]
     return side_by_side(share(delayed(fit_rows)(part, solver, tol) for part in parts))
 
 
 def share(calls: Iterable[Any]) -> list[Any]:
-    """Return what calls return, made in two processes."""
+    """Return the values of calls that are made in two processes."""
     with processes():
         return list(Parallel(n_jobs=2, batch_size=1)(calls))
 
 
 def processes() -> Any:
-    """Return a context in which joblib's processes stay, and share larger arrays."""
+    """Return a context in which joblib keeps its processes and shares large arrays."""
     settings = {"idle_worker_timeout": 3600, "max_nbytes": 100_000}
     return parallel_config(backend="loky", inner_max_num_threads=1, **settings)
 
 
 def warm() -> None:
-    """Do what is done only once: imports, and the start of the processes."""
-    share(delayed(_wait)(0.5) for _ in range(4))  # so long that both have some
+    """Start the processes and let them import their modules."""
+    share(delayed(_wait)(0.5) for _ in range(4))  # long enough for both to have some
 
 
 def _wait(seconds: float) -> None:
@@ -115,7 +120,7 @@ SPREADS: dict[str, Callable[[Problems, str, float], Models]] = {
 
 
 class Entry(NamedTuple):
-    """Hold a solver, the features' precision, and how rows are spread over cores."""
+    """A solver, the dtype of the features, and the use of the two cores."""
 
     solver: str
     dtype: str
@@ -134,26 +139,26 @@ class Entry(NamedTuple):
         goal: float,
         start: float | None = None,
         patience: float = math.inf,
-    ) -> Tried:
-        """Return the way with the loosest tolerance, from start on, that does it."""
-        tolerances = [tol for tol in TOLERANCES if start is None or tol <= start]
-        return loosest(partial(self.way, problems), goal, tolerances, patience)
+    ) -> Attempt:
+        """Return the way with the loosest tolerance that reaches the goal."""
+        make = partial(self.way, problems)
+        return loosest(make, goal, start=start, patience=patience)
 
 
 def contest(
     console: Console, problems: Problems, goal: float, probes: int, finals: int
-) -> list[Tried]:
-    """Return scikit-learn's best ways, and what each other solver would take.
+) -> list[Attempt]:
+    """Return scikit-learn's best ways, and the extrapolated times of its other solvers.
 
-    Every solver in every precision has one row. Those that are near the best then have
-    some more, spread in every way, and the best of these have all.
+    Every solver in every dtype fits one row. Those near the best then fit some rows,
+    with every use of the cores, and the best of these fit all rows.
 
     Args:
-        console: where to say how it goes.
+        console: where to print.
         problems: all of them.
-        goal: the largest gradient that will do.
-        probes: how many rows the better solvers are tried on.
-        finals: how many ways are tried on all rows.
+        goal: the largest gradient that is accepted.
+        probes: the number of rows that the better solvers fit.
+        finals: the number of ways that fit all rows.
     """
     warm()
     console.print(f"scikit-learn: every solver on 1 row, the better ones on {probes}")
@@ -182,6 +187,6 @@ def contest(
     return found
 
 
-def _again(each: Tried) -> Tried:
-    """Return the faster of two calls: a stall must not keep a way from the finals."""
+def _again(each: Attempt) -> Attempt:
+    """Return the faster of two calls: one delay must not rule a way out."""
     return min(each, attempt(each.way, each.tol), key=lambda tried: tried.seconds)
