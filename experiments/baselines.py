@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.floating]
-
-
 Pass: TypeAlias = Callable[
     [Floats, Floats, Floats, Floats], tuple[float, Floats, Floats]
 ]

@@ -14,29 +14,13 @@ import msgspec
 from experiments.errors import UserError
 
 CONFIGS = Path(__file__).parent / "configs"
-
-
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-
-
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
-
-
 Fraction = Annotated[float, msgspec.Meta(gt=0, lt=1)]
-
-
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
-
-
 WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
-
-
 Text = Annotated[str, msgspec.Meta(min_length=1)]
-
-
 Config = TypeVar("Config", bound=msgspec.Struct)
-
-
 # The range of float32, in which the experiments compute.
 SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 

@@ -35,8 +35,6 @@ from jlogreg import Progress as FitProgress
 from jlogreg.base.checks import AnyArray
 
 Row = Mapping[str, str | int | float]
-
-
 RESULTS = "results.csv"
 METRICS = "metrics.jsonl"
 TEMPORARY = ".writing-"

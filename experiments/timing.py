@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 PAUSE = 0.25  # seconds
-
-
 Ways = Mapping[str, Callable[[], object]]
 
 

@@ -52,8 +52,6 @@ class Work(NamedTuple):
 
 
 WORK = Work()
-
-
 # The largest errors that are accepted in float32; in float64 3 for all.
 LIMITS = {"sigmoid": 2.0, "log_sigmoid": 2.0, "log_loss": 2.0, "dz": 2.1, "dz2": 3.5}
 LIMIT_64 = 3.0

@@ -35,8 +35,6 @@ from jlogreg import CrossValidation, cross_validate, fold_weights
 # Without liblinear, which penalizes the bias too, so that large penalties would have
 # another meaning, and sag and saga, which need hundreds of passes (see `heads`).
 SOLVERS = ("newton-cholesky", "lbfgs", "newton-cg")
-
-
 EXACT = 1e-9  # tolerance of the reference
 
 

@@ -37,14 +37,8 @@ class Work(NamedTuple):
 
 
 MANY_SAMPLES = ("newton-cholesky", "lbfgs", "newton-cg")
-
-
 TALL = Work(20, 1_000_000, 1e-6, MANY_SAMPLES)
-
-
 TALL_100 = Work(100, 200_000, 1e-6, MANY_SAMPLES)
-
-
 WIDE = Work(12_288, 209, 1 / 209, ("newton-cg", "lbfgs", "liblinear"), rounds=9)
 
 

@@ -30,14 +30,8 @@ from experiments.datasets.simulation import NullStudy
 from jlogreg import Scan, scan_features
 
 JLOGREG, PLINK = "jlogreg", "PLINK 2, two threads"
-
-
 NO_STATSMODELS = "statsmodels is not installed (the extra `peers`): it is skipped"
-
-
 ROOT = CONFIGS.parent.parent
-
-
 SMALL = 1e-3  # relative errors of estimates are for those of at least this size
 
 

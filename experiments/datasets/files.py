@@ -17,8 +17,6 @@ from experiments.config import LARGEST, Section
 from experiments.errors import UserError
 
 Floats = NDArray[np.float32]
-
-
 LARGE_FILE = 2**26
 
 

@@ -32,17 +32,11 @@ from experiments.datasets.standardize import Numbers
 from experiments.errors import UserError
 
 BIM = ("chromosome", "id", "distance", "position", "alt", "ref")
-
-
 # A .bed file begins with these three bytes; then come the genotypes of one variant
 # after the other, four samples in a byte.
 MAGIC, PER_BYTE = b"\x6c\x1b\x01", 4
-
-
 # Men have one copy of these chromosomes: a scan would need the sex of each sample.
 HAPLOID = "(?i)^(chr)?(X|Y|MT?|23|24|26)$"
-
-
 BLOCK_BYTES = 2**23
 
 

@@ -20,15 +20,9 @@ from experiments.datasets.standardize import Numbers, mean_and_deviation
 from experiments.errors import UserError
 
 FAM = ("FID", "IID", "father", "mother", "sex", "PHENO1")
-
-
 MISSING = ("NA", "NAN", "-9")
-
-
 # Covariates are collinear if the smallest eigenvalue of their correlations is less.
 COLLINEAR = 1e-5
-
-
 Words = dict[str, list[str]]
 
 

@@ -26,8 +26,6 @@ _OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
 
 
 LARGEST_POWER = 1000  # of the powers that are computed as products
-
-
 FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
     "exp": jnp.exp,
     "log": jnp.log,

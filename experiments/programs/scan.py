@@ -35,23 +35,15 @@ COLUMNS = (
 
 LINE = "%s\t%d\t%s\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
 ERRORS = (".", *(status.name for status in Status if status))
-
-
 # The usual level of significance over the human genome.
 GENOME_WIDE = 5e-8
-
-
 # The median of a squared standard normal variable.
 CHI_SQUARE_MEDIAN = NormalDist().inv_cdf(0.75) ** 2
-
-
 # At most as many blocks wait for the fit, and as many for the file.
 WAITING = 2
 
 
 Argument = TypeVar("Argument")
-
-
 Value = TypeVar("Value")
 
 

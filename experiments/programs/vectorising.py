@@ -38,12 +38,8 @@ LEFT = {
 
 DEVICES = 2
 SAME = 1e-6  # nats
-
-
 # w (n, 1) and b (1, 1) of one model, or w (K, n, 1) and b (K, 1, 1) of K.
 Fitted: TypeAlias = tuple[AnyArray, AnyArray]
-
-
 Way: TypeAlias = Callable[[], Fitted]
 
 

@@ -16,12 +16,8 @@ from experiments.timing import interleaved, median, ratio
 # Seconds. A peer whose calls are longer needs no untimed call before each. One whose
 # first call is much longer has no turns: that call is its time.
 LONG, TOO_LONG = 2.0, 60.0
-
-
 # The tolerances of peers, from loose to tight.
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-
-
 # jlogreg is also run with the first of these that reaches the goal.
 LOOSE = (0.1, 0.03, 0.01, 0.003, 0.001)
 

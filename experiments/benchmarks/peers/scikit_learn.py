@@ -28,15 +28,9 @@ from experiments.benchmarks.harness.compare import (
 from experiments.benchmarks.harness.problems import Models, Problems, side_by_side
 
 SOLVERS = ("newton-cg", "lbfgs", "newton-cholesky", "liblinear", "sag", "saga")
-
-
 # Some solvers are faster in float32, some reach the goal only in float64.
 DTYPES = ("float32", "float64")
-
-
 PATIENCE = 5.0  # seconds for one row, after which no other tolerance is tried
-
-
 HOPELESS = 4.0  # times the seconds of the best solver: slower ones are dropped
 
 
