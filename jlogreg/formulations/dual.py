@@ -154,8 +154,8 @@ def dual_objective(
 ) -> DenseObjective:
     """Return the cost as a function of alpha (m) above b, for one penalty l2 ().
 
-    The gradient has the coefficients r = dz / m + l2 alpha above db, so that dw = Xc
-    rT.
+    The gradient has the coefficients r = dz / m + l2 alpha above db, so that dw is
+    Xc rT.
     """
     samples, l2 = problem.samples, problem.l2
     m, C = prepared.total_weight, basis.gram
@@ -181,23 +181,29 @@ def dual_objective(
             separated=each.n_not_separated == 0,
         )
 
-    def newton_direction(evaluation: Evaluation) -> Direction:
-        # Solve for the coefficients of -H^-1 g; equation (22).
-        r, db = evaluation.gradient[:-1], evaluation.gradient[-1:]
-        factor = dual_factor(evaluation.curvature, C, l2)
-        image = matmul(C, r)
-        gamma, beta = factor.solve(-image, -db)
-        step = (gamma - r) / factor.l2
-        squared = -jnp.sum(image * step) - jnp.sum(db * beta)
-        return Direction(
-            vector=jnp.concatenate([step, beta]),
-            decrement=jnp.sqrt(jnp.maximum(squared, 0)),
-            singular=l2 == 0,
-            solved=jnp.ones((), bool),
-            factor=factor,
-        )
+    return DenseObjective(
+        evaluate=evaluate,
+        newton_direction=lambda evaluation: _newton_direction(evaluation, C, l2),
+        value_at_zero=prepared.value_at_zero,
+        tol=tol,
+    )
 
-    return DenseObjective(evaluate, newton_direction, prepared.value_at_zero, tol)
+
+def _newton_direction(evaluation: Evaluation, C: Array, l2: Array) -> Direction:
+    """Return the coefficients of -H^-1 g, by equation (22), and the decrement."""
+    r, db = evaluation.gradient[:-1], evaluation.gradient[-1:]
+    factor = dual_factor(evaluation.curvature, C, l2)
+    image = matmul(C, r)
+    gamma, beta = factor.solve(-image, -db)
+    step = (gamma - r) / factor.l2
+    squared = -jnp.sum(image * step) - jnp.sum(db * beta)
+    return Direction(
+        vector=jnp.concatenate([step, beta]),
+        decrement=jnp.sqrt(jnp.maximum(squared, 0)),
+        singular=l2 == 0,
+        solved=jnp.ones((), bool),
+        factor=factor,
+    )
 
 
 def dual_factor(curvature: Array, C: Array, l2: Array) -> DualFactor:
