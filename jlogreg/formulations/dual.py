@@ -47,6 +47,7 @@ from jlogreg.solvers.driver import (
 
 __all__ = [
     "DUAL",
+    "Dual",
     "DualBasis",
     "DualFactor",
     "dual_applies",

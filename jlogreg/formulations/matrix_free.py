@@ -55,7 +55,7 @@ from jlogreg.solvers.driver import (
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.newton_cg import INNER_TOLERANCE, NewtonCG
 
-__all__ = ["MATRIX_FREE", "has_flat_direction", "matrix_free_objective"]
+__all__ = ["MATRIX_FREE", "MatrixFree", "has_flat_direction", "matrix_free_objective"]
 
 # Newton steps that confirm the end of a descent, or that there is no minimum.
 MAX_CONFIRM_STEPS = 100

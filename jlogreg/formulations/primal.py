@@ -36,7 +36,7 @@ from jlogreg.solvers.driver import (
     minimize,
 )
 
-__all__ = ["PRIMAL", "NewtonTotals", "newton_totals", "primal_objective"]
+__all__ = ["PRIMAL", "NewtonTotals", "Primal", "newton_totals", "primal_objective"]
 
 # A fit of many samples begins with fits of a 64th, then of an eighth of them, rough and
 # in few steps, where that leaves at least 32 samples for each feature.
