@@ -1,8 +1,8 @@
-"""Each node of a computation graph: its text, its value, and its d-value by nudging.
+"""Each node of a computation graph: its text, its value, and its d-value.
 
-The oracle reads nothing but the text of the expressions. It computes them to 50 digits
-from the nodes that they name. The rounding of each is kept as it was, so that what is
-nudged moves the others as in exact arithmetic, at the place where the graph is.
+The oracle reads only the text of the expressions. It evaluates them to 50 digits from
+the nodes that they name. The rounding of each is kept as it was, so that a change of
+one node moves the others as in exact arithmetic, at the place where the graph is.
 """
 
 import collections
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
 
-from jlogreg import computation_graph, log_loss, log_sigmoid, sigmoid
+import jlogreg as jl
 from jlogreg.graph import computation_graph as module
 
 mp.dps = 50
@@ -36,9 +36,15 @@ ONE = {
     "root": lambda x: jnp.sqrt(x * x + 0.25),
     "bend": lambda x: jnp.where(x > 0.65625, x, 1.3125 - x),
     "logistic": jax.nn.sigmoid,
-    "sigmoid": sigmoid,
-    "log_sigmoid": log_sigmoid,
+    "sigmoid": jl.sigmoid,
+    "log_sigmoid": jl.log_sigmoid,
 }
+
+
+def soft_label(y):
+    return jnp.where(y > 0.65625, 0.75, 0.25)
+
+
 TWO = {
     "add": lambda x, y: x + y,
     "subtract": lambda x, y: x - y,
@@ -47,9 +53,7 @@ TWO = {
     "power": lambda x, y: (jnp.abs(x) + 0.5) ** jnp.tanh(y),
     "larger": jnp.maximum,
     "smaller": jnp.minimum,
-    "log_loss": lambda x, y: log_loss(
-        x, jnp.where(y > 0.65625, 0.75, 0.25).astype(x.dtype)
-    ),
+    "log_loss": lambda x, y: jl.log_loss(x, soft_label(y).astype(x.dtype)),
 }
 WRAPPERS = {
     "none": lambda f: f,
@@ -59,54 +63,36 @@ WRAPPERS = {
     "both": lambda f: jax.checkpoint(jax.jit(f)),
 }
 
-# What these functions read decides with how many digits: of sin(1e6), say, and of the
-# slope of tanh where it is flat, an absolute error is all that one may ask for.
+# Only an absolute error can be asked for where the argument decides the digits: of
+# sin(1e6), say, and of the slope of tanh where it is flat.
 FLAT = ("sin(", "cos(", "tanh(", "sigmoid(")
 
-# Half of 50 digits go into the step of a nudge, so of a slope this much is lost.
+# Half of the 50 digits go into the step of a difference: the error of a slope.
 FLOOR = 1e-30
 
-READS = {
-    "__builtins__": {},
-    "nan": mp.nan,
-    "inf": mp.inf,
-    "exp": mp.exp,
-    "log": mp.log,
-    "log1p": mp.log1p,
-    "sin": mp.sin,
-    "cos": mp.cos,
-    "tanh": mp.tanh,
-    "sqrt": mp.sqrt,
-    "abs": abs,
-    "max": max,
-    "min": min,
-    "isfinite": mp.isfinite,
+OF_MPMATH = ("exp", "log", "log1p", "sin", "cos", "tanh", "sqrt", "isfinite")
+READS = {name: getattr(mp, name) for name in (*OF_MPMATH, "nan", "inf")}
+READS |= {"__builtins__": {}, "abs": abs, "max": max, "min": min, "bool": bool}
+READS |= {
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
     "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
     "log_loss": lambda x, y: y * mp.log1p(mp.exp(-x)) + (1 - y) * mp.log1p(mp.exp(x)),
     "where": lambda which, then, otherwise: then if which else otherwise,
     "float32": lambda x: x,
     "float64": lambda x: x,
-    "bool": bool,
 }
 
 
 class Program(NamedTuple):
-    """Hold steps, each of which reads two of the values before it, and where to start.
+    """Steps, each of which reads two earlier values, and the values at the start.
 
-    How a step is wrapped must make no difference.
+    The wrapper of a step must make no difference.
     """
 
     steps: tuple
     starts: tuple
 
-    def __call__(self, *values):
-        return self.run(values, wrapped=True)
-
-    def plain(self, *values):
-        return self.run(values, wrapped=False)
-
-    def run(self, values, wrapped):
+    def __call__(self, *values, wrapped=True):
         values = list(values)
         for name, first, second, wrapper in self.steps:
             read = [values[-1 - back % len(values)] for back in (first, second)]
@@ -114,6 +100,9 @@ class Program(NamedTuple):
             f = WRAPPERS[wrapper](f) if wrapped else f
             values.append(f(*read) if name in TWO else f(read[0]))
         return values[-1]
+
+    def plain(self, *values):
+        return self(*values, wrapped=False)
 
 
 @st.composite
@@ -129,23 +118,21 @@ def programs(draw):
     return Program(tuple(steps), tuple(dtype(start) for start in starts))
 
 
-class Replay:
-    """Compute the nodes of a graph anew from the text of their expressions."""
+PLAIN = Program((("exp", 0, 0, "jit"), ("subtract", 0, 1, "none")), (0.75,))
 
-    def __init__(self, found):
-        self.nodes = found.nodes
+
+class Replay:
+    """The nodes of a graph, computed again from the text of their expressions."""
+
+    def __init__(self, graph):
+        self.nodes = graph.nodes
         self.eps = float(jnp.finfo(self.nodes[-1].value.dtype).eps)
         self.computed = [node for node in self.nodes if node.expression]
-        self.code = {
-            node.name: compile(node.expression, node.name, "eval")
-            for node in self.computed
-        }
+        self.code = {n.name: compile(n.expression, "", "eval") for n in self.computed}
         self.values = {node.name: number(node.value) for node in self.nodes}
-        self.exact = {
-            node.name: self.compute(node, self.values) for node in self.computed
-        }
+        self.exact = {n.name: self.compute(n, self.values) for n in self.computed}
         self.sides = {
-            (node.name, operand): self.nudge_alone(node, operand)
+            (node.name, operand): self.sides_of(node, operand)
             for node in self.computed
             for operand in node.operands
             if not isinstance(self.values[operand], bool)
@@ -158,8 +145,8 @@ class Replay:
     def step(self, name):
         return mpmath.mpf(10) ** -20 * max(1, abs(self.values[name]))
 
-    def nudge_alone(self, node, operand):
-        """Return the slopes of a node in an operand alone, to the left and right."""
+    def sides_of(self, node, operand):
+        """Return the slopes of a node in one operand, to the left and to the right."""
         h, middle = self.step(operand), self.exact[node.name]
         left, right = (
             self.compute(node, self.values | {operand: self.values[operand] + side})
@@ -168,14 +155,14 @@ class Replay:
         return (middle - left) / h, (right - middle) / h
 
     def is_bent(self):
-        """Return whether a node bends or jumps here: JAX takes the slope of a side."""
+        """Return whether a node has a kink or a jump here, where JAX takes one side."""
         return any(
             abs(left - right) > 1e-6 * (1 + abs(left))
             for left, right in self.sides.values()
         )
 
     def path_products(self):
-        """Return for each node the sum, over its paths to J, of the slopes' sizes."""
+        """Return for each node the sum over its paths to J of the product of slopes."""
         sizes = collections.defaultdict(float, {self.nodes[-1].name: 1.0})
         for node in reversed(self.computed):
             if node.derivative is not None:
@@ -186,11 +173,11 @@ class Replay:
         return sizes
 
     def within(self, name):
-        """Return how far roundings carry a d-value: each slope is off by 16 eps."""
+        """Return the rounding error of a d-value: each slope is off by 16 eps."""
         return 16 * self.eps * (len(self.nodes) + 2) * self.sizes[name] + FLOOR
 
-    def nudged(self, name, h):
-        """Return J after a node is nudged and all that follows is computed anew."""
+    def result_after(self, name, h):
+        """Return J after h is added to a node, the later nodes computed again."""
         values, moved = self.values | {name: self.values[name] + h}, {name}
         for node in self.computed:
             if node.name != name and moved & {*node.operands}:
@@ -203,9 +190,11 @@ class Replay:
 
     def assert_values(self):
         for node in self.computed:
-            found, due = self.values[node.name], self.exact[node.name]
+            named = {*self.code[node.name].co_names} - {*READS}
+            assert sorted(node.operands) == sorted(named)
+            found, expected = self.values[node.name], self.exact[node.name]
             within = 4 * self.eps * max(abs(found), is_flat(node)) + 1e-37
-            assert abs(found - due) <= within, f"{node}: due {due}"
+            assert abs(found - expected) <= within, f"{node}: expected {expected}"
 
     def assert_slopes(self):
         for node in self.nodes:
@@ -213,9 +202,10 @@ class Replay:
                 assert isinstance(self.values[node.name], bool)
                 continue
             h = self.step(node.name)
-            due = (self.nudged(node.name, h) - self.nudged(node.name, -h)) / (2 * h)
-            off = abs(number(node.derivative) - due)
-            assert off <= self.within(node.name), f"{node}: due {due}"
+            left, right = (self.result_after(node.name, by) for by in (-h, h))
+            expected = (right - left) / (2 * h)
+            off = abs(number(node.derivative) - expected)
+            assert off <= self.within(node.name), f"{node}: expected {expected}"
 
 
 def number(value):
@@ -227,15 +217,30 @@ def is_flat(node):
 
 
 def graph_of(f, program):
-    return computation_graph(f, *program.starts, names="xyz"[: len(program.starts)])
+    names = "xyz"[: len(program.starts)]
+    return jl.computation_graph(f, *program.starts, names=names)
 
 
-def test_each_text_is_right_and_each_d_value_is_the_nudge():
+def assert_like_grad(program, replay):
+    starts = tuple(map(jnp.asarray, program.starts))
+    assert replay.nodes[-1].value == program.plain(*starts)
+    slopes = jax.grad(program.plain, tuple(range(len(starts))))(*starts)
+    for node, start, slope in zip(replay.nodes, starts, slopes, strict=False):
+        assert node.value == start
+        assert node.derivative.dtype == slope.dtype
+        assert abs(node.derivative - slope) <= 2 * float(replay.within(node.name))
+
+
+def test_random_programs():
+    """Text, values and d-values are right, and wrappers make no difference."""
     seen = collections.Counter()
 
     @given(programs())
     def law(program):
-        replay = Replay(graph_of(program, program))
+        graph = graph_of(program, program)
+        assert str(graph) == str(graph_of(program.plain, program))
+        replay = Replay(graph)
+        assert_like_grad(program, replay)
         seen["programs"] += 1
         if replay.is_bent() or max(map(abs, replay.values.values())) > 1e6:
             return
@@ -248,62 +253,32 @@ def test_each_text_is_right_and_each_d_value_is_the_nudge():
             seen[replay.eps, blunt] += size > 1e3 * FLOOR
 
     law()
-    # The first few are as simple as can be, and not like the others.
+    # The first few programs are as simple as can be, and not like the others.
     assert seen["programs"] - seen["read"] < 5 + 0.05 * seen["programs"]
-    # Where slopes cancel, or tanh is flat on all ways to J, the roundings of a float32
+    # Where slopes cancel, or tanh is flat on all paths to J, the roundings of a float32
     # are as large as the d-value itself; those of a float64 only where it would be 0.
-    (single, single_blunt), (double, double_blunt) = (
-        [seen[float(jnp.finfo(dtype).eps), blunt] for blunt in (False, True)]
-        for dtype in (jnp.float32, jnp.float64)
-    )
-    assert min(single, double) > seen["programs"]
-    assert single_blunt < 10 + 0.05 * single
-    assert double_blunt < 10 + 0.002 * double
+    single, double = (float(jnp.finfo(dtype).eps) for dtype in (np.float32, np.float64))
+    assert min(seen[single, False], seen[double, False]) > seen["programs"]
+    assert seen[single, True] < 10 + 0.05 * seen[single, False]
+    assert seen[double, True] < 10 + 0.002 * seen[double, False]
 
 
-@given(programs())
-def test_the_result_is_that_of_the_function_and_the_slopes_are_those_of_grad(program):
-    found = graph_of(program.plain, program)
-    starts = tuple(map(jnp.asarray, program.starts))
-    assert found.nodes[-1].value == program.plain(*starts)
-    due = jax.grad(program.plain, tuple(range(len(starts))))(*starts)
-    replay = Replay(found)
-    for node, start, slope in zip(found.nodes, starts, due, strict=False):
-        assert node.value == start
-        assert node.derivative.dtype == slope.dtype
-        assert abs(node.derivative - slope) <= 2 * float(replay.within(node.name))
+@pytest.mark.parametrize("place", range(4))
+def test_a_wrong_derivative_is_noticed(monkeypatch, place):
+    def wrong(tape, backward=module.backward):
+        slopes = backward(tape)
+        return slopes | {place: slopes[place] * (1 + 1e-12)}
+
+    monkeypatch.setattr(module, "backward", wrong)
+    with pytest.raises(AssertionError, match="expected"):
+        Replay(graph_of(PLAIN, PLAIN)).assert_slopes()
 
 
-@given(programs())
-def test_what_is_wrapped_around_the_steps_makes_no_difference(program):
-    assert str(graph_of(program, program)) == str(graph_of(program.plain, program))
+@pytest.mark.parametrize(("name", "other"), [("sub", "add"), ("exp", "log1p")])
+def test_a_wrong_text_is_noticed(monkeypatch, name, other):
+    def wrong(step, *rest, call_text=module.call_text):
+        return call_text(other if step == name else step, *rest)
 
-
-def test_planted_faults_are_noticed(monkeypatch):
-    """Or the laws above could be empty: each slope, each text."""
-    program = Program((("exp", 0, 0, "jit"), ("subtract", 0, 1, "none")), (0.75,))
-    Replay(graph_of(program, program)).assert_slopes()
-    backward, call_text = module.backward, module.call_text
-
-    def off_at(place, factor):
-        return lambda tape: {
-            at: slope * (factor if at == place else 1)
-            for at, slope in backward(tape).items()
-        }
-
-    for place in range(4):
-        monkeypatch.setattr(module, "backward", off_at(place, 1 + 1e-12))
-        with pytest.raises(AssertionError, match="due"):
-            Replay(graph_of(program, program)).assert_slopes()
-    monkeypatch.setattr(module, "backward", backward)
-    wrong = {"sub": "add", "exp": "log1p"}
-    for name, other in wrong.items():
-        monkeypatch.setattr(
-            module,
-            "call_text",
-            lambda step, *rest, name=name, other=other: call_text(
-                other if step == name else step, *rest
-            ),
-        )
-        with pytest.raises(AssertionError, match="due"):
-            Replay(graph_of(program, program)).assert_values()
+    monkeypatch.setattr(module, "call_text", wrong)
+    with pytest.raises(AssertionError, match="expected"):
+        Replay(graph_of(PLAIN, PLAIN)).assert_values()

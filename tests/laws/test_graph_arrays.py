@@ -1,6 +1,6 @@
-"""The d-value of a named array is what `jax.grad` says of something added to it.
+"""The d-value of a named array is the gradient in an array that is added to it.
 
-All numbers are small whole ones in float64, so that both sides are exact and must be
+All numbers are small integers in float64, so that both sides are exact and must be
 equal: there is no tolerance.
 """
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.ad_checkpoint import checkpoint_name
 
-from jlogreg import Params, computation_graph, cost, value_and_gradient
+import jlogreg as jl
 from jlogreg.graph import computation_graph as module
 from tests.helpers import assert_close, make_problem, slack
 
@@ -24,7 +24,7 @@ EXACT = 2.0**53
 
 @jax.custom_vjp
 def reverse(x):
-    """Return x as it is, and send its gradient back with the other sign."""
+    """Return x; its rule reverses the sign of the gradient."""
     return x
 
 
@@ -33,7 +33,7 @@ reverse.defvjp(lambda x: (x, None), lambda _, g: (-g,))
 
 @jax.custom_jvp
 def pair(x, y):
-    """Return x + y, and that times x: the first result serves inside as well."""
+    """Return x + y, and that times x: the first result is used inside as well."""
     total = x + y
     return total, total * x
 
@@ -84,32 +84,32 @@ OPS = {
 STEPS = st.tuples(st.sampled_from(list(OPS)), st.integers(0, 1), st.integers(0, 9))
 
 
-def run(steps, start, nudges):
-    """Return a number, and what it is made of; each value gets its nudge, and a name.
+START = jnp.array([[2.0, -1.0, 3.0], [0.0, -3.0, 1.0], [-2.0, 2.0, 3.0]])
+
+
+def run(steps, start, added=None):
+    """Return J and the values of the steps, each with a name and an array added to it.
 
     The product with 1 gives each name a node of its own.
     """
     values = [start]
     for k, (name, back, second) in enumerate(steps):
         x, y = values[-1 - back % len(values)], values[second % len(values)]
-        value = OPS[name](x, y) + (nudges[k] if nudges else 0)
+        value = OPS[name](x, y) + (added[k] if added else 0)
         values.append(checkpoint_name(value * 1, f"h{k}"))
     return (values[-1] * jnp.arange(1.0, 10.0).reshape(3, 3)).sum(), values[1:]
 
 
 def differences(steps, start):
-    """Return by how much each d-value differs from `jax.grad`, largest first."""
-    graph = computation_graph(lambda x: run(steps, x, None)[0], start)
-    nudges = [jnp.zeros((3, 3))] * len(steps)
-    (J, values), (due_start, due) = jax.value_and_grad(
-        lambda *at: run(steps, *at), (0, 1), has_aux=True
-    )(start, nudges)
-    pairs = [(graph["x"].derivative, due_start)]
-    pairs += [(graph[f"h{k}"].derivative, slope) for k, slope in enumerate(due)]
-    pairs += [(graph[f"h{k}"].value, value) for k, value in enumerate(values)]
-    pairs += [(graph.nodes[-1].value, J)]
-    sizes = [np.abs(both).max() for both in pairs]
-    return [np.abs(a - b).max() for a, b in pairs], max(sizes)
+    """Return each array's difference from `jax.grad`, and the largest size."""
+    graph = jl.computation_graph(lambda x: run(steps, x)[0], start)
+    f = jax.value_and_grad(lambda *at: run(steps, *at), (0, 1), has_aux=True)
+    (J, values), (slope, slopes) = f(start, [jnp.zeros((3, 3))] * len(steps))
+    pairs = [(graph["x"].derivative, slope), (graph.nodes[-1].value, J)]
+    for k, (value, slope) in enumerate(zip(values, slopes, strict=True)):
+        pairs += [(graph[f"h{k}"].derivative, slope), (graph[f"h{k}"].value, value)]
+    off = [np.abs(a - b).max() for a, b in pairs]
+    return off, max(np.abs(pair).max() for pair in pairs)
 
 
 def test_arrays_and_their_d_values_are_exact():
@@ -131,32 +131,25 @@ def test_arrays_and_their_d_values_are_exact():
 @pytest.mark.parametrize("name", OPS)
 def test_each_operation_is_exact(name):
     """Hypothesis draws them; this makes sure that none is ever left out."""
-    start = jnp.array([[2.0, -1.0, 3.0], [0.0, -3.0, 1.0], [-2.0, 2.0, 3.0]])
-    off, size = differences([("square", 0, 0), (name, 0, 1), ("product", 0, 1)], start)
+    off, size = differences([("square", 0, 0), (name, 0, 1), ("product", 0, 1)], START)
     assert size < EXACT
     assert max(off) == 0
 
 
-def test_planted_faults_are_noticed(monkeypatch):
-    start = jnp.array([[2.0, -1.0, 3.0], [0.0, -3.0, 1.0], [-2.0, 2.0, 3.0]])
-    backward = module.backward
-    steps = [("pair", 0, 0), ("where", 0, 0)]
-    for place in range(3):
+@pytest.mark.parametrize("place", range(3))
+def test_a_wrong_derivative_is_noticed(monkeypatch, place):
+    def wrong(tape, backward=module.backward):
+        slopes, at = backward(tape), [0, *tape.labels][place]
+        return slopes | {at: slopes[at].at[2, 1].add(1)}
 
-        def wrong(tape, place=place):
-            slopes = backward(tape)
-            named = [0, *tape.labels]
-            slopes[named[place]] = slopes[named[place]].at[2, 1].add(1)
-            return slopes
-
-        monkeypatch.setattr(module, "backward", wrong)
-        assert max(differences(steps, start)[0]) == 1
+    monkeypatch.setattr(module, "backward", wrong)
+    assert max(differences([("pair", 0, 0), ("where", 0, 0)], START)[0]) == 1
 
 
-def loss_of(params, X, y, weight, offset, l2, dz=0.0, da=0.0):
-    """Return J, written out; dz and da are added to what is called z and a."""
-    z = checkpoint_name(params.w.T @ X + params.b + offset, "z") + dz
-    a = checkpoint_name(jax.nn.sigmoid(z), "a") + da
+def textbook(params, X, y, weight, offset, l2):
+    """Return J, written out, with names for z and a."""
+    z = checkpoint_name(params.w.T @ X + params.b + offset, "z")
+    a = checkpoint_name(jax.nn.sigmoid(z), "a")
     losses = -(y * jnp.log(a) + (1 - y) * jnp.log(1 - a))
     penalty = l2 * (params.w**2).sum() / 2
     return (weight * losses).sum() / weight.sum() + penalty
@@ -166,16 +159,16 @@ def loss_of(params, X, y, weight, offset, l2, dz=0.0, da=0.0):
 def test_the_textbook_chain(dtype):
     """Check da = v (-y/a + (1-y)/(1-a)), dz = v (a - y), dw, db; v is weight / sum."""
     problem = make_problem((3, 20), dtype, seed=3)
-    graph = computation_graph(loss_of, *problem)
+    graph = jl.computation_graph(textbook, *problem)
     value = {node.name: np.asarray(node.value, float) for node in graph.nodes}
     a, y, v = value["a"], value["y"], value["weight"] / value["weight"].sum()
     eps = float(np.finfo(dtype).eps)
-    due = v * (-y / a + (1 - y) / (1 - a))
-    assert_close(graph["a"].derivative, due, 8 * eps * np.abs(due))
-    # What 1 - a has lost in da is multiplied by a (1 - a) on the way to dz.
+    da = v * (-y / a + (1 - y) / (1 - a))
+    assert_close(graph["a"].derivative, da, 8 * eps * np.abs(da))
+    # The rounding of 1 - a in da is multiplied by a (1 - a) on the way to dz.
     assert_close(graph["z"].derivative, v * (a - y), 12 * eps * v)
     within = slack(problem)
-    J, (dw, db) = value_and_gradient(*problem.arguments, **problem.options)
+    J, (dw, db) = jl.value_and_gradient(*problem.arguments, **problem.options)
     assert_close(graph["w"].derivative, dw, within.w)
     assert_close(graph["b"].derivative, db, within.b)
     assert_close(graph.nodes[-1].value, J, within.J)
@@ -185,16 +178,16 @@ def test_the_cost_of_the_library_has_the_slopes_of_grad():
     problem = make_problem((3, 20), np.float64, "huge logits", seed=1, l2=0.1)
 
     def J(w, b, X, y, weight, offset, l2):
-        return cost(Params(w, b), X, y, weight=weight, offset=offset, l2=l2)
+        return jl.cost(jl.Params(w, b), X, y, weight=weight, offset=offset, l2=l2)
 
     arguments = (*problem.params, *problem[1:])
-    graph = computation_graph(J, *arguments)
+    graph = jl.computation_graph(J, *arguments)
     within = slack(problem)
     assert_close(graph.nodes[-1].value, J(*arguments), within.J)
-    due = jax.grad(J, tuple(range(7)))(*arguments)
+    slopes = jax.grad(J, tuple(range(7)))(*arguments)
     sums = {"w": within.w, "b": within.b}
-    for node, slope in zip(graph.nodes, due, strict=False):
+    for node, slope in zip(graph.nodes, slopes, strict=False):
         assert node.value.shape == slope.shape
-        # All others are products of a few factors, or a difference of two such.
+        # All others are products of a few factors, or differences of two products.
         few = 32 * np.finfo(float).eps * np.abs(slope).max()
         assert_close(node.derivative, slope, sums.get(node.name, few))
