@@ -1,4 +1,4 @@
-"""The house stays in order: floors, surface, documentation, and no silent no-ops."""
+"""The structure of the package: floors, public names, documentation, lengths."""
 
 import ast
 import importlib
@@ -11,18 +11,8 @@ from pathlib import Path
 import pytest
 
 import jlogreg
-from tests.architecture import (
-    FLOOR,
-    MODULES,
-    PACKAGE,
-    ROOT,
-    SOURCES,
-    box_of,
-    faults_of,
-    graph_of,
-    imports_of,
-    main,
-)
+from tests import architecture
+from tests.architecture import FLOOR, MODULES, PACKAGE, ROOT, SOURCES, box_of
 
 CORE = {"jax", "jaxlib", "jaxtyping", "numpy", "optax"}
 EXTRA = {"plots": {"matplotlib"}, "testing.strategies": {"hypothesis"}}
@@ -31,22 +21,23 @@ MAX_FILES = 8
 
 
 def wrong_imports(name, text):
-    """Return what the module of this name imports and may not.
+    """Return the imports that are not allowed in the module of this name.
 
-    It may import lower floors, its own folder, and what runs without an extra.
+    It may import lower floors, its own folder, and the dependencies of its extra.
     """
     extra = EXTRA.get(name, set()) | EXTRA.get(box_of(name), set())
     outside = CORE | extra | sys.stdlib_module_names
     forbidden = {
         module
-        for module in imports_of(text)
+        for module in architecture.imports_of(text)
         if module.startswith(("jax._src", "importlib"))
         or (
             module.removeprefix("jlogreg.") not in MODULES
             and module.partition(".")[0] not in outside
         )
     }
-    return forbidden | set(faults_of(graph_of({**TEXTS, name: text})))
+    graph = architecture.graph_of({**TEXTS, name: text})
+    return forbidden | set(architecture.faults_of(graph))
 
 
 def test_every_file_is_on_a_floor():
@@ -58,58 +49,35 @@ def test_imports_point_down_and_the_core_imports_nothing_optional(name):
     assert wrong_imports(name, TEXTS[name]) == set()
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "wrong"),
-    [
-        (
-            "base.params",
-            "def f():\n    from jlogreg.fitting.fit import fit",
-            "base.params imports fitting.fit",
-        ),
-        (
-            "base.errors",
-            "import jlogreg.base.checks",
-            "circle: base.checks -> ",
-        ),
-        (
-            "base.params",
-            "from jlogreg.base.params import Params",
-            "circle: base.params -> base.params",
-        ),
-        ("base.params", "import jlogreg", "jlogreg"),
-        ("base.params", "from .checks import check_array", ".checks"),
-        (
-            "solvers.driver",
-            "from jlogreg.solvers import newton",
-            "circle: solvers.driver -> ",
-        ),
-        (
-            "losses.elementwise",
-            "from jlogreg import data, losses",
-            "losses.elementwise imports data",
-        ),
-        (
-            "data.design",
-            "from jlogreg.losses.arithmetic import FAST",
-            "data.design imports losses.arithmetic",
-        ),
-        ("losses.elementwise", "from jlogreg import Params", "jlogreg"),
-        ("__init__", "from jlogreg import plots", "__init__ imports plots"),
-        ("fitting.fit", "if TYPE_CHECKING:\n    import h5py", "h5py"),
-        ("fitting.fit", "import matplotlib.pyplot as plt", "matplotlib.pyplot"),
-        ("fitting.fit", "from jax._src import core", "jax._src"),
-        ("fitting.fit", "from tests.table import cases", "tests.table"),
-        ("fitting.fit", "from importlib import import_module", "importlib"),
-        ("fitting.fit", '__import__("h5py")', "__import__"),
-        ("plots.graph", "import h5py", "h5py"),
-    ],
-)
-def test_a_wrong_import_is_noticed(name, text, wrong):
-    assert any(line.startswith(wrong) for line in wrong_imports(name, text))
+WRONG_IMPORTS = """
+base.params: def f(): from jlogreg.fitting.fit import fit -> base.params imports fitting
+base.errors: import jlogreg.base.checks -> circle: base.checks
+base.params: from jlogreg.base.params import Params -> circle: base.params -> base.param
+base.params: import jlogreg -> jlogreg
+base.params: from .checks import check_array -> .checks
+solvers.driver: from jlogreg.solvers import newton -> circle: solvers.driver
+losses.elementwise: from jlogreg import data, losses -> losses.elementwise imports data
+losses.elementwise: from jlogreg import Params -> jlogreg
+data.design: from jlogreg.losses.arithmetic import FAST -> data.design imports losses
+__init__: from jlogreg import plots -> __init__ imports plots
+fitting.fit: if TYPE_CHECKING: import h5py -> h5py
+fitting.fit: import matplotlib.pyplot as plt -> matplotlib.pyplot
+fitting.fit: from jax._src import core -> jax._src
+fitting.fit: from tests.table import cases -> tests.table
+fitting.fit: from importlib import import_module -> importlib
+fitting.fit: __import__("h5py") -> __import__
+plots.graph: import h5py -> h5py
+"""
+
+
+@pytest.mark.parametrize("line", WRONG_IMPORTS.strip().splitlines())
+def test_a_wrong_import_is_reported(line):
+    name, text, fault = re.fullmatch(r"(\S+): (.*?) -> (.*)", line).groups()
+    assert any(found.startswith(fault) for found in wrong_imports(name, text))
 
 
 def test_the_command_prints_every_box(capsys):
-    assert main() == 0
+    assert architecture.main() == 0
     *lines, counts = capsys.readouterr().out.splitlines()
     assert {line.split()[1] for line in lines} == set(FLOOR)
     assert counts.startswith("9 floors, ")
@@ -135,16 +103,16 @@ def test_runtime_dependencies_are_those_of_the_core():
     assert project["version"] == jlogreg.__version__
 
 
-# These gather the public names of the files beside them.
+# These gather the public names of their folders.
 DOORS = ["__init__", "plots", "testing"]
 INSIDE = [name for name, path in MODULES.items() if path.name != "__init__.py"]
 
 
 def faults_of_all(text, used):
-    """Yield what is wrong with `__all__`, given what other files use of this one.
+    """Yield the faults of `__all__`, given the names that other files use.
 
-    It holds every function and class without an underscore and what is used, once; the
-    linter sorts it.
+    It holds every function and class without an underscore and every used name, once;
+    the linter sorts it.
     """
     named, made, imported = [], set(), set()
     for node in ast.parse(text).body:
@@ -171,7 +139,7 @@ USED = {
 
 
 @pytest.mark.parametrize("name", INSIDE)
-def test_all_is_what_is_public(name):
+def test_all_holds_the_public_names(name):
     module = importlib.import_module(f"jlogreg.{name}")
     used = {thing for where, thing in USED if where == module.__name__}
     assert list(faults_of_all(Path(module.__file__).read_text(), used)) == []
@@ -188,13 +156,12 @@ def test_all_is_what_is_public(name):
         ("from jax import jit\n__all__ = ['EPS', 'jit']", "imported jit"),
     ],
 )
-def test_a_wrong_all_is_noticed(text, fault):
+def test_a_wrong_all_is_reported(text, fault):
     assert fault in faults_of_all(text, {"EPS"})
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_the_front_doors_name_what_they_import(door):
-    """And nothing else is in them."""
+def test_a_front_door_only_imports_and_exports(door):
     module = importlib.import_module(f"jlogreg.{door}".removesuffix(".__init__"))
     tree = ast.parse(Path(module.__file__).read_text())
     assert ast.get_docstring(tree)
@@ -220,7 +187,7 @@ PUBLIC = [
     ids=lambda thing: f"{thing.__module__}.{thing.__name__}",
 )
 def test_public_functions_are_documented(thing):
-    """One imperative line; and of those that users call, the errors."""
+    """One imperative line, and the errors of the functions that users call."""
     text = inspect.getdoc(thing)
     first = text.partition("\n")[0]
     assert first.endswith(".")
@@ -249,8 +216,8 @@ WRITTEN = [*SOURCES, *sorted((ROOT / "experiments").rglob("*.py"))]
 AROUND = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "docs").glob("*.py")]
 
 
-def thrown_away(text):
-    """Yield the lines where x.at[...].set(...) stands alone: it changes nothing."""
+def discarded(text):
+    """Yield the lines where x.at[...].set(...) is a statement: it changes nothing."""
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Expr(
@@ -260,23 +227,20 @@ def thrown_away(text):
 
 
 @pytest.mark.parametrize("path", [*WRITTEN, *AROUND], ids=str)
-def test_no_functional_update_is_thrown_away(path):
-    assert list(thrown_away(path.read_text())) == []
+def test_no_functional_update_is_discarded(path):
+    assert list(discarded(path.read_text())) == []
 
 
-def test_an_update_that_is_thrown_away_is_noticed():
+def test_a_discarded_update_is_reported():
     kept = "x = x.at[0].set(1)\nreturn_(x.at[0].add(1))\nx.at[0]\nx[0].set(1)\n"
-    assert list(thrown_away(kept)) == []
-    for update in (
-        "x.at[0].set(1)",
-        "p.w.at[:, 0].add(2)",
-        "x.at[0].set(1).at[1].mul(2)",
-    ):
-        assert list(thrown_away(f"{kept}def f():\n    {update}\n    return x")) == [6]
+    assert list(discarded(kept)) == []
+    updates = ["x.at[0].set(1)", "p.w.at[:, 0].add(2)", "x.at[0].set(1).at[1].mul(2)"]
+    for update in updates:
+        assert list(discarded(f"{kept}def f():\n    {update}\n    return x")) == [6]
 
 
 def too_long(text):
-    """Yield the file and the functions that are long and do not say why.
+    """Yield "file" and the functions that are too long without a reason.
 
     The reason is a comment, `# Over 40 lines: ...` right above a function, and
     `# Over 300 lines: ...` right below the file's docstring.
@@ -302,20 +266,22 @@ def test_files_and_functions_are_short(path):
     assert list(too_long(path.read_text())) == []
 
 
-def test_what_is_too_long_is_noticed():
+def test_a_file_or_function_that_is_too_long_is_reported():
     function = 'def f():\n    """Do it."""\n' + 40 * "    x = 1\n"
     assert list(too_long(function)) == []
     assert list(too_long(function + "    return x\n")) == ["f"]
     assert list(too_long(f"# Over 40 lines: a list.\n{function}    x = 1\n")) == []
-    file = '"""Hold x."""\n\n' + 298 * "x = 1\n"
+    file = '"""x."""\n\n' + 298 * "x = 1\n"
     assert list(too_long(file)) == []
     assert list(too_long(file + "x = 1\n")) == ["file"]
     reason = "# Over 300 lines: a list.\n"
     assert list(too_long(file.replace("\n\n", f"\n\n{reason}\n"))) == []
 
 
-def test_the_top_level_holds_what_it_should():
+def test_the_files_of_the_top_level():
     shown = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     generated = {"runs", "build", "dist"}
-    due = "pyproject.toml README.md LICENSE CHANGELOG.md jlogreg tests experiments docs"
-    assert shown - generated == set(due.split())
+    expected = (
+        "pyproject.toml README.md LICENSE CHANGELOG.md jlogreg tests experiments docs"
+    )
+    assert shown - generated == set(expected.split())

@@ -16,7 +16,6 @@ from jax.ad_checkpoint import checkpoint_name
 
 import jlogreg as jl
 from jlogreg.graph import computation_graph as module
-from tests.helpers import assert_close, make_problem, slack
 
 C = jnp.arange(9.0).reshape(3, 3) - 4
 EXACT = 2.0**53
@@ -144,50 +143,3 @@ def test_a_wrong_derivative_is_noticed(monkeypatch, place):
 
     monkeypatch.setattr(module, "backward", wrong)
     assert max(differences([("pair", 0, 0), ("where", 0, 0)], START)[0]) == 1
-
-
-def textbook(params, X, y, weight, offset, l2):
-    """Return J, written out, with names for z and a."""
-    z = checkpoint_name(params.w.T @ X + params.b + offset, "z")
-    a = checkpoint_name(jax.nn.sigmoid(z), "a")
-    losses = -(y * jnp.log(a) + (1 - y) * jnp.log(1 - a))
-    penalty = l2 * (params.w**2).sum() / 2
-    return (weight * losses).sum() / weight.sum() + penalty
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_textbook_chain(dtype):
-    """Check da = v (-y/a + (1-y)/(1-a)), dz = v (a - y), dw, db; v is weight / sum."""
-    problem = make_problem((3, 20), dtype, seed=3)
-    graph = jl.computation_graph(textbook, *problem)
-    value = {node.name: np.asarray(node.value, float) for node in graph.nodes}
-    a, y, v = value["a"], value["y"], value["weight"] / value["weight"].sum()
-    eps = float(np.finfo(dtype).eps)
-    da = v * (-y / a + (1 - y) / (1 - a))
-    assert_close(graph["a"].derivative, da, 8 * eps * np.abs(da))
-    # The rounding of 1 - a in da is multiplied by a (1 - a) on the way to dz.
-    assert_close(graph["z"].derivative, v * (a - y), 12 * eps * v)
-    within = slack(problem)
-    J, (dw, db) = jl.value_and_gradient(*problem.arguments, **problem.options)
-    assert_close(graph["w"].derivative, dw, within.w)
-    assert_close(graph["b"].derivative, db, within.b)
-    assert_close(graph.nodes[-1].value, J, within.J)
-
-
-def test_the_cost_of_the_library_has_the_slopes_of_grad():
-    problem = make_problem((3, 20), np.float64, "huge logits", seed=1, l2=0.1)
-
-    def J(w, b, X, y, weight, offset, l2):
-        return jl.cost(jl.Params(w, b), X, y, weight=weight, offset=offset, l2=l2)
-
-    arguments = (*problem.params, *problem[1:])
-    graph = jl.computation_graph(J, *arguments)
-    within = slack(problem)
-    assert_close(graph.nodes[-1].value, J(*arguments), within.J)
-    slopes = jax.grad(J, tuple(range(7)))(*arguments)
-    sums = {"w": within.w, "b": within.b}
-    for node, slope in zip(graph.nodes, slopes, strict=False):
-        assert node.value.shape == slope.shape
-        # All others are products of a few factors, or differences of two products.
-        few = 32 * np.finfo(float).eps * np.abs(slope).max()
-        assert_close(node.derivative, slope, sums.get(node.name, few))

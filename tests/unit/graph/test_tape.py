@@ -104,7 +104,15 @@ EXACT = {
     ),
     "rule for constant and repeated results": (weighed, (3.0,)),
 }
+
+
+def cost(a):
+    data = {"weight": a[1:], "offset": a[:1], "l2": a[0, 0]}
+    return jl.cost(jl.Params(a[:, 1:], a[1:, :1]), a, jnp.array([[0.0, 0.75]]), **data)
+
+
 LARGER = {
+    "cost": cost,
     "solve": lambda a: jnp.linalg.solve(a, a[:, :1] + 1).sum(),
     "slogdet": lambda a: jnp.linalg.slogdet(a)[1],
     "inverse": lambda a: jnp.linalg.inv(a)[0, 1],
