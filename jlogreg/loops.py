@@ -1,9 +1,9 @@
 """Compute the cost and its gradient by the textbook's explicit loops, in plain Python.
 
-One loop over the samples, inside it one over the features: what vectorising takes away.
-It is slow on purpose. It shares no arithmetic with the rest of the library, so the
-tests use it as an independent witness, and the timing experiment as the "tic" that the
-vectorised code is compared with. The arithmetic is in double precision throughout.
+There is one loop over the samples, and one over the features inside it; vectorized code
+has neither. It is slow on purpose. It shares no arithmetic with the rest of the
+library: the tests use it as an independent reference, and the timing experiment
+compares the vectorized code with it. All arithmetic is in double precision.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def value_and_gradient(
     the sum of the weights, where there are weights).
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: a number is out of range, NaN or infinite.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number is out of range, NaN or infinite.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -60,15 +61,15 @@ def value_and_gradient(
     J, dw, db, total = 0.0, [0.0] * n, 0.0, 0.0
     for i in range(m):
         if weights[i] == 0:
-            continue  # left out, whatever it contains
+            continue  # excluded, even if its features are NaN
         z = b + offsets[i]
         for j in range(n):
             z += w[j] * x[j][i]
-        J += weights[i] * _loss(z, labels[i])
+        J += weights[i] * _loss(z, labels[i])  # equation (8)
         dz = weights[i] * (_sigmoid(z) - labels[i])
         for j in range(n):
             dw[j] += x[j][i] * dz
-        db += dz
+        db += dz  # equations (11) and (12)
         total += weights[i]
     J, db = J / total, db / total
     for j in range(n):
@@ -135,7 +136,8 @@ def dot(u: Float[AnyArray, "n 1"], v: Float[AnyArray, "n 1"]) -> float:
     Shapes: u and v (n, 1).
 
     Raises:
-        DtypeError, RankError, ShapeError: u and v are no such pair.
+        DtypeError, RankError, ShapeError: if u and v are not float32 or float64 arrays
+            of one shape (n, 1).
 
     Examples:
         >>> import numpy as np

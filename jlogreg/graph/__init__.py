@@ -1,4 +1,4 @@
 """Apart: the computation graph of any scalar function.
 
-Imports `base`, and is imported by the edges alone.
+Imports `base`; only the edges import it.
 """

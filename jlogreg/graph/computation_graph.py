@@ -1,4 +1,4 @@
-"""Make the graph of what a function computes: a node for each value on its tape."""
+"""Make the computation graph of a function: a node for each value on its tape."""
 
 from __future__ import annotations
 
@@ -24,29 +24,32 @@ __all__ = ["computation_graph"]
 def computation_graph(
     f: Callable[..., Any], *args: Any, names: Sequence[str] | None = None
 ) -> Graph:
-    """Return the graph of what a function computes, values and d-values.
+    """Return the computation graph of a function, with values and d-values.
 
     Shapes: args are Python numbers, arrays or pytrees of them, of any shape; the result
-    of f is a float of shape (). The value of each node is that of evaluating f; the
-    d-value of each is the derivative of the result when that value alone is nudged,
-    and for the arguments what `jax.grad` says. Functions that are jitted or have a
-    derivative of their own are entered. Host only; section 5 of docs/derivation.md.
+    of f is a float of shape (). The value of a node is the one that f computes. Its
+    d-value is the derivative of the result when this value alone changes; for an
+    argument it is the gradient of `jax.grad`. Functions that are jitted or have a
+    derivative rule of their own are entered. Host only; section 5 of
+    docs/derivation.md.
 
-    Arguments have the names that f gives them. What is computed is called u, v, ... in
-    the order of computation, unless f names it by `jax.ad_checkpoint.checkpoint_name`;
-    the result is J.
+    Arguments have the names that f gives them. Computed values are called u, v, ... in
+    the order of computation, unless f names them by
+    `jax.ad_checkpoint.checkpoint_name`; the result is J.
 
     Args:
         f: a function of args, without loops or branches in JAX (`jax.lax.scan`, ...).
-        args: where to evaluate it.
-        names: names of the arguments (of their leaves, in order), and then, as far as
-            there are more, of what is computed.
+        args: the point at which f is evaluated.
+        names: names of the arguments (of their leaves, in order), followed by names of
+            computed values, if any.
 
     Raises:
-        DtypeError: an argument is no number and no array, or the result no float.
-        ShapeError: the result is not one number.
-        ValueError: f loops or branches, or names are too few or occur twice.
-        TypeError: an argument is traced: call this outside jit.
+        DtypeError: if an argument is not a number or an array, or the result is not a
+            float.
+        ShapeError: if the result is not one number.
+        ValueError: if f contains a loop or a branch, or if names are too few, too many
+            or equal.
+        TypeError: if an argument is traced: call this outside jit.
 
     Examples:
         >>> from jlogreg import computation_graph
@@ -129,7 +132,7 @@ def _argument_names(f: Callable[..., Any], args: Sequence[Any]) -> list[str]:
 
 
 class _Names:
-    """Give each place a name of its own."""
+    """The names of the places on a tape, all different."""
 
     def __init__(self, given: Sequence[str], arguments: int) -> None:
         self.at: dict[int, str] = dict(enumerate(given[:arguments]))
@@ -137,7 +140,7 @@ class _Names:
         self._taken = set(given)
 
     def name(self, place: int, wish: str | None, computed: bool = True) -> str:
-        """Return the name of a place: given, or as wished, or the next letter."""
+        """Name a place and return its name: given, wished for, or the next letter."""
         given = next(self._next, None) if computed else None
         self.at[place] = given or next(
             name for name in _candidates(wish) if name not in self._taken
@@ -146,7 +149,7 @@ class _Names:
         return self.at[place]
 
     def check_all_used(self) -> None:
-        """Raise a ValueError if a name was given that no place has."""
+        """Raise a ValueError if more names were given than there are places."""
         if next(self._next, None) is not None:
             raise ValueError(f"names has more than the {len(self.at)} there are nodes")
 
@@ -161,7 +164,9 @@ def _candidates(wish: str | None) -> Iterator[str]:
 
 
 def _build(tape: Tape, arguments: int, given: Sequence[str]) -> Graph:
-    """Return the nodes of what is on the tape, each after those that it needs."""
+    """Return the graph of a tape, each node after those that it reads."""
+    # A value belongs to the first step that writes it; a captured array is read, and
+    # neither an argument nor written by a step.
     derivatives = backward(tape)
     names = _Names(given, arguments)
     written: dict[int, tuple[Step, int]] = {}

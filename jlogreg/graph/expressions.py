@@ -1,4 +1,4 @@
-"""A primitive as one writes it."""
+"""The text of one step: a primitive applied to its operands."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _FUNCTIONS = {
 
 
 def call_text(name: str, params: Mapping[str, Any], operands: Sequence[str]) -> str:
-    """Return what a step does to its operands, as one would write it."""
+    """Return a primitive applied to its operands, as Python text."""
     if name in _SIGNS and len(operands) == 2:
         return f" {_SIGNS[name]} ".join(operands)
     if name == "neg":

@@ -1,8 +1,8 @@
-"""Hold the graph of a computation, and write it down.
+"""A computation graph, and its text in several languages.
 
-Each value has a node. Forward, from left to right, each is computed from those before
-it; backward, from right to left, each gets the derivative of the result in it, by the
-chain rule. `dv` stands for dJ/dv, as everywhere.
+Each value has a node. Forward, from left to right, it is computed from earlier values.
+Backward, from right to left, the chain rule gives the derivative of the result with
+respect to it. `dv` stands for dJ/dv, as in the rest of the library.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from jaxtyping import Array
 
 from jlogreg.base.formatting import align, value_text
 
-__all__ = ["COLOURS", "Graph", "Node"]
+__all__ = ["COLORS", "Graph", "Node"]
 
-COLOURS = ("#2166ac", "#b2182b")  # of a value and of a d-value, wherever it is drawn
+COLORS = ("#2166ac", "#b2182b")  # of values and of d-values in drawings
 
 
 class Node(NamedTuple):
-    """Hold one value of a computation, and the derivative of the result in it.
+    """One value of a computation, and the derivative of the result with respect to it.
 
-    Shapes: value () or any other, derivative the same. expression says how the value is
-    computed, from the nodes that operands names; it is empty for arguments and
-    constants. derivative is None for whole numbers and booleans, which have none.
+    Shapes: value of any shape, derivative of the same. expression is the text of the
+    step that computes the value from the nodes named in operands; it is empty for
+    arguments and constants. derivative is None for integers and booleans.
 
     Examples:
         >>> from jlogreg import computation_graph
@@ -47,7 +47,7 @@ class Node(NamedTuple):
 
     @property
     def label(self) -> tuple[str, str, str]:
-        """Return what a drawing says of the node: `v = a + u`, 11 and `dv = 3`."""
+        """The lines of the node in a drawing: `v = a + u`, 11 and `dv = 3`."""
         title = f"{self.name} = {self.expression}" if self.expression else self.name
         slope = value_text(self.derivative)
         return title, value_text(self.value), f"d{self.name} = {slope}" if slope else ""
@@ -55,10 +55,11 @@ class Node(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-    """Hold the nodes of a computation, in the order in which they are computed.
+    """The nodes of a computation, in the order of computation.
 
-    Shapes: graph["v"] is the node of that name; result is the name of the node that f
-    returned, (). `computation_graph` makes it.
+    Shapes: nodes have any shape; that of the result is (). graph["v"] is the node
+    named v, and result is the name of the node that f returned. `computation_graph`
+    makes it.
 
     Examples:
         >>> from jlogreg import computation_graph
@@ -84,7 +85,7 @@ class Graph:
         raise KeyError(f"there is no node {name}; there are {names}")
 
     def __repr__(self) -> str:
-        """Return how many nodes there are, and the result."""
+        """Return the number of nodes, and the result."""
         value = value_text(self[self.result].value)
         return f"Graph({len(self.nodes)} nodes, {self.result} = {value})"
 
@@ -104,8 +105,8 @@ class Graph:
         for number, node in enumerate(self.nodes):
             title, *rest = (html.escape(part) for part in node.label if part)
             parts = (
-                f'<br/><font color="{colour}">{part}</font>'
-                for colour, part in zip(COLOURS, rest, strict=False)
+                f'<br/><font color="{color}">{part}</font>'
+                for color, part in zip(COLORS, rest, strict=False)
             )
             lines.append(f"  n{number} [label=<{title}{''.join(parts)}>];")
         lines += [f"  n{start} -> n{end};" for start, end in self.edges()]
@@ -132,7 +133,7 @@ class Graph:
     def to_dict(self) -> dict[str, Any]:
         """Return the graph as lists, numbers and text that JSON can hold.
 
-        What JSON has no number for, infinity and NaN for one, is text.
+        Numbers that JSON does not have, such as infinity and NaN, become text.
         """
         return {
             "result": self.result,
@@ -150,7 +151,7 @@ class Graph:
         }
 
     def edges(self) -> Iterator[tuple[int, int]]:
-        """Return the pairs of nodes, by number, of which the second reads the first."""
+        """Yield the pairs of nodes, by number, in which the second reads the first."""
         numbers = {node.name: number for number, node in enumerate(self.nodes)}
         for number, node in enumerate(self.nodes):
             for operand in node.operands:
@@ -158,7 +159,7 @@ class Graph:
 
 
 def _plain(value: Any) -> Any:
-    """Return an array as lists of what JSON can hold."""
+    """Return an array as lists of numbers and text."""
     if hasattr(value, "dtype"):
         try:
             return _plain(np.asarray(value).tolist())

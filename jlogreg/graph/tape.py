@@ -1,10 +1,10 @@
-"""Record a function as the steps it takes, and go back over them for derivatives.
+"""The tape of a function: the steps of its evaluation, and reverse differentiation.
 
-The steps are the equations of the function's jaxpr. What JAX wraps around equations
-(jit, checkpoint) is taken off. A function with a derivative of its own (custom_jvp,
-custom_vjp) is entered, too: what is inside has its derivatives by the chain rule, and
-the arguments have theirs by the function's own rule, as in jax.grad. One that takes
-numbers apart into bits is a single step: that inside has no derivatives.
+The steps are the equations of the function's jaxpr. Wrappers of equations (jit,
+checkpoint) are removed. A function with a derivative rule of its own (custom_jvp,
+custom_vjp) is entered, too: values inside it have their derivatives by the chain rule,
+and its arguments have theirs by the function's own rule, as in `jax.grad`. A function
+that works on the bits of numbers is a single step, since its inside has no derivatives.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxtyping import Array
 
 __all__ = ["Step", "Tape", "backward", "record"]
 
-# These run many times or not at all: what they contain has no one value.
+# Steps inside these run many times or not at all, and so have no single value.
 _REFUSED = {"while": "a loop", "scan": "a loop", "cond": "a branch"}
 _WRAPPERS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2")
 _OWN_RULE = ("custom_jvp_call", "custom_vjp_call")
@@ -32,11 +32,11 @@ Operand: TypeAlias = int | Array
 
 
 class Step(NamedTuple):
-    """Hold one step: what it is, the places it reads and writes, and how.
+    """One step: a primitive, its operands, and the places that it reads and writes.
 
     reads are the places among the operands, each once; function takes their values
     and returns the values at `writes`. inside are the steps of a function with a
-    derivative of its own.
+    derivative rule of its own.
     """
 
     name: str
@@ -49,15 +49,15 @@ class Step(NamedTuple):
 
 
 class Tape:
-    """Hold the value at each place, and the steps that put them there.
+    """The values of a computation, by place, and the steps that computed them.
 
-    labels are the names that the function gave by jax.ad_checkpoint.checkpoint_name;
-    copies say of a place which other place it repeats: the arguments of a function
-    with a derivative of its own, as its inside sees them.
+    labels are the names that the function gave by `jax.ad_checkpoint.checkpoint_name`.
+    copies maps a place to the one that it repeats: the arguments of a function with a
+    derivative rule of its own, as seen from inside.
     """
 
     def __init__(self) -> None:
-        """Hold nothing."""
+        """Make an empty tape."""
         self.values: list[Any] = []
         self.labels: dict[int, str] = {}
         self.copies: dict[int, int] = {}
@@ -66,14 +66,14 @@ class Tape:
         self.result: Operand = -1
 
     def put(self, value: Any) -> int:
-        """Return the place where a value lies from now on."""
+        """Store a value, and return its place."""
         self.values.append(value)
         return len(self.values) - 1
 
     def constant(self, constant: Any) -> Operand:
-        """Return the place of an array that the function holds; a number has none.
+        """Return the place of a captured array, or a captured number itself.
 
-        Equal arrays have one place: JAX may hold one array several times.
+        Equal arrays have one place: JAX may capture one array several times.
         """
         value = jnp.asarray(constant)
         if not value.ndim:
@@ -86,7 +86,7 @@ class Tape:
         return self.constants[identity]
 
     def copy(self, operand: Operand) -> Operand:
-        """Return a place of its own for what lies at another, or the constant."""
+        """Return a new place with the value of another, or the constant itself."""
         if not isinstance(operand, int):
             return operand
         place = self.put(self.values[operand])
@@ -95,10 +95,10 @@ class Tape:
 
 
 def record(closed: Any, leaves: Sequence[Any]) -> Tape:
-    """Return the steps of a closed jaxpr; its arguments lie at the first places.
+    """Return the tape of a closed jaxpr; its arguments have the first places.
 
     Raises:
-        ValueError: the function loops or branches.
+        ValueError: if the function contains a loop or a branch.
     """
     tape = Tape()
     arguments = [tape.put(jnp.asarray(leaf)) for leaf in leaves]
@@ -107,9 +107,9 @@ def record(closed: Any, leaves: Sequence[Any]) -> Tape:
 
 
 def backward(tape: Tape) -> dict[int, Any]:
-    """Return the derivative of the result in what lies at each place, by place.
+    """Return the derivative of the result with respect to each value, by place.
 
-    What the result does not depend on is left out.
+    Values that the result does not depend on are omitted.
     """
     if not isinstance(tape.result, int):
         return {}
@@ -119,14 +119,15 @@ def backward(tape: Tape) -> dict[int, Any]:
 
 
 def _go_back(tape: Tape, steps: Sequence[Step], derivatives: dict[int, Any]) -> None:
-    """Add to the derivatives what each step, the last one first, passes on."""
+    """Add the contributions of each step to the derivatives, the last step first."""
     for step in reversed(steps):
         if not any(place in derivatives for place in step.writes):
             continue
         results, pull = jax.vjp(step.function, *(tape.values[i] for i in step.reads))
         pairs = zip(step.writes, results, strict=True)
         given = [derivatives.get(place, _nothing(value)) for place, value in pairs]
-        # A result may serve inside as well; the whole has been given its part already.
+        # A result may be used inside as well. The derivatives of the step itself were
+        # taken above, before the inside adds to them.
         _go_back(tape, step.inside, derivatives)
         for place, part in zip(step.reads, pull(given), strict=True):
             if part.dtype != jax.dtypes.float0:
@@ -135,7 +136,7 @@ def _go_back(tape: Tape, steps: Sequence[Step], derivatives: dict[int, Any]) -> 
 
 
 def _nothing(value: Any) -> Any:
-    """Return the derivative in a result that nothing depends on."""
+    """Return the zero derivative of a result that nothing depends on."""
     if jnp.issubdtype(value.dtype, jnp.inexact):
         return jnp.zeros_like(value)
     return np.zeros(value.shape, jax.dtypes.float0)
@@ -144,7 +145,7 @@ def _nothing(value: Any) -> Any:
 def _enter(
     tape: Tape, closed: Any, arguments: Sequence[Operand]
 ) -> tuple[tuple[Step, ...], list[Operand]]:
-    """Return the steps of a closed jaxpr, once taken, and where its results are."""
+    """Evaluate a closed jaxpr; return its steps and the places of its results."""
     jaxpr = closed.jaxpr
     held: dict[Any, Operand] = {}
     for variable, constant in zip(jaxpr.constvars, closed.consts, strict=True):
@@ -169,7 +170,7 @@ def _enter(
 def _take(
     tape: Tape, jaxpr: Any, equation: Any, operands: Sequence[Operand]
 ) -> tuple[Sequence[Step], Sequence[Operand]]:
-    """Return the steps of an equation, once taken, and where its results are."""
+    """Evaluate an equation; return its steps and the places of its results."""
     name = equation.primitive.name
     if name in _REFUSED:
         raise ValueError(
@@ -186,7 +187,7 @@ def _take(
     reads, function = _alone(jaxpr, equation, operands)
     values = [*map(jnp.asarray, function(*(tape.values[at] for at in reads)))]
     if not reads:
-        return (), values  # made of constants, and a constant itself
+        return (), values  # a function of constants is a constant
     inside: tuple[Step, ...] = ()
     writes = [tape.put(value) for value in values]
     if name in _OWN_RULE and _takes_bits(equation.params["call_jaxpr"]):
@@ -194,7 +195,7 @@ def _take(
         whole = equation.params["call_jaxpr"].jaxpr
         name = str(whole.debug_info.func_src_info).partition(" ")[0]
     elif name in _OWN_RULE:
-        # Arrays that it holds come first, and its own rule knows nothing of them.
+        # Captured arrays come first; the function's own rule does not cover them.
         held = equation.params["num_consts"]
         arguments = [*operands[:held], *map(tape.copy, operands[held:])]
         inside, results = _enter(tape, equation.params["call_jaxpr"], arguments)
@@ -223,7 +224,7 @@ def _takes_bits(closed: Any) -> bool:
 def _same(
     inside: Sequence[Step], results: Sequence[Operand], writes: Sequence[int]
 ) -> list[int]:
-    """Return where the steps inside put each result, or, if they did not, its place."""
+    """Return the place of each result: that of the step inside, if one computed it."""
     theirs = [place for step in inside for place in step.writes]
     places: list[int] = []
     for result, place in zip(results, writes, strict=True):
@@ -236,7 +237,7 @@ def _same(
 def _alone(
     jaxpr: Any, equation: Any, operands: Sequence[Operand]
 ) -> tuple[tuple[int, ...], Callable[..., Sequence[Any]]]:
-    """Return the places that an equation reads, and its function of their values."""
+    """Return the places that an equation reads, and the function of their values."""
     variables = {
         atom: operand
         for atom, operand in zip(equation.invars, operands, strict=True)

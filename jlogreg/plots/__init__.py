@@ -1,4 +1,4 @@
-"""Edge: draw what was learnt, as matplotlib figures made from arrays.
+"""Edge: matplotlib figures of data, fits and computation graphs.
 
 Imports the floors, and matplotlib; nothing above imports it.
 """

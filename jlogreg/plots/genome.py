@@ -1,4 +1,4 @@
-"""Draw a scan of the genome: where its small p-values are, and whether all are sane."""
+"""Figures of a genome-wide scan: p-values by position, and by rank."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from jlogreg.plots.style import plain
 
 __all__ = ["manhattan", "qq"]
 
-# Points that fall into the same cell of such a grid are drawn once.
+# Of the points in one cell of a grid of this size, only one is drawn.
 CELLS = (2000, 1000)
-# Between two chromosomes, and at both ends, as a part of the axis.
+# The space between two chromosomes, and at both ends, as a fraction of the axis.
 GAP = 0.01
-SHADES = ("#2166ac", "#8c96a3")
+COLORS = ("#2166ac", "#8c96a3")
 
 
 def manhattan(
@@ -31,21 +31,22 @@ def manhattan(
     line: float = 5e-8,
     most: int = 10,
 ) -> Figure:
-    """Draw -log10 p along the genome, its chromosomes in two colours in turn.
+    """Draw -log10 p along the genome, the chromosomes in alternating colors.
 
-    Shapes: position (V, 1), in base pairs; log10_p (V, 1), NaN where a variant has
-    none; chromosome and names have length V, chromosomes in the order of the axis.
+    Shapes: position (V, 1), in base pairs; log10_p (V, 1), NaN for a variant without a
+    p-value; chromosome and names have length V, chromosomes in the order of the axis.
 
     Args:
-        position: where a variant is on its chromosome.
-        log10_p: what `scan_features` returned.
+        position: the position of each variant on its chromosome.
+        log10_p: as returned by `scan_features`.
         chromosome: the chromosome of each variant.
-        names: of variants; the peaks that reach the line are labelled.
-        line: the p-value to draw a line at.
-        most: the number of labels at most.
+        names: names of the variants; peaks that reach the line are labeled.
+        line: the p-value of the horizontal line.
+        most: the largest number of labels.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
 
     Examples:
         >>> import numpy as np
@@ -53,7 +54,7 @@ def manhattan(
         >>> position = np.array([[5.0], [9.0], [2.0]])
         >>> log10_p = np.array([[-1.0], [-9.0], [-2.0]])
         >>> figure = manhattan(position, log10_p, ["1", "1", "2"], ["a", "b", "c"])
-        >>> [text.get_text() for text in figure.axes[0].texts]  # what reaches the line
+        >>> [text.get_text() for text in figure.axes[0].texts]  # the labeled peaks
         ['b']
     """
     V = len(chromosome)
@@ -71,9 +72,9 @@ def manhattan(
     x = place + (ends - lengths - first)[number]
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for shade in (0, 1):
-        shown = (number % 2 == shade) & np.isfinite(height)
-        _points(axes, x[shown], height[shown], SHADES[shade])
+    for parity in (0, 1):
+        shown = (number % 2 == parity) & np.isfinite(height)
+        _points(axes, x[shown], height[shown], COLORS[parity])
     axes.axhline(-np.log10(line), color="#b2182b", linewidth=0.9, linestyle="--")
     if names is not None:
         for j in _peaks(x, height, -np.log10(line), most):
@@ -91,16 +92,17 @@ def manhattan(
 
 
 def qq(log10_p: Float[AnyArray, "V 1"], inflation: float | None = None) -> Figure:
-    """Draw the sorted -log10 p against those expected were no variant a cause.
+    """Draw the sorted -log10 p against their expectation if no variant has an effect.
 
-    Shapes: log10_p (V, 1), NaN where a variant has none.
+    Shapes: log10_p (V, 1), NaN for a variant without a p-value.
 
     Args:
-        log10_p: what `scan_features` returned.
+        log10_p: as returned by `scan_features`.
         inflation: the genomic inflation factor, for the title.
 
     Raises:
-        DtypeError, RankError, ShapeError: log10_p is no such array.
+        DtypeError, RankError, ShapeError: if log10_p has the wrong type, dtype, rank
+            or shape.
 
     Examples:
         >>> import numpy as np
@@ -114,7 +116,7 @@ def qq(log10_p: Float[AnyArray, "V 1"], inflation: float | None = None) -> Figur
     expected = -np.log10((np.arange(found.size) + 0.5) / max(1, found.size))
     figure = Figure(figsize=(4.8, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    _points(axes, expected, found, SHADES[0])
+    _points(axes, expected, found, COLORS[0])
     top = 1.05 * expected.max(initial=1)
     axes.plot([0, top], [0, top], color="#b2182b", linewidth=0.9)
     axes.set_xlim(0, top)
@@ -128,7 +130,7 @@ def qq(log10_p: Float[AnyArray, "V 1"], inflation: float | None = None) -> Figur
 
 
 def _points(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], c: str) -> None:
-    """Draw points, one of those that would hide each other."""
+    """Draw points, but only one of those that would cover each other."""
     if not x.size:
         return
     cells = [
@@ -142,7 +144,7 @@ def _points(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], c: str) 
 def _peaks(
     x: NDArray[np.float64], height: NDArray[np.float64], least: float, most: int
 ) -> list[int]:
-    """Return the highest points that are far enough from any that is higher."""
+    """Return the highest points, none of them close to a higher one."""
     peaks: list[int] = []
     high = np.flatnonzero(height >= least)
     for j in high[np.argsort(-height[high], kind="stable")]:

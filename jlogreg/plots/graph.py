@@ -1,4 +1,4 @@
-"""Draw a computation graph with matplotlib."""
+"""A computation graph as a figure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from jlogreg.graph.graph import COLOURS, Graph
+from jlogreg.graph.graph import COLORS, Graph
 from jlogreg.plots.style import plain
 
 __all__ = ["graph_diagram"]
 
 # Inches: the width of a letter, the height of a line and of a box, the margin in a box,
-# and the space between columns and between the boxes of one.
+# the space between columns, and the space between the boxes of a column.
 LETTER, LINE, HEIGHT, MARGIN, GAP, SPACE = 0.078, 0.19, 0.67, 0.1, 0.5, 0.2
 
 
-# What stands in a column: a node, by number, or an edge that passes through.
+# An entry of a column: a node, by number, or an edge that passes through.
 _Item: TypeAlias = int | tuple[int, int, int]
 
 
@@ -32,7 +32,7 @@ class _Box(NamedTuple):
 def graph_diagram(graph: Graph) -> Figure:
     """Draw a computation graph from left to right: values blue, d-values red.
 
-    Shapes: nodes of any shape; of a large array its box says the range.
+    Shapes: nodes of any shape; the box of a large array shows its range.
 
     Examples:
         >>> from jlogreg import computation_graph
@@ -71,14 +71,14 @@ def _lines(labels: list[tuple[str, str, str]], item: _Item) -> tuple[str, ...]:
 def _layers(
     graph: Graph,
 ) -> tuple[list[list[_Item]], list[tuple[_Item, _Item]]]:
-    """Return what stands in each column, and what is linked from column to column.
+    """Return the entries of each column, and the links from column to column.
 
-    A node stands as near to the result as those that read it allow. An edge that passes
-    a column has a place of its own there, so that it crosses no box.
+    A node is as near to the result as the nodes that read it allow. An edge that passes
+    a column has an entry of its own there, so that it crosses no box.
     """
     edges = list(graph.edges())
     depth = [0] * len(graph.nodes)
-    for start, end in reversed(edges):  # sorted by end: what is later is settled
+    for start, end in reversed(edges):  # sorted by end: later depths are final
         depth[start] = max(depth[start], depth[end] + 1)
     columns: list[list[_Item]] = [[] for _ in range(max(depth) + 1)]
     for number, level in enumerate(depth):
@@ -97,21 +97,21 @@ def _layers(
 
 
 def _untangle(columns: list[list[_Item]], links: list[tuple[_Item, _Item]]) -> None:
-    """Order each column by the mean height of what it is linked to, a few times over.
+    """Sort each column by the mean height of its neighbors, several times.
 
-    This is the barycentre method of Sugiyama, Tagawa and Toda (1981).
+    This is the barycenter method of Sugiyama, Tagawa and Toda (1981).
     """
     height = {
         item: row - len(column) / 2
         for column in columns
         for row, item in enumerate(column)
     }
-    beside: tuple[dict[_Item, list[_Item]], ...] = ({}, {})
+    neighbors: tuple[dict[_Item, list[_Item]], ...] = ({}, {})
     for start, end in links:
-        beside[0].setdefault(start, []).append(end)
-        beside[1].setdefault(end, []).append(start)
-    for sweep in range(8):  # by what is on the right, from the right; then by the left
-        near = beside[sweep % 2]
+        neighbors[0].setdefault(start, []).append(end)
+        neighbors[1].setdefault(end, []).append(start)
+    for sweep in range(8):  # by right neighbors, from the right; then by left ones
+        near = neighbors[sweep % 2]
         for column in columns if sweep % 2 else columns[::-1]:
             means = {
                 item: statistics.fmean(
@@ -138,7 +138,7 @@ def _connect(axes: Axes, start: _Box, end: _Box, head: bool) -> None:
 
 
 def _draw(axes: Axes, box: _Box, lines: tuple[str, ...]) -> None:
-    """Draw a box around lines of text; without text, the line of an edge."""
+    """Draw a box around lines of text, or the line of a passing edge."""
     width = box.right - box.left
     if len(lines) == 1:
         axes.plot((box.left, box.right), (box.y, box.y), color="#555555", linewidth=1)
@@ -153,13 +153,13 @@ def _draw(axes: Axes, box: _Box, lines: tuple[str, ...]) -> None:
         edgecolor="#555555",
     )
     axes.add_patch(frame)
-    for row, (text, colour) in enumerate(zip(lines, ("black", *COLOURS), strict=True)):
+    for row, (text, color) in enumerate(zip(lines, ("black", *COLORS), strict=True)):
         y = box.y + (1 - row) * LINE
         axes.text(
             box.left + width / 2,
             y,
             plain(text),
-            color=colour,
+            color=color,
             ha="center",
             va="center",
             family="monospace",

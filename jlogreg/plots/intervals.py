@@ -1,4 +1,4 @@
-"""Intervals side by side."""
+"""Figures of confidence intervals."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def interval_forest(
     names: Sequence[str] | None = None,
     most: int = 40,
 ) -> Figure:
-    """Draw the largest estimates, each with two intervals, one above the other.
+    """Draw the largest estimates, each with a Wald and a bootstrap interval.
 
     Shapes: estimate (n, 1); wald and bootstrap (n, 2), low and high; names has length
     n.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
 
     Examples:
         >>> import numpy as np
@@ -49,9 +50,9 @@ def interval_forest(
     figure = Figure(figsize=(7.5, 1.2 + 0.27 * len(picked)), layout="constrained")
     axes = figure.add_subplot()
     place = np.arange(len(picked))
-    for label, (ends, colour, shift) in intervals.items():
+    for label, (ends, color, shift) in intervals.items():
         low, high = np.asarray(ends)[picked].T
-        axes.hlines(place + shift, low, high, color=colour, label=label, linewidth=2)
+        axes.hlines(place + shift, low, high, color=color, label=label, linewidth=2)
     axes.plot(column[picked], place, "k.", markersize=5, label="estimate")
     axes.set_yticks(place, [plain(label) for label in labels])
     axes.set_ylim(-0.7, len(picked) - 0.3)

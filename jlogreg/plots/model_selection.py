@@ -1,17 +1,17 @@
-"""Draw what many fits found: penalties, probabilities and intervals."""
+"""Figures for model selection: losses by penalty, and calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from jlogreg.base.checks import AnyArray, check_matrix
 from jlogreg.inference.calibration import calibration
+from jlogreg.plots.style import line_colors
 
 __all__ = ["penalty_path", "reliability_diagram"]
 
@@ -26,23 +26,24 @@ def penalty_path(
     title: str = "held-out log loss (nats per sample)",
     scale: Literal["linear", "log"] = "linear",
 ) -> Figure:
-    """Draw losses or coefficients against the penalty, a curve for each row of values.
+    """Draw losses or coefficients against the penalty, one curve per row of values.
 
     Shapes: l2 (L, 1), positive; values and standard_error (K, L); best and
-    one_standard_error (K, 1), penalties out of l2.
+    one_standard_error (K, 1), entries of l2.
 
     Args:
         l2: the penalties.
         values: held-out losses, or the coefficients of a path.
         standard_error: half the height of the band around each curve.
-        best: a penalty for each row, marked with a disc.
-        one_standard_error: another, marked with a ring.
+        best: the penalty of each row to mark with a disk.
+        one_standard_error: the penalty of each row to mark with a ring.
         labels: names of the rows.
-        title: what the values are.
+        title: the name of the values, for the axis.
         scale: of the axis of the values.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
 
     Examples:
         >>> import numpy as np
@@ -58,20 +59,20 @@ def penalty_path(
     axes = figure.add_subplot()
     axes.set_xscale("log")
     axes.set_yscale(scale)
-    shades = _shades(len(values))
+    colors = line_colors(len(values), ordered=False)
     names = [None] * len(values) if labels is None else labels
-    for row, shade, name in zip(values, shades, names, strict=True):
-        axes.plot(l2[:, 0], row, color=shade, label=name, linewidth=1.5)
+    for row, color, name in zip(values, colors, names, strict=True):
+        axes.plot(l2[:, 0], row, color=color, label=name, linewidth=1.5)
     if standard_error is not None:
         error = check_matrix("standard_error", standard_error, values.shape)
-        for row, half, shade in zip(values, np.asarray(error), shades, strict=True):
+        for row, half, color in zip(values, np.asarray(error), colors, strict=True):
             low, high = row - half, row + half
-            axes.fill_between(l2[:, 0], low, high, color=shade, alpha=0.18, linewidth=0)
+            axes.fill_between(l2[:, 0], low, high, color=color, alpha=0.18, linewidth=0)
     marks = {
         "best": (best, 22, "black"),
         "one_standard_error": (one_standard_error, 70, "white"),
     }
-    for name, (chosen, size, colour) in marks.items():
+    for name, (chosen, size, color) in marks.items():
         if chosen is not None:
             at = np.asarray(check_matrix(name, chosen, (len(values), 1)))
             nearest = np.abs(l2 - at.T).argmin(axis=0)
@@ -79,9 +80,9 @@ def penalty_path(
                 at[:, 0],
                 values[np.arange(len(values)), nearest],
                 size,
-                colour,
+                color,
                 edgecolors="black",
-                zorder=3 if colour == "black" else 2.5,
+                zorder=3 if color == "black" else 2.5,
                 label=name.replace("_", " "),
             )
     axes.set_xlabel("penalty l2")
@@ -97,11 +98,12 @@ def reliability_diagram(
 ) -> Figure:
     """Draw the observed frequency of label 1 against its probability, with counts.
 
-    Shapes: probability and y (K, m), all rows together, in `bins` of equal width.
+    Shapes: probability and y (K, m), all rows together, in bins of equal width.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
-        ValueError: bins is less than 1.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if bins is less than 1.
 
     Examples:
         >>> import numpy as np
@@ -130,9 +132,3 @@ def reliability_diagram(
         each.set_xlim(-0.02, 1.02)
         each.grid(alpha=0.3)
     return figure
-
-
-def _shades(count: int) -> list[Any]:
-    if count <= 10:
-        return list(mpl.colormaps["tab10"](np.arange(count)))
-    return list(mpl.colormaps["viridis"](np.linspace(0, 0.92, count)))

@@ -1,4 +1,4 @@
-"""Draw figures from arrays, with matplotlib (the extra `plots`)."""
+"""Figures of training: costs by step, the cost surface, and times."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ def cost_curves(
     labels: Sequence[str] | None = None,
     ceiling: float | None = None,
 ) -> Figure:
-    """Draw the cost J against the step, a curve for each row of costs.
+    """Draw the cost J against the step, one curve per row of costs.
 
     Shapes: costs (K, steps), in nats.
 
     Args:
-        costs: what `gradient_descent` returned, one row a descent.
+        costs: as returned by `gradient_descent`, one row per run.
         labels: names of the rows.
-        ceiling: the largest J to show, on a logarithmic axis then; curves that leave
-            through the top diverged.
+        ceiling: the largest J to show, which makes the axis logarithmic; curves that
+            leave through the top diverged.
 
     Raises:
-        DtypeError, RankError, ShapeError: costs is no such array.
+        DtypeError, RankError, ShapeError: if costs has the wrong type, dtype, rank
+            or shape.
 
     Examples:
         >>> import numpy as np
@@ -44,10 +45,10 @@ def cost_curves(
     rows = np.asarray(check_matrix("costs", costs, ("K", "steps")))
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    shades = line_colors(len(rows))
+    colors = line_colors(len(rows))
     for k, row in enumerate(rows):
         label = None if labels is None else labels[k]
-        axes.plot(np.arange(row.size), row, color=shades[k], label=label, linewidth=1.5)
+        axes.plot(np.arange(row.size), row, color=colors[k], label=label, linewidth=1.5)
     axes.set_xlabel("step of gradient descent")
     axes.set_ylabel("cost J (nats per sample)")
     axes.set_xlim(0, max(1, rows.shape[1] - 1))
@@ -72,13 +73,14 @@ def cost_surface(
     title: str = "cost",
     label: str = "J (nats per sample)",
 ) -> Figure:
-    """Draw J over the plane of (w, b): a surface in space, and contours beside it.
+    """Draw J as a function of (w, b): a surface in space, and contours.
 
     Shapes: w (1, p), b (q, 1), J (q, p): a row and a column that broadcast to the grid;
-    path (2, steps), the w and the b of a descent.
+    path (2, steps), the w and b of gradient descent.
 
     Raises:
-        DtypeError, RankError, ShapeError: an argument is no such array.
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
 
     Examples:
         >>> import numpy as np
@@ -119,12 +121,13 @@ def cost_surface(
 def time_bars(
     times: Float[AnyArray, "works ways"], ways: Sequence[str], works: Sequence[str]
 ) -> Figure:
-    """Draw the time of several ways to do several works as bars, the first on top.
+    """Draw the times of several methods (ways) for several tasks (works) as bars.
 
     Shapes: times (works, ways), in seconds.
 
     Raises:
-        DtypeError, RankError, ShapeError: times is no such array.
+        DtypeError, RankError, ShapeError: if times has the wrong type, dtype, rank
+            or shape.
 
     Examples:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Weights as pictures."""
+"""Figures of weights and images."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ __all__ = ["image_grid", "weights_bars", "weights_image"]
 
 
 def weights_image(w: Float[AnyArray, "n 1"], shape: Sequence[int]) -> Figure:
-    """Draw the weights as a picture: red speaks for the label 1, blue against it.
+    """Draw the weights as an image: positive weights red, negative ones blue.
 
     Shapes: w (n, 1), with n = h * w * c; shape (h, w) or (h, w, c), one panel for each
-    of the c colours.
+    of the c color channels.
 
     Raises:
-        DtypeError, RankError, ShapeError: w or shape is no such array or shape.
+        DtypeError, RankError, ShapeError: if w has the wrong type, dtype, rank or
+            shape, or does not fit the shape of the image.
 
     Examples:
         >>> import numpy as np
@@ -60,7 +61,8 @@ def weights_bars(
     Shapes: w (n, 1); names has length n.
 
     Raises:
-        DtypeError, RankError, ShapeError: w is no such array.
+        DtypeError, RankError, ShapeError: if w has the wrong type, dtype, rank
+            or shape.
 
     Examples:
         >>> import numpy as np
@@ -74,8 +76,8 @@ def weights_bars(
     labels = [f"feature {j}" if names is None else plain(names[j]) for j in order]
     figure = Figure(figsize=(7, 0.8 + 0.27 * len(order)), layout="constrained")
     axes = figure.add_subplot()
-    colours = ["#b2182b" if column[j] > 0 else "#2166ac" for j in order]
-    axes.barh(labels, column[order], color=colours)
+    colors = ["#b2182b" if column[j] > 0 else "#2166ac" for j in order]
+    axes.barh(labels, column[order], color=colors)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("weight w (log-odds per unit)")
     return figure
@@ -87,10 +89,10 @@ def image_grid(
     """Draw images in a grid, each under its title.
 
     Shapes: images (m, h, w) or (m, h, w, c), in [0, 1] or uint8; c of 3 or 4 is shown
-    in colour, any other as its mean in grey.
+    in color, any other as its mean in gray.
 
     Raises:
-        DtypeError, RankError: images is no such array.
+        DtypeError, RankError: if images has the wrong type, dtype or rank.
 
     Examples:
         >>> import numpy as np

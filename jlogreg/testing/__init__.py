@@ -1,4 +1,4 @@
-"""Edge: problems for Hypothesis to draw, and the laws of your own code.
+"""Edge: problems drawn by Hypothesis, and laws that check your own code.
 
 Imports the floors, and Hypothesis in one file; nothing above imports it.
 """

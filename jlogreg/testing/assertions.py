@@ -1,4 +1,4 @@
-"""Compare numbers with what is due, and say where and how far they are apart."""
+"""The comparison of numbers, with a message that says where and how far they differ."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["assert_close", "leaves_of", "name_of"]
 def assert_close(found: Any, due: Any, within: Any, what: str = "") -> None:
     """Raise an AssertionError unless arrays agree to `within`, elementwise.
 
-    The message names the worst place, how far it is off and how far it may be.
+    The message names the worst place, its difference and the difference allowed.
     """
     found, due = _numbers(found), _numbers(due)
     if found.shape != due.shape:
         raise AssertionError(f"{what}shape {found.shape}, due {due.shape}")
     within = np.broadcast_to(np.asarray(within, float), due.shape)
     off = np.asarray(np.abs(found - due))
-    bad = ~(off <= within)  # where a number is NaN, too
+    bad = ~(off <= within)  # also where a number is NaN
     if bad.any():
         excess = np.where(bad, off - within, -np.inf)
-        worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN before others
+        worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN first
         far = "NaN" if np.isnan(off[worst]) else "too far"
         raise AssertionError(
             f"{what}at {tuple(map(int, worst))}: found {found.item(worst)!r}, due "
@@ -33,7 +33,7 @@ def assert_close(found: Any, due: Any, within: Any, what: str = "") -> None:
 
 
 def _numbers(array: Any) -> Any:
-    """Return what can be subtracted: whole numbers as Python's, which are exact."""
+    """Return numbers to subtract: integers as Python integers, which are exact."""
     array = np.asarray(array)
     whole = array.dtype.kind in "biu"
     return array.astype(object if whole else np.result_type(array.dtype, float))
@@ -46,5 +46,5 @@ def leaves_of(tree: Any) -> dict[str, np.ndarray]:
 
 
 def name_of(f: Any) -> str:
-    """Return what a message calls a function."""
+    """Return the name of a function for messages."""
     return getattr(f, "__name__", None) or type(f).__name__

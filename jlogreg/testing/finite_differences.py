@@ -1,4 +1,4 @@
-"""Move a point by a little, entry by entry, and see how far a function moves."""
+"""Derivatives and rounding errors of a function, by a small step in each entry."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ __all__ = ["ROUNDINGS", "Leaves", "complex_step", "difference", "rounding"]
 Leaves: TypeAlias = dict[str, np.ndarray]
 
 
-# How many roundings of all that is seen may have added up.
+# The number of roundings that may have added up.
 ROUNDINGS = 64
-# So often a step is made smaller, to a quarter, where f is not finite.
+# The number of times that a step is divided by 4 where f is not finite.
 SMALLER = 8
 
 
 def complex_step(formula: Callable[[Any], Any], point: Any) -> Leaves:
     """Return the derivatives of a formula for complex numbers, Im f(x + ih) / h.
 
-    There is no subtraction, so h may be so small that its square is 0.
+    Without a subtraction nothing cancels, so h may be so small that its square is 0
+    (Squire and Trapp, 1998).
 
     Raises:
-        TypeError: it returns no complex number.
+        TypeError: if it returns a real number.
     """
     due, h = _zeros(point), 1e-30
     for path, place, move in _entries(point, np.complex128):
@@ -43,17 +44,20 @@ def complex_step(formula: Callable[[Any], Any], point: Any) -> Leaves:
 
 
 def difference(f: Callable[[Any], Any], point: Any) -> tuple[Leaves, Leaves]:
-    """Return the derivatives of f by central differences, and how far off they may be.
+    """Return the derivatives of f by central differences, and bounds of their errors.
 
-    Two differences, of steps h and 2h, make one whose error grows as h^4. Its error is
-    at most what it changes by when h is doubled; and what f rounds, over h. A bend
-    nearer than h would not show in these. It shows in how far the slopes to the right
-    and left are apart, which of a smooth f grows as h. Where f ends nearby, h is less.
+    Two differences, of steps h and 2h, are combined into one whose error grows as h^4
+    (Richardson). The error is bounded by its change when h is doubled, plus the
+    rounding of f over h, plus an estimate of a kink nearer than h. A kink does not
+    change the central difference but the gap between the slopes to the right and to the
+    left, which is proportional to h if f is smooth. Near the end of the domain of f, h
+    is smaller.
     """
     due, lost = _zeros(point), _zeros(point)
     noise = sum(float(leaf.sum()) for leaf in rounding(f, point).values())
     value = f(point)
     middle, eps = float(value), _epsilon(point, value)
+    # With an error of h^4 and a rounding of eps / h, the best step is near eps^(1/5).
     for path, place, move in _entries(point):
         h = eps**0.2 * _size(point, path, place)
         for _ in range(SMALLER):
@@ -61,12 +65,13 @@ def difference(f: Callable[[Any], Any], point: Any) -> tuple[Leaves, Leaves]:
             if np.isfinite(sides).all():
                 break
             h /= 4
+        # Central differences D(h), D(2h), D(4h), and (4 D(h) - D(2h)) / 3 of two pairs.
         slopes = [(left + right) / 2 for left, right in sides]
         apart = [right - left for left, right in sides]
         near, far = ((4 * slopes[i] - slopes[i + 1]) / 3 for i in (0, 1))
-        bend = max(abs(apart[i + 1] - 2 * apart[i]) for i in (0, 1))
+        kink = max(abs(apart[i + 1] - 2 * apart[i]) for i in (0, 1))
         due[path][place] = near
-        lost[path][place] = 4 * abs(near - far) + bend + 4 * noise / h
+        lost[path][place] = 4 * abs(near - far) + kink + 4 * noise / h
     return due, lost
 
 
@@ -86,11 +91,11 @@ def _sides(
 
 
 def rounding(f: Callable[[Any], Any], point: Any, *others: Any) -> Leaves:
-    """Return how far roundings may carry each entry of f(point).
+    """Return a bound of the rounding error of each entry of f(point).
 
-    They are those of the largest entry, and those of the entries of the point (of 1,
-    where they are smaller), times how much f moves with each; in the dtype of the
-    point, of f or of the others, whichever is narrowest.
+    It covers the rounding of the largest entry, and the rounding of each entry of the
+    point (at least that of 1) times the slope of f in it. The precision is the lowest
+    among the dtypes of the point, of f and of the others.
     """
     here = leaves_of(f(point))
     eps = _epsilon(point, here, *others)
@@ -104,7 +109,7 @@ def rounding(f: Callable[[Any], Any], point: Any, *others: Any) -> Leaves:
 
 
 def _moved(f: Callable[[Any], Any], here: Leaves, move: Any, by: float) -> Leaves:
-    """Return how far f moves, to the left where it ends to the right."""
+    """Return the change of f by a step right, or left where it is not finite."""
     for step in (by, -by):
         there = leaves_of(f(move(step)))
         with np.errstate(invalid="ignore"):
@@ -117,7 +122,7 @@ def _moved(f: Callable[[Any], Any], here: Leaves, move: Any, by: float) -> Leave
 def _entries(
     point: Any, dtype: Any = None
 ) -> Iterator[tuple[str, Any, Callable[[Any], Any]]]:
-    """Yield each entry's path and place, and what moves the point there."""
+    """Yield each entry's path and place, and a function that adds to it."""
     given, structure = jax.tree.flatten(point)
     leaves = [np.asarray(leaf, dtype) for leaf in given]
     of_jax = [isinstance(leaf, jax.Array) and dtype is None for leaf in given]
@@ -139,7 +144,7 @@ def _size(point: Any, path: str, place: Any) -> float:
 
 
 def _epsilon(*trees: Any) -> float:
-    """Return the rounding of the narrowest dtype: f may compute in less than given."""
+    """Return the largest eps among the dtypes: f may compute in a lower precision."""
     dtypes = [leaf.dtype for tree in trees for leaf in leaves_of(tree).values()]
     return max(float(np.finfo(dtype).eps) for dtype in dtypes)
 

@@ -1,9 +1,9 @@
-"""Hold functions to laws: a slope, convexity, lanes that are alone, no second trace.
+"""Laws of functions: gradient, convexity, independence under vmap, no second trace.
 
 A law is a plain function. It returns nothing, or raises an AssertionError that says
-where, how far off and how far was allowed. It takes f as you call it: compile f once,
-outside, if it is to be called often. What rounding explains is computed at the point
-itself, from how much f changes when the point is rounded.
+where f breaks the law, by how much, and how much was allowed. It takes f as you call
+it: compile f once, outside, if it is to be called often. The allowance for rounding is
+computed at the point itself, from the change of f when the point is rounded.
 """
 
 from __future__ import annotations
@@ -38,27 +38,29 @@ def check_gradient(
 ) -> None:
     """Raise an AssertionError unless a gradient is the gradient of f.
 
-    It is compared with `jax.grad(f)`, and with derivatives that know no rule: with
-    `formula` by a complex step, f'(x) = Im f(x + ih) / h, which is as exact as the
-    value itself; without it by central differences, which see nine digits of float64
-    and three of float32 at most. These look 0.003 around an entry, or 0.2 in float32,
-    times its size where that is above 1. What bends once in there is allowed for; what
-    waves in there is not.
+    It is compared with `jax.grad(f)`, and with derivatives that use no derivative rule.
+    With `formula` this is a complex step, f'(x) = Im f(x + ih) / h, which is as exact
+    as the value itself. Without it these are central differences, which are accurate to
+    at most nine digits in float64 and three in float32. They evaluate f up to 0.003
+    from an entry, or 0.2 in float32, times its size if that is above 1. One kink in
+    this interval is allowed; oscillations are not.
 
     Shapes: point is an array or a tree of arrays; the gradient is like it.
 
     Args:
-        f: of the point, a scalar.
-        point: where, of float32 or float64.
-        gradient: what is tested, a function of the point; by default `jax.grad(f)`.
-        formula: f written for NumPy arrays of complex numbers: no abs, max or
-            comparison of what depends on the point. It may be f itself.
-        within: how far off each entry may be, a tree like the point or a number. By
-            default 64 roundings of the largest entry and of the entries of the point.
+        f: a function of the point that returns a scalar.
+        point: the point at which gradients are compared, in float32 or float64.
+        gradient: the gradient to test, a function of the point; by default
+            `jax.grad(f)`.
+        formula: f written for NumPy arrays of complex numbers, without abs, max or
+            comparison of values that depend on the point. It may be f itself.
+        within: the allowed difference of each entry, a tree like the point or a number.
+            By default 64 roundings of the largest entry and of the entries of the
+            point.
 
     Raises:
-        AssertionError: an entry is too far off, or NaN.
-        TypeError: formula returns no complex number.
+        AssertionError: if an entry differs by more, or is NaN.
+        TypeError: if formula returns a real number.
 
     Examples:
         >>> import numpy as np
@@ -101,16 +103,16 @@ def check_convex(
     Shapes: the points are arrays, or trees of arrays, of equal shapes.
 
     Args:
-        f: of a point, a scalar.
+        f: a function of a point that returns a scalar.
         one: a point, p.
-        other: another, q.
-        at: how far on the way from p to q to look.
-        within: how far f may be off at a point, a function of the point. By default 64
-            roundings of the value and of the entries of the point.
+        other: another point, q.
+        at: the fractions t of the way from p to q at which f is evaluated.
+        within: the allowed error of f at a point, a function of the point. By default
+            64 roundings of the value and of the entries of the point.
 
     Raises:
-        AssertionError: f lies above the chord, or is NaN. Of a chord that ends where
-            f is infinite nothing is asked.
+        AssertionError: if f lies above the chord, or is NaN. A chord that ends where f
+            is infinite is not checked.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -142,21 +144,21 @@ def check_vmap(
     in_axes: int | Sequence[int | None] = 0,
     roundings: float = ROUNDINGS,
 ) -> None:
-    """Raise an AssertionError unless each lane of vmap is f of it alone.
+    """Raise an AssertionError unless vmap returns f of each entry of the batch.
 
-    Whole numbers, booleans, infinities and NaN must be the same; other numbers to some
-    roundings of the largest entry that there is in their array.
+    Integers, booleans, infinities and NaN must be equal; other numbers may differ by
+    some roundings of the largest entry of their array.
 
-    Shapes: arguments and results have a leading axis, the lanes, under `jax.vmap`.
+    Shapes: under `jax.vmap` arguments and results have a leading axis, the batch.
 
     Args:
-        f: of the arguments of one lane; arrays, or trees of arrays.
-        arguments: those of all lanes.
-        in_axes: as for `jax.vmap`, one of an argument; None if all lanes share it.
-        roundings: how many are allowed; more of what iterates.
+        f: a function of the arguments of one entry; arrays, or trees of arrays.
+        arguments: the arguments of the whole batch.
+        in_axes: as for `jax.vmap`, one for each argument; None if all entries share it.
+        roundings: the number of roundings allowed; more for an iteration.
 
     Raises:
-        AssertionError: a lane differs from the call of it alone.
+        AssertionError: if an entry differs from the call of f on it alone.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -175,7 +177,7 @@ def check_vmap(
         for path, leaf in due.items():
             what = f"lane {lane} of {name_of(f)}{path} under vmap, "
             found = many[path][lane]
-            # A Python number that f returns is, under vmap, what JAX makes of it.
+            # Under vmap a Python number that f returns becomes an array of JAX.
             dtype = canonical_dtype(leaf.dtype)
             if found.dtype != dtype:
                 raise AssertionError(f"{what}{found.dtype} not {dtype}")
@@ -185,20 +187,20 @@ def check_vmap(
 def check_no_retrace(f: Callable[..., Any], arguments: Any, *others: Any) -> None:
     """Raise an AssertionError if f is traced again for other numbers.
 
-    f is called with the arguments, and then with each of the others. Those may trace
-    nothing: neither f, nor what it compiles inside. They differ in numbers, not in
-    shapes, dtypes, or in what is a Python number and what an array; and f has not seen
-    them before. Jit f already, in the way you use it.
+    f is called with the arguments, and then with each of the others. The later calls
+    may trace nothing: neither f, nor a function that it compiles inside. They must
+    differ in numbers only, not in shapes, dtypes, or in which arguments are Python
+    numbers; and f must not have been called with them before. Jit f as you use it.
 
-    Shapes: any, but the same in all.
+    Shapes: any, but the same in all calls.
 
     Args:
-        f: what is called.
-        arguments: a tuple of them, or a dict by name.
+        f: the function to call.
+        arguments: a tuple of arguments, or a dict by name.
         others: the same with other numbers.
 
     Raises:
-        AssertionError: something was traced again; the message says what.
+        AssertionError: if a function was traced again; the message names it.
 
     Examples:
         >>> import jax
@@ -234,7 +236,7 @@ def _compare(found: Leaves, due: Leaves, within: Leaves, oracle: str) -> None:
 
 
 def _like(point: Any, within: Any) -> Leaves:
-    """Return what is allowed as arrays like those of the point."""
+    """Return the allowed differences as arrays like those of the point."""
     given, leaves = leaves_of(within), leaves_of(point)
     one = given if given.keys() == leaves.keys() else dict.fromkeys(leaves, within)
     return {path: np.asarray(leaf, float) for path, leaf in one.items()}
@@ -249,7 +251,7 @@ def _traced(f: Callable[..., Any], arguments: Any) -> list[str]:
     names: list[str] = []
 
     def listen(event: str, duration_secs: float, **about: Any) -> None:
-        # Under grad or vmap of what is compiled JAX tells of the lowering alone.
+        # Under grad or vmap of a compiled function JAX reports only the lowering.
         if event.endswith(("/jaxpr_trace_duration", "/jaxpr_to_mlir_module_duration")):
             name = str(about.get("fun_name", "a function"))
             names.append(name.removeprefix("jit(").removesuffix(")"))

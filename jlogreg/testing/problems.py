@@ -1,4 +1,4 @@
-"""Make problems of every kind, from a seed, in NumPy."""
+"""Problems of every kind, made from a seed in NumPy."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["Kind", "Problem", "can_be", "make_problem"]
 
 
 class Kind(StrEnum):
-    """Name a kind of problem, by what is true of its data.
+    """A kind of problem, named for a property of its data.
 
-    PLAIN: random labels, and nothing is promised. ZERO_START: the same, at parameters
-    of 0. HUGE_LOGITS: at parameters whose largest logit is between 100 and 10 000.
-    SOFT_LABELS: labels inside (0, 1). ILL_SCALED: features from a thousandth to a
-    thousand, a thousandth where there is one. WEIGHTED: weights among 0, 1/2, 1, 2 and
-    3 and, in half of these problems, an offset.
+    PLAIN: random labels, without any guarantee. ZERO_START: the same, at parameters of
+    0. HUGE_LOGITS: at parameters whose largest logit is between 100 and 10 000.
+    SOFT_LABELS: labels inside (0, 1). ILL_SCALED: features of sizes from 0.001 to 1000;
+    a single feature has size 0.001. WEIGHTED: weights among 0, 1/2, 1, 2 and 3 and, in
+    half of these problems, an offset.
 
-    WELL_POSED: one finite minimum whatever the penalty: n + 1 affinely independent
-    samples are there with both labels. COLLINEAR: the same, but feature 1 is twice
-    feature 0. CONSTANT_COLUMN: the same, but feature 0 is one number, as the bias is.
+    WELL_POSED: one finite minimum for every penalty, since each of n + 1 affinely
+    independent samples occurs with both labels. COLLINEAR: the same, but feature 1 is
+    twice feature 0. CONSTANT_COLUMN: the same, but feature 0 is constant, as the bias.
 
-    ONE_CLASS: all labels are equal. SEPARABLE: a plane is between the labels, half a
-    unit from both. QUASI_SEPARABLE: on a plane samples have both labels, all others
-    are on the side of their label; no plane is strictly between.
+    ONE_CLASS: all labels are equal. SEPARABLE: a plane lies between the labels, half a
+    unit from both. QUASI_SEPARABLE: samples on a plane have both labels, and all others
+    are on the side of their label; no plane separates them strictly.
 
     Examples:
         >>> from jlogreg.testing import Kind
@@ -53,16 +53,16 @@ class Kind(StrEnum):
     QUASI_SEPARABLE = "quasi-separable"
 
 
-# What is true of these would not be if a sample were left out.
+# These kinds would lose their property if a sample were excluded.
 _OF_ALL = list(Kind)[6:]
 _OVERLAPPING = (Kind.WELL_POSED, Kind.COLLINEAR, Kind.CONSTANT_COLUMN)
 
 
 class Problem(NamedTuple):
-    """Hold the arguments of a cost: parameters to take it at, data and penalty.
+    """The arguments of a cost: parameters, data and penalty.
 
     Shapes: params w (n, 1) and b (1, 1); X (n, m); y, weight, offset (1, m); l2 ().
-    All are NumPy arrays of one dtype, so that nothing compiles but what you test.
+    All are NumPy arrays of one dtype, so that only your own code is compiled.
 
     Examples:
         >>> from jlogreg.testing import make_problem
@@ -91,7 +91,7 @@ class Problem(NamedTuple):
 
 
 def can_be(kind: Kind, shape: tuple[int, int]) -> bool:
-    """Return whether there are problems of this kind with n features and m samples."""
+    """Return whether problems of this kind exist with n features and m samples."""
     n, m = shape
     least = {Kind.SEPARABLE: 2, Kind.QUASI_SEPARABLE: 3}.get(kind, 1)
     if kind in _OVERLAPPING:
@@ -108,22 +108,22 @@ def make_problem(
     l2: float = 0.0,
     weighted: bool = False,
 ) -> Problem:
-    """Return the problem of a kind that a seed makes.
+    """Return a random problem of a kind.
 
-    Shapes: as `Problem` says, n and m being the `shape`.
+    Shapes: as for `Problem`, with (n, m) the `shape`.
 
     Args:
         kind: a `Kind`, or its name.
         shape: n features, m samples.
         dtype: of all arrays.
-        seed: of NumPy's generator; the same for the same problem.
+        seed: of NumPy's generator; equal seeds give equal problems.
         l2: the penalty.
-        weighted: whether weights and offset are drawn, as for the kind "weighted",
-            where they are 1 and 0 else. A kind that is about all samples has no
+        weighted: whether weights and offset are drawn, as for the kind "weighted";
+            otherwise they are 1 and 0. Kinds whose property needs all samples have no
             weights of 0.
 
     Raises:
-        ValueError: there is no such kind, or none of it in this shape.
+        ValueError: if the kind does not exist, or not in this shape.
 
     Examples:
         >>> from jlogreg import Status, fit
@@ -152,27 +152,27 @@ def make_problem(
     weight, offset = _rows(random, m, kind)
     if not (weighted or kind == Kind.WEIGHTED):
         weight, offset = np.ones_like(y), np.zeros_like(y)
-    _bend(kind, X, y, random)
+    _impose(kind, X, y, random)
     arrays = (Params(w, b), X, y, weight, offset, np.array(l2))
     return Problem(*jax.tree.map(lambda array: array.astype(dtype), arrays))
 
 
 def _rows(random: Any, m: int, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
     weight = random.choice([0.0, 0.5, 1.0, 2.0, 3.0], (1, m))
-    weight[0, 0] = 1.0  # so that some sample is left
+    weight[0, 0] = 1.0  # at least one sample counts
     if kind in _OF_ALL:
         weight = np.maximum(weight, 0.5)
     offset = random.standard_normal((1, m)) * random.choice([0.0, 1.0])
     return weight, offset
 
 
-def _bend(kind: Kind, X: np.ndarray, y: np.ndarray, random: Any) -> None:
-    """Make true of X and y what is promised of the kind, in place."""
+def _impose(kind: Kind, X: np.ndarray, y: np.ndarray, random: Any) -> None:
+    """Change X and y in place so that they have the property of the kind."""
     n, m = X.shape
     if kind in _OVERLAPPING:
         _with_both_labels(X, y, n + 1)
     if kind == Kind.COLLINEAR:
-        X[1] = 2 * X[0]  # exactly, in any precision
+        X[1] = 2 * X[0]  # exact in any precision
     if kind == Kind.CONSTANT_COLUMN:
         X[0] = X[0, 0]
     if kind == Kind.ONE_CLASS:
@@ -192,6 +192,6 @@ def _bend(kind: Kind, X: np.ndarray, y: np.ndarray, random: Any) -> None:
 
 
 def _with_both_labels(X: np.ndarray, y: np.ndarray, pairs: int) -> None:
-    """Let the first samples be there twice, with both labels."""
+    """Copy the first samples into the next ones, with the other label."""
     again = slice(pairs, 2 * pairs)
     X[:, again], y[:, again] = X[:, :pairs], 1 - y[:, :pairs]

@@ -1,4 +1,4 @@
-"""Hold functions to the discipline of ranks: a matrix, or an error that names it."""
+"""The rank discipline: a function takes a matrix, or raises an error that names it."""
 
 from __future__ import annotations
 
@@ -64,33 +64,34 @@ def check_rank_discipline(
     error: type[Exception] = ValueError,
     message: str = r"\b{name}\b",
 ) -> None:
-    """Raise an AssertionError if f takes an array of another rank, or turned.
+    """Raise an AssertionError if f accepts an array of a wrong rank, or transposed.
 
-    Each argument is given as rank 0, 1 and 3, the others being right, and as its
-    transpose where that has another shape. f must raise a ValueError, in every mode;
-    of a rank its words must name the argument. The arguments as they are it must take.
+    Each argument is given with rank 0, 1 and 3 while the others are right, and as its
+    transpose if that has another shape. f must raise a ValueError in every mode; for a
+    wrong rank the message must name the argument. f must accept the arguments as they
+    are.
 
-    Shapes: the arguments are as f takes them. Use different sizes for what differs, or
-    a transpose is no mistake.
+    Shapes: the arguments have shapes that f accepts. Use different sizes for different
+    axes, since a transpose of equal sizes cannot be recognized.
 
     Args:
-        f: takes the arguments by name.
-        arguments: those that it accepts.
-        matrices: names of what has rank 2, with a dot for what an argument holds as in
-            "params.w"; by default all arrays of rank 2 among the arguments, and in
-            those that are named tuples, dataclasses or dicts.
-        elements: names of what has rank 2 or 0.
-        free: names of what has no shape due, so that a transpose is right too.
+        f: the function to check, which takes the arguments by name.
+        arguments: valid arguments.
+        matrices: names of the arrays of rank 2, with a dot for an array inside an
+            argument, as in "params.w". By default all arrays of rank 2 among the
+            arguments, and in those that are named tuples, dataclasses or dicts.
+        elements: names of the arrays that may have rank 2 or 0.
+        free: names of the arrays of any shape, whose transpose is valid, too.
         modes: of "eager", "numpy", "jit", "vmap", "grad" and "jit of vmap of grad".
-        error: what must be raised, such as `jlogreg.RankError`; of a transpose, this
-            or a ValueError.
-        message: what its words must match: a regular expression, in which {name} is
+        error: the error that must be raised, such as `jlogreg.RankError`; for a
+            transpose, this or a ValueError.
+        message: a regular expression that the message must match, in which {name} is
             the argument and {rank} its wrong rank.
 
     Raises:
-        AssertionError: something was taken, or the error is another one, or the
-            arguments are refused as they are.
-        ValueError: there is nothing to check, or no such mode.
+        AssertionError: if f accepts a wrong array, raises another error, or refuses the
+            arguments as they are.
+        ValueError: if there is nothing to check, or a mode does not exist.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -169,7 +170,7 @@ def _matrices(arguments: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fields(value: Any) -> list[str]:
-    """Return the names of what a dict, a dataclass or a named tuple holds."""
+    """Return the names of the fields of a dict, a dataclass or a named tuple."""
     if isinstance(value, Mapping):
         return [*value]
     if dataclasses.is_dataclass(value):
@@ -187,7 +188,7 @@ def get_at(arguments: Mapping[str, Any], path: str) -> Any:
 
 
 def with_at(arguments: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """Return the arguments with another one at a path."""
+    """Return the arguments with the value at a path replaced."""
     name, _, field = path.partition(".")
     if field:
         holder = arguments[name]

@@ -1,4 +1,4 @@
-"""Hold a fit to problems whose minimum is known, and to those that have none."""
+"""The check of a solver, by problems with a known minimum and problems without one."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ TALL, WIDE = (3, 20), (12, 6)
 def check_solver(
     fit: Callable[..., Any], *, dtype: Any = np.float32, tol: float | None = None
 ) -> None:
-    """Raise an AssertionError unless a fit finds minima, and says so only then.
+    """Raise an AssertionError unless a fit finds minima, and claims success only then.
 
-    It is called as fit(X, y, weight, offset, l2) and returns Params(w, b), or what has
-    them as `params` and a `status`, 0 where it claims success. What is to be minimal is
+    It is called as fit(X, y, weight, offset, l2) and returns Params(w, b), or a result
+    with `params` and a `status`, which is 0 if it claims success. It must minimize
     J = sum(weight log_loss(z, y)) / sum(weight) + l2 / 2 |w|^2, z = wT X + b + offset.
+
     The problems have n = 3 features and m = 20 samples or, with a penalty, n = 12 and
-    m = 6: soft labels, made so that the minimum is known in closed form, with and
-    without weights, offset and penalty, ill-scaled too; and labels of 0 and 1, with
-    weights and offset, and separated ones with a penalty, whose minimum Newton's method
-    finds in float64. There it must claim success, its logits must be those of the
-    minimum, its gradient as near to 0, and its cost at most that of its start. Where
-    there is no minimum (a plane separates the labels, all or some, or there is one
-    class) it must claim none, if it has a status. It must never claim NaN.
+    m = 6. Some have soft labels such that the minimum is known in closed form, with and
+    without weights, offset and penalty, and one is ill-scaled. Others have labels of 0
+    and 1, with weights and offset, one of them separable with a penalty; their minimum
+    is computed by Newton's method in float64. For these problems the fit must claim
+    success, its logits must be those of the minimum, its gradient must be near 0 to the
+    same tolerance, and its cost at most that of its start. Problems without a minimum
+    are separable, quasi-separable or of one class. For these it must not claim success,
+    if it has a status.
 
     Shapes: X (n, m); y, weight and offset (1, m); l2 (); w (n, 1); b (1, 1). All are
-    NumPy arrays, and copies: a fit may change them.
+    copies, as NumPy arrays: a fit may change them.
 
     Args:
-        fit: what is tested. Jit it: there are two shapes.
+        fit: the fit to check. Jit it: there are only two shapes.
         dtype: of the problems.
-        tol: how far each logit z may be from that of the minimum, over 1 + |z|; by
-            default four times the square root of the dtype's rounding, since closer by
-            the cost does not change.
+        tol: the allowed difference of each logit z from that of the minimum, relative
+            to 1 + |z|; by default four times the square root of the dtype's eps, since
+            the cost does not change within it.
 
     Raises:
-        AssertionError: the fit is wrong, or claims what is not so.
+        AssertionError: if the fit is wrong, or its claim.
 
     Examples:
         >>> import jax
@@ -77,7 +79,7 @@ def check_solver(
 
 
 def solvable(dtype: Any) -> list[tuple[str, Problem]]:
-    """Return problems that have a minimum, their params."""
+    """Return problems with their names; each has its minimum as params."""
     made = {
         "soft labels": ((Kind.SOFT_LABELS, TALL), 0.0, False),
         "weights and an offset": ((Kind.WEIGHTED, TALL), 0.0, True),
@@ -96,7 +98,7 @@ def solvable(dtype: Any) -> list[tuple[str, Problem]]:
 
 
 def unsolvable(dtype: Any) -> list[tuple[str, Problem]]:
-    """Return problems that have none."""
+    """Return problems without a minimum, with their names."""
     kinds = (Kind.SEPARABLE, Kind.QUASI_SEPARABLE, Kind.ONE_CLASS)
     return [(str(kind), make_problem(kind, TALL, dtype, seed=1)) for kind in kinds]
 
@@ -104,36 +106,36 @@ def unsolvable(dtype: Any) -> list[tuple[str, Problem]]:
 def _known(
     kind: tuple[Kind, tuple[int, int]], l2: float, weighted: bool, dtype: Any
 ) -> Problem:
-    """Return a problem whose labels are such that its params are the minimum.
+    """Return a problem with labels chosen such that its params are the minimum.
 
-    Without a penalty the gradient is 0 where each label is its probability, y = a. With
-    one choose what is left, r = a - y, so that its weighted mean is 0; then dw =
+    Without a penalty the gradient is 0 if each label is its probability, y = a. With a
+    penalty choose residuals r = a - y with a weighted mean of 0; then dw =
     X (weight r)T / sum(weight) + l2 w is 0 at w = -X (weight r)T / sum(weight) / l2.
     """
     drawn = make_problem(*kind, dtype, seed=5, l2=l2, weighted=weighted)
     X, _, weight, offset, _ = (np.asarray(array, float) for array in drawn[1:])
     part = weight / weight.sum()
-    left = np.zeros_like(part)
+    residual = np.zeros_like(part)
     w, b = (np.asarray(leaf, float) for leaf in drawn.params)
     if l2:
-        left = np.random.default_rng(6).uniform(-0.1, 0.1, part.shape)
-        left -= np.sum(part * left)
-        w = -X @ (part * left).T / l2
+        residual = np.random.default_rng(6).uniform(-0.1, 0.1, part.shape)
+        residual -= np.sum(part * residual)
+        w = -X @ (part * residual).T / l2
     else:  # logits of moderate size in any units
         w = w / np.abs(X).max(axis=1, keepdims=True)
-    y = _sigmoid(w.T @ X + b + offset) - left
+    y = _sigmoid(w.T @ X + b + offset) - residual
     minimum: Any = (w, b)
     return drawn._replace(params=Params(*minimum), y=y.astype(dtype))
 
 
 def _solved(kind: tuple[Kind, tuple[int, int]], l2: float, dtype: Any) -> Problem:
-    """Return a problem with its minimum: Newton's method, in float64, from 0."""
+    """Return a problem with its minimum, by Newton's method in float64 from 0."""
     problem = make_problem(*kind, dtype, seed=2, l2=l2, weighted=True)
     X, y, weight, offset, penalty = (np.asarray(part, float) for part in problem[1:])
     part, rows = weight / weight.sum(), np.vstack([X, np.ones_like(y)])
     ridge = penalty * np.diag([1.0] * len(X) + [0.0])
     wb = np.zeros((len(rows), 1))
-    for _ in range(20):
+    for _ in range(20):  # gradient, then Hessian X diag(v a (1 - a)) XT + l2 I
         a = _sigmoid(wb.T @ rows + offset)
         slope = rows @ (part * (a - y)).T + ridge @ wb
         wb -= np.linalg.solve(rows * (part * a * (1 - a)) @ rows.T + ridge, slope)
@@ -159,7 +161,7 @@ def _params(found: Any) -> Params:
 
 
 def _at_minimum(name: str, params: Params, problem: Problem, tol: float) -> None:
-    """Assert it of parameters, by the textbook's formulas in float64."""
+    """Assert that parameters are the minimum, by the formulas in float64."""
     shapes = [leaf.shape for leaf in problem.params]
     found = [leaf.shape for leaf in params]
     if found != shapes:

@@ -1,8 +1,8 @@
-"""Draw matrices, parameters and problems with Hypothesis.
+"""Hypothesis strategies of matrices, parameters and problems.
 
 A new shape is a compilation, so shapes come from a short list. Values come from a drawn
 seed through NumPy's generator: an example is as cheap as making an array. None of the
-numbers is subnormal, which XLA flushes to 0.
+numbers is subnormal, since XLA flushes these to 0.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def matrices(
 ) -> st.SearchStrategy[np.ndarray]:
     """Return a strategy of matrices of normal numbers.
 
-    Shapes: as given, (n, m).
+    Shapes: (n, m), as given.
 
     Args:
-        shapes: to choose from. Each new one is a compilation.
+        shapes: (n, m) to choose from. Each new one is a compilation.
         dtypes: to choose from; by default float32 and, where x64 is on, float64.
         scales: standard deviations to choose from.
 
@@ -69,7 +69,7 @@ def parameters(
 ) -> st.SearchStrategy[Params]:
     """Return a strategy of parameters, with entries as in `matrices`.
 
-    Shapes: w (n, 1), b (1, 1), n being one of `features`.
+    Shapes: w (n, 1), b (1, 1), for n in `features`.
 
     Args:
         features: numbers of features to choose from.
@@ -98,17 +98,17 @@ def problems(
 ) -> st.SearchStrategy[Problem]:
     """Return a strategy of problems of a kind, of several kinds, or of all.
 
-    Shapes: as `Problem` says, n and m being one of `shapes`.
+    Shapes: as for `Problem`, with (n, m) in `shapes`.
 
     Args:
-        kind: a `Kind` or its name, or several; None for any.
+        kind: a `Kind` or its name, or several of them; None for all.
         shapes: (n, m) to choose from. Each new one is a compilation.
         dtypes: to choose from; by default float32 and, where x64 is on, float64.
         l2: penalties to choose from.
-        weighted: whether there are weights and an offset; None for either.
+        weighted: whether weights and an offset are drawn; None for both cases.
 
     Raises:
-        ValueError: there is no such kind, or none of it in any of the shapes.
+        ValueError: if a kind does not exist, or none exists in these shapes.
 
     Examples:
         >>> from hypothesis import given, settings
@@ -139,10 +139,10 @@ def broadcastable_shapes(
 ) -> st.SearchStrategy[tuple[tuple[int, ...], ...]]:
     """Return a strategy of shapes that broadcast: matrices, rows, columns and scalars.
 
-    Shapes: of one (r, c) of `shapes`, each is (r, c), (1, c), (r, 1) or ().
+    Shapes: each is (r, c), (1, c), (r, 1) or (), for one (r, c) in `shapes`.
 
     Args:
-        count: how many shapes.
+        count: the number of shapes.
         shapes: (r, c) to choose from.
 
     Examples:
@@ -169,7 +169,7 @@ def _choices(*options: Sequence[Any]) -> list[st.SearchStrategy[Any]]:
 
 
 def _known(dtypes: Sequence[Any] | None) -> Sequence[Any]:
-    """Return the dtypes that JAX keeps as they are, unless some are given."""
+    """Return the given dtypes, or those that JAX keeps as they are."""
     both = {np.dtype(np.float32): None, np.dtype(canonical_dtype(float)): None}
     return list(both) if dtypes is None else dtypes
 

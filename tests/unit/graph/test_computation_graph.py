@@ -129,6 +129,10 @@ def letters(x, y):
     return sum(k * x for k in range(1, 10)) + y
 
 
+def constant_label(x, y):
+    return checkpoint_name(jnp.asarray(2.0), "k") * x + y
+
+
 def spaces(x, y):
     return checkpoint_name(x * y, " a \n b") + 1
 
@@ -146,6 +150,7 @@ def spaces(x, y):
         (lambda u, v: (u * v + v) * u, None, "u v p q J"),
         (letters, None, "x y u v p q r s t u1 v1 p1 q1 r1 s1 t1 u2 v2 p2 q2 J"),
         (spaces, None, "x|y|a b|J"),
+        (constant_label, None, "x y u J"),
         (lambda x, y: 2.0, None, "x y J"),
     ],
 )
