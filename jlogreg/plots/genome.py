@@ -112,19 +112,19 @@ def qq(log10_p: Float[AnyArray, "V 1"], inflation: float | None = None) -> Figur
         '3 variants, inflation λ = 1.020'
     """
     column = np.asarray(check_matrix("log10_p", log10_p, ("V", 1)), np.float64)
-    found = np.sort(-column[np.isfinite(column)])[::-1]
-    expected = -np.log10((np.arange(found.size) + 0.5) / max(1, found.size))
+    observed = np.sort(-column[np.isfinite(column)])[::-1]
+    expected = -np.log10((np.arange(observed.size) + 0.5) / max(1, observed.size))
     figure = Figure(figsize=(4.8, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    _points(axes, expected, found, COLORS[0])
+    _points(axes, expected, observed, COLORS[0])
     top = 1.05 * expected.max(initial=1)
     axes.plot([0, top], [0, top], color="#b2182b", linewidth=0.9)
     axes.set_xlim(0, top)
-    axes.set_ylim(0, 1.05 * max(top, found.max(initial=0)))
+    axes.set_ylim(0, 1.05 * max(top, observed.max(initial=0)))
     axes.set_xlabel("expected −log10 p")
     axes.set_ylabel("observed −log10 p")
     title = "" if inflation is None else f", inflation λ = {inflation:.3f}"
-    axes.set_title(f"{found.size} variants{title}", fontsize=11)
+    axes.set_title(f"{observed.size} variants{title}", fontsize=11)
     axes.grid(alpha=0.3)
     return figure
 

@@ -113,15 +113,15 @@ def reliability_diagram(
         >>> figure.axes[0].get_title()
         'expected calibration error 0.2500'
     """
-    found = calibration(probability, y, bins)
-    predicted, observed, count = (row[0] for row in found[:3])
+    result = calibration(probability, y, bins)
+    predicted, observed, count = (row[0] for row in result[:3])
     edges = np.linspace(0, 1, bins + 1)
     figure = Figure(figsize=(5.4, 6.4), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color="#7f7f7f", linestyle="--", label="calibrated")
     axes.plot(predicted, observed, color="#2166ac", marker="o", label="observed")
     axes.set_ylabel("observed frequency")
-    axes.set_title(f"expected calibration error {found.error:.4f}")
+    axes.set_title(f"expected calibration error {result.error:.4f}")
     axes.legend(loc="upper left")
     below.stairs(count, edges, color="#4393c3", fill=True)
     below.set_yscale("log")

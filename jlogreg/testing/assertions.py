@@ -10,24 +10,24 @@ import numpy as np
 __all__ = ["assert_close", "leaves_of", "name_of"]
 
 
-def assert_close(found: Any, due: Any, within: Any, what: str = "") -> None:
+def assert_close(result: Any, expected: Any, within: Any, what: str = "") -> None:
     """Raise an AssertionError unless arrays agree to `within`, elementwise.
 
     The message names the worst place, its difference and the difference allowed.
     """
-    found, due = _numbers(found), _numbers(due)
-    if found.shape != due.shape:
-        raise AssertionError(f"{what}shape {found.shape}, due {due.shape}")
-    within = np.broadcast_to(np.asarray(within, float), due.shape)
-    off = np.asarray(np.abs(found - due))
-    bad = ~(off <= within)  # also where a number is NaN
-    if bad.any():
-        excess = np.where(bad, off - within, -np.inf)
+    result, expected = _numbers(result), _numbers(expected)
+    if result.shape != expected.shape:
+        raise AssertionError(f"{what}shape {result.shape}, expected {expected.shape}")
+    within = np.broadcast_to(np.asarray(within, float), expected.shape)
+    off = np.asarray(np.abs(result - expected))
+    wrong = ~(off <= within)  # also where a number is NaN
+    if wrong.any():
+        excess = np.where(wrong, off - within, -np.inf)
         worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN first
         far = "NaN" if np.isnan(off[worst]) else "too far"
         raise AssertionError(
-            f"{what}at {tuple(map(int, worst))}: found {found.item(worst)!r}, due "
-            f"{due.item(worst)!r}, {far}: {off[worst]:.3g} apart, "
+            f"{what}at {tuple(map(int, worst))}: found {result.item(worst)!r}, "
+            f"expected {expected.item(worst)!r}, {far}: {off[worst]:.3g} apart, "
             f"{within[worst]:.3g} allowed"
         )
 

@@ -31,7 +31,7 @@ def complex_step(formula: Callable[[Any], Any], point: Any) -> Leaves:
     Raises:
         TypeError: if it returns a real number.
     """
-    due, h = _zeros(point), 1e-30
+    derivatives, h = _zeros(point), 1e-30
     for path, place, move in _entries(point, np.complex128):
         value = np.asarray(formula(move(1j * h)))
         if not np.iscomplexobj(value):
@@ -39,8 +39,8 @@ def complex_step(formula: Callable[[Any], Any], point: Any) -> Leaves:
                 f"formula returns {value.dtype} of complex numbers: write it so that "
                 "it keeps them, with no abs, max, real or comparison of its values"
             )
-        due[path][place] = value.imag.item() / h
-    return due
+        derivatives[path][place] = value.imag.item() / h
+    return derivatives
 
 
 def difference(f: Callable[[Any], Any], point: Any) -> tuple[Leaves, Leaves]:
@@ -53,7 +53,7 @@ def difference(f: Callable[[Any], Any], point: Any) -> tuple[Leaves, Leaves]:
     left, which is proportional to h if f is smooth. Near the end of the domain of f, h
     is smaller.
     """
-    due, lost = _zeros(point), _zeros(point)
+    derivatives, lost = _zeros(point), _zeros(point)
     noise = sum(float(leaf.sum()) for leaf in rounding(f, point).values())
     value = f(point)
     middle, eps = float(value), _epsilon(point, value)
@@ -70,9 +70,9 @@ def difference(f: Callable[[Any], Any], point: Any) -> tuple[Leaves, Leaves]:
         apart = [right - left for left, right in sides]
         near, far = ((4 * slopes[i] - slopes[i + 1]) / 3 for i in (0, 1))
         kink = max(abs(apart[i + 1] - 2 * apart[i]) for i in (0, 1))
-        due[path][place] = near
+        derivatives[path][place] = near
         lost[path][place] = 4 * abs(near - far) + kink + 4 * noise / h
-    return due, lost
+    return derivatives, lost
 
 
 def _sides(

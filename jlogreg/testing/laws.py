@@ -75,17 +75,17 @@ def check_gradient(
         AssertionError: the gradient, against jax.grad, at (0, 1): found 12.00...
     """
     slope = gradient or jax.grad(f)
-    found = leaves_of(slope(point))
+    result = leaves_of(slope(point))
     known = within is not None
     near = _like(point, within) if known else rounding(slope, point, f(point))
     if gradient is not None:
-        _compare(found, leaves_of(jax.grad(f)(point)), near, "jax.grad")
+        _compare(result, leaves_of(jax.grad(f)(point)), near, "jax.grad")
     if formula is not None:
-        _compare(found, complex_step(formula, point), near, "a complex step")
+        _compare(result, complex_step(formula, point), near, "a complex step")
     else:
-        due, lost = difference(f, point)
+        expected, lost = difference(f, point)
         near = {path: near[path] + lost[path] for path in near}
-        _compare(found, due, near, "central differences")
+        _compare(result, expected, near, "central differences")
 
 
 def check_convex(
@@ -171,17 +171,17 @@ def check_vmap(
     many = leaves_of(jax.vmap(f, tuple(axes))(*arguments))
     pairs = list(zip(arguments, axes, strict=True))
     for lane in range(max(len(leaf) for leaf in many.values())):
-        due = leaves_of(f(*(_lane(*pair, lane) for pair in pairs)))
-        if due.keys() != many.keys():
-            raise AssertionError(f"vmap returns {[*many]}, f {[*due]}")
-        for path, leaf in due.items():
+        expected = leaves_of(f(*(_lane(*pair, lane) for pair in pairs)))
+        if expected.keys() != many.keys():
+            raise AssertionError(f"vmap returns {[*many]}, f {[*expected]}")
+        for path, leaf in expected.items():
             what = f"lane {lane} of {name_of(f)}{path} under vmap, "
-            found = many[path][lane]
+            result = many[path][lane]
             # Under vmap a Python number that f returns becomes an array of JAX.
             dtype = canonical_dtype(leaf.dtype)
-            if found.dtype != dtype:
-                raise AssertionError(f"{what}{found.dtype} not {dtype}")
-            _assert_same(found, leaf, roundings, what)
+            if result.dtype != dtype:
+                raise AssertionError(f"{what}{result.dtype} not {dtype}")
+            _assert_same(result, leaf, roundings, what)
 
 
 def check_no_retrace(f: Callable[..., Any], arguments: Any, *others: Any) -> None:
@@ -227,12 +227,12 @@ def check_no_retrace(f: Callable[..., Any], arguments: Any, *others: Any) -> Non
             )
 
 
-def _compare(found: Leaves, due: Leaves, within: Leaves, oracle: str) -> None:
-    if found.keys() != due.keys():
-        raise AssertionError(f"the gradient has {[*found]}, due {[*due]}")
-    for path, leaf in due.items():
+def _compare(result: Leaves, expected: Leaves, within: Leaves, oracle: str) -> None:
+    if result.keys() != expected.keys():
+        raise AssertionError(f"the gradient has {[*result]}, expected {[*expected]}")
+    for path, leaf in expected.items():
         what = f"the gradient{path}, against {oracle}, "
-        assert_close(found[path], leaf, within[path], what)
+        assert_close(result[path], leaf, within[path], what)
 
 
 def _like(point: Any, within: Any) -> Leaves:
@@ -275,12 +275,12 @@ def _lane(argument: Any, axis: int | None, lane: int) -> Any:
 
 
 def _assert_same(
-    found: np.ndarray, due: np.ndarray, roundings: float, what: str
+    result: np.ndarray, expected: np.ndarray, roundings: float, what: str
 ) -> None:
     within = 0.0
-    if np.issubdtype(due.dtype, np.inexact):
-        finite = np.isfinite(due)
-        size = np.abs(due, where=finite, out=np.zeros(due.shape)).max(initial=0.0)
-        within = roundings * np.finfo(due.dtype).eps * size
-    same = (found == due) | ((found != found) & (due != due))
-    assert_close(np.where(same, 0, found), np.where(same, 0, due), within, what)
+    if np.issubdtype(expected.dtype, np.inexact):
+        finite = np.isfinite(expected)
+        size = np.abs(np.where(finite, expected, 0)).max(initial=0.0)
+        within = roundings * np.finfo(expected.dtype).eps * size
+    same = (result == expected) | ((result != result) & (expected != expected))
+    assert_close(np.where(same, 0, result), np.where(same, 0, expected), within, what)

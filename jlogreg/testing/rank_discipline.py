@@ -16,31 +16,33 @@ from jlogreg.testing.assertions import name_of
 __all__ = ["check_rank_discipline", "get_at", "with_at"]
 
 
-def _eager(function: Callable[[Any], Any], bad: Any) -> None:
-    function(bad)
+def _eager(function: Callable[[Any], Any], array: Any) -> None:
+    function(array)
 
 
-def _with_numpy(function: Callable[[Any], Any], bad: Any) -> None:
-    function(np.asarray(bad))
+def _with_numpy(function: Callable[[Any], Any], array: Any) -> None:
+    function(np.asarray(array))
 
 
-def _under_jit(function: Callable[[Any], Any], bad: Any) -> None:
-    jax.jit(function)(bad)
+def _under_jit(function: Callable[[Any], Any], array: Any) -> None:
+    jax.jit(function)(array)
 
 
-def _under_vmap(function: Callable[[Any], Any], bad: Any) -> None:
-    jax.vmap(function)(np.stack([bad, bad]))
+def _under_vmap(function: Callable[[Any], Any], array: Any) -> None:
+    jax.vmap(function)(np.stack([array, array]))
 
 
-def _under_grad(function: Callable[[Any], Any], bad: Any) -> None:
-    def total(bad: Any) -> Any:
-        return sum(leaf.sum() for leaf in jax.tree.leaves(function(bad)))
+def _under_grad(function: Callable[[Any], Any], array: Any) -> None:
+    def total(array: Any) -> Any:
+        return sum(leaf.sum() for leaf in jax.tree.leaves(function(array)))
 
-    jax.grad(total)(bad)
+    jax.grad(total)(array)
 
 
-def _under_jit_of_vmap_of_grad(function: Callable[[Any], Any], bad: Any) -> None:
-    jax.jit(jax.vmap(lambda bad: _under_grad(function, bad)))(np.stack([bad, bad]))
+def _under_jit_of_vmap_of_grad(function: Callable[[Any], Any], array: Any) -> None:
+    jax.jit(jax.vmap(lambda array: _under_grad(function, array)))(
+        np.stack([array, array])
+    )
 
 
 MODES: dict[str, Callable[[Callable[[Any], Any], Any], None]] = {
@@ -113,13 +115,13 @@ def check_rank_discipline(
     for path in [*paths, *elements]:
         ranks = (1, 3) if path in elements else (0, 1, 3)
         for rank in ranks:
-            bad = _of_rank(get_at(arguments, path), rank)
+            wrong = _of_rank(get_at(arguments, path), rank)
             words = message.format(name=re.escape(path), rank=rank)
-            _refuses(f, arguments, path, bad, modes, ((error,), words))
+            _refuses(f, arguments, path, wrong, modes, ((error,), words))
         turned = jnp.asarray(get_at(arguments, path)).T
         if path not in free and turned.shape != turned.T.shape:
-            due = (error, ValueError), ""
-            _refuses(f, arguments, path, turned, modes, due)
+            expected = (error, ValueError), ""
+            _refuses(f, arguments, path, turned, modes, expected)
 
 
 def _takes(f: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
@@ -136,14 +138,16 @@ def _refuses(
     f: Callable[..., Any],
     arguments: Mapping[str, Any],
     path: str,
-    bad: Any,
+    wrong: Any,
     modes: Sequence[str],
-    due: tuple[tuple[type[Exception], ...], str],
+    expected: tuple[tuple[type[Exception], ...], str],
 ) -> None:
-    errors, words = due
+    errors, words = expected
     for mode in modes:
-        what = f"{path} of rank {bad.ndim}, shape {bad.shape}, in mode {mode}"
-        raised = _raised(mode, lambda bad: f(**with_at(arguments, path, bad)), bad)
+        what = f"{path} of rank {wrong.ndim}, shape {wrong.shape}, in mode {mode}"
+        raised = _raised(
+            mode, lambda wrong: f(**with_at(arguments, path, wrong)), wrong
+        )
         if raised is None:
             raise AssertionError(f"{name_of(f)} takes {what}")
         if not (isinstance(raised, errors) and re.search(words, str(raised))):
@@ -154,9 +158,9 @@ def _refuses(
             )
 
 
-def _raised(mode: str, function: Callable[[Any], Any], bad: Any) -> Exception | None:
+def _raised(mode: str, function: Callable[[Any], Any], wrong: Any) -> Exception | None:
     try:
-        MODES[mode](function, bad)
+        MODES[mode](function, wrong)
     except Exception as raised:
         return raised
     return None

@@ -63,16 +63,16 @@ def check_solver(
     """
     tol = 4 * float(np.finfo(dtype).eps) ** 0.5 if tol is None else tol
     for name, problem in solvable(dtype):
-        found = fit(*map(np.copy, problem[1:]))
-        if not _claims(found):
+        result = fit(*map(np.copy, problem[1:]))
+        if not _claims(result):
             raise AssertionError(
-                f"{name}: the fit claims no success (status {_status(found)}), but "
+                f"{name}: the fit claims no success (status {_status(result)}), but "
                 "there is a minimum"
             )
-        _at_minimum(name, _params(found), problem, tol)
+        _at_minimum(name, _params(result), problem, tol)
     for name, problem in unsolvable(dtype):
-        found = fit(*map(np.copy, problem[1:]))
-        if hasattr(found, "status") and _claims(found):
+        result = fit(*map(np.copy, problem[1:]))
+        if hasattr(result, "status") and _claims(result):
             raise AssertionError(
                 f"{name}: the fit claims success, but there is no minimum"
             )
@@ -147,25 +147,26 @@ def _sigmoid(z: Any) -> Any:
     return 0.5 * (1 + np.tanh(z / 2))
 
 
-def _status(found: Any) -> int:
-    return int(getattr(found, "status", Status.CONVERGED))
+def _status(result: Any) -> int:
+    return int(getattr(result, "status", Status.CONVERGED))
 
 
-def _claims(found: Any) -> bool:
-    return _status(found) == Status.CONVERGED
+def _claims(result: Any) -> bool:
+    return _status(result) == Status.CONVERGED
 
 
-def _params(found: Any) -> Params:
-    leaves: Any = (np.asarray(leaf, float) for leaf in getattr(found, "params", found))
+def _params(result: Any) -> Params:
+    params = getattr(result, "params", result)
+    leaves: Any = (np.asarray(leaf, float) for leaf in params)
     return Params(*leaves)
 
 
 def _at_minimum(name: str, params: Params, problem: Problem, tol: float) -> None:
     """Assert that parameters are the minimum, by the formulas in float64."""
     shapes = [leaf.shape for leaf in problem.params]
-    found = [leaf.shape for leaf in params]
-    if found != shapes:
-        raise AssertionError(f"{name}: w and b have shapes {found}, due {shapes}")
+    result = [leaf.shape for leaf in params]
+    if result != shapes:
+        raise AssertionError(f"{name}: w and b have shapes {result}, expected {shapes}")
     X, y, weight, offset, l2 = (np.asarray(array, float) for array in problem[1:])
     part = weight / weight.sum()
 
@@ -177,9 +178,9 @@ def _at_minimum(name: str, params: Params, problem: Problem, tol: float) -> None
         losses = np.logaddexp(0, z) - y * z
         return float(np.sum(part * losses) + l2 * np.sum(params.w**2) / 2)
 
-    z, due = logits(params), logits(problem.params)
-    size = tol * (1 + np.abs(due))
-    assert_close(z, due, size, f"{name}: the logits, ")
+    z, expected = logits(params), logits(problem.params)
+    size = tol * (1 + np.abs(expected))
+    assert_close(z, expected, size, f"{name}: the logits, ")
     slope = X @ (part * (_sigmoid(z) - y)).T + l2 * params.w
     allowed = np.abs(X) @ (part * size).T + l2 * np.abs(params.w) * tol
     assert_close(slope, 0 * slope, allowed, f"{name}: the gradient in w, ")

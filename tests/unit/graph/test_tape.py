@@ -197,7 +197,7 @@ CUSTOM = {
     "two results": (lambda x: sum(two(x, 2.0)), TWO),
     "the second result": (lambda x: two(x, 2.0)[1], {"x": 1, "u": np.cos(4)}),
     "the first result": (lambda x: 1 * two(x, 2.0)[0], {"x": 10, "u": 1, "v": 0}),
-    # There are no derivatives inside of what takes numbers apart: one step.
+    # There are no derivatives inside of a function that works on bits: one step.
     "fewer bits": (times(5, fewer_bits), {"x": 5}),
     "fewer bits in jit": (times(5, jax.jit(fewer_bits)), {"x": 5}),
     "bits cast": (times(5, same_bits), {"x": 5}),

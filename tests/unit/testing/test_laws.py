@@ -119,7 +119,7 @@ HOLD = {
     "gradient at the minimum": lambda: check_gradient(
         J, MINIMUM, slope, formula=formula
     ),
-    "gradient off by what is allowed": lambda: check_gradient(
+    "gradient within the allowed difference": lambda: check_gradient(
         J, POINT, partial(slope, planted=1e-6), formula=formula, within=2e-6
     ),
     "float32": lambda: check_gradient(J, POINT_32, slope),
@@ -131,7 +131,7 @@ HOLD = {
     "convex with a kink": lambda: check_convex(lambda x: abs(x - 0.5).sum(), *ENDS),
     "convex to infinity": lambda: check_convex(barrier, *ENDS),
     "convex near infinity": lambda: check_convex(barrier, *NEAR_1),
-    "convex within what is allowed": lambda: check_convex(
+    "convex within the allowed difference": lambda: check_convex(
         dented, *ENDS, within=lambda x: 1e-2
     ),
     "convex of JAX's arrays": lambda: check_convex(
@@ -169,8 +169,8 @@ GRADIENTS = {
     r"\.w, against jax\.grad": (J, POINT, partial(slope, planted=-1e-11)),
     "against central differences": (wrong_rule, POINT),
     "NaN": (J, POINT, partial(slope, planted=np.nan)),
-    r"has \[''\], due": (J, POINT, lambda params: slope(params).w),
-    r"shape \(1, 3\), due \(3, 1\)": (J, POINT, transposed),
+    r"has \[''\], expected": (J, POINT, lambda params: slope(params).w),
+    r"shape \(1, 3\), expected \(3, 1\)": (J, POINT, transposed),
 }
 VMAPS = [
     ("lane 0 of same under vmap, at ", lambda z: jnp.roll(z, 1), Z),
