@@ -17,7 +17,7 @@ EXPRESSIONS = {
     "x ** u": lambda x, A: x ** jnp.sin(x),
     "x ** 2": lambda x, A: x**2,
     "x ** 3": lambda x, A: x**3,
-    "A ** 2": lambda x, A: jnp.square(A),
+    "A ** 2": lambda x, A: lax.square(A),
     "x % 2": lambda x, A: lax.rem(x, 2.0),
     "x == 2": lambda x, A: x == 2,
     "x != 2": lambda x, A: x != 2,
