@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from itertools import islice
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 from jax.ad_checkpoint import checkpoint_name
 
 import jlogreg as jl
+from jlogreg.graph.computation_graph import _candidates
 
 C = jnp.arange(3.0)
 
@@ -20,6 +22,12 @@ def names(graph):
 
 def product(x, y):
     return x * y
+
+
+def test_candidates_for_a_name_are_numbered():
+    assert [*islice(_candidates("h"), 4)] == ["h", "h2", "h3", "h4"]
+    assert [*islice(_candidates(None), 6, 9)] == ["t", "u1", "v1"]
+    assert [*islice(_candidates(None), 14, 16)] == ["u2", "v2"]
 
 
 def test_a_node_by_its_name():
