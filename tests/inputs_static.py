@@ -6,13 +6,12 @@ a function is traced, so `MISTAKES` are errors in eager mode, under jit and unde
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jlogreg import DtypeError, Newton, Params, RankError, ShapeError
+from jlogreg import Params
 from tests.inputs import (
     APART,
     ENDLESS,
@@ -194,106 +193,4 @@ GROUPS = [
     Group("float32", in_float32(), SINGLE, ("default", "newton_cg")),
     Group("one sample", base(rows([2]), rows([0.3])), ONE),
     Group("bare", {**base(W, V, l2=COLUMN), **NONE}, BARE, ("default", "newton_cg")),
-]
-
-
-class Mistake(NamedTuple):
-    """Hold an argument that is an error wherever it is passed."""
-
-    name: str
-    error: type[Exception]
-    words: str
-    changes: dict[str, Any]
-
-
-def mistake(name: str, error: type[Exception], words: str, **changes: Any) -> Mistake:
-    return Mistake(name, error, words, changes)
-
-
-def of_type(name: str, value: Any) -> list[Mistake]:
-    """Return the mistake of passing this for any of the arrays."""
-    return [
-        mistake(f"{key} {name}", DtypeError, f"^{key} ", **{key: value})
-        for key in ("X", "y", "weight", "offset")
-        if value is not None or key in "Xy"
-    ]
-
-
-MISTAKES = [
-    mistake("X a number", RankError, "X has rank 0", X=np.float64(1)),
-    mistake("X rank 1", RankError, "X has rank 1", X=X[0]),
-    mistake("X rank 3", RankError, "X has rank 3", X=X[None]),
-    mistake("X transposed", ShapeError, r"shape \(1, 2\)", X=X.T),
-    mistake("no features", ShapeError, "a size of 0", X=X[:0]),
-    mistake("no samples", ShapeError, "a size of 0", X=X[:, :0], y=Y[:, :0]),
-    mistake("y rank 1", RankError, "y has rank 1", y=Y[0]),
-    mistake("y a column", ShapeError, r"y.reshape\(1, -1\)", y=Y.T),
-    mistake("y short", ShapeError, r"shape \(1, 12\)", y=Y[:, :11]),
-    mistake("y two rows", ShapeError, r"shape \(1, 12\)", y=np.vstack([Y, Y])),
-    mistake("weight rank 1", RankError, "weight has rank 1", weight=ONES[0]),
-    mistake("weight a column", ShapeError, "weight has rank 2", weight=ONES.T),
-    mistake("weight a number", DtypeError, "weight must be an array", weight=1.0),
-    mistake("offset short", ShapeError, "offset has rank 2", offset=ONES[:, :1]),
-    mistake("offset rank 0", RankError, "offset has rank 0", offset=np.float64(0)),
-    mistake("y float32", DtypeError, "y has dtype float32", y=single(Y)),
-    mistake("weight float32", DtypeError, "weight has dtype", weight=single(ONES)),
-    *of_type("a list", X.tolist()),
-    *of_type("None", None),
-    *of_type("text", "features"),
-    *of_type("masked", np.ma.masked_array(X, X > 1)),
-    *of_type("of objects", X.astype(object)),
-    *of_type("of text", X.astype(str)),
-    *of_type("of whole numbers", np.arange(12)[None]),
-    *of_type("of bools", X > 0),
-    *of_type("float16", X.astype(np.float16)),
-    *of_type("bfloat16", X.astype(jnp.bfloat16)),
-    *of_type("complex", X.astype(complex)),
-    *of_type("longdouble", X.astype(np.longdouble)),
-    mistake("l2 rank 1", RankError, "l2 has rank 1", l2=np.ones(2)),
-    mistake("l2 a row", ShapeError, "l2 has rank 2", l2=np.ones((1, 2))),
-    mistake("l2 too long", ShapeError, "l2 has rank 2", l2=np.ones((3, 1))),
-    mistake("l2 rank 3", RankError, "l2 has rank 3", l2=np.ones((1, 2, 1))),
-    mistake("l2 float32", DtypeError, "l2 has dtype", l2=single(np.ones((2, 1)))),
-    mistake("l2 a list", DtypeError, "l2 must be", l2=[0.1, 0.1]),
-    mistake("l2 None", DtypeError, "l2 must be", l2=None),
-    mistake("l2 True", DtypeError, "l2 must be", l2=True),
-    mistake("l2 text", DtypeError, "l2 must be", l2="0.1"),
-    mistake("l2 complex", DtypeError, "l2 must be", l2=1j),
-    mistake("l2 a huge whole number", ValueError, "does not fit", l2=10**400),
-    mistake("tol text", DtypeError, "tol must be", tol="1e-8"),
-    mistake("tol True", DtypeError, "tol must be", tol=True),
-    mistake("tol a list", DtypeError, "tol must be", tol=[1e-8]),
-    mistake("tol rank 1", RankError, "tol has rank 1", tol=np.full(1, 1e-8)),
-    *(
-        mistake(f"tol {tol}", ValueError, "tol must be", tol=tol)
-        for tol in (0, -1.0, 1, float("nan"), float("inf"))
-    ),
-    *(
-        mistake(f"max_steps {n!r}", error, "max_steps must be", max_steps=n)
-        for n, error in [
-            (1.5, DtypeError),
-            (True, DtypeError),
-            ("10", DtypeError),
-            (float("nan"), DtypeError),
-            (np.float64(3), DtypeError),
-            (-1, ValueError),
-            (2**31, ValueError),
-        ]
-    ),
-    *(
-        mistake(f"solver {name}", DtypeError, "solver must be", solver=solver)
-        for name, solver in [
-            ("text", "newton"),
-            ("a class", Newton),
-            ("of optax", optax.sgd(0.1)),
-            ("False", False),
-        ]
-    ),
-    mistake("init a tuple", DtypeError, "init must be", init=(X[:, :1], Y[:, :1])),
-    mistake("init an array", DtypeError, "init must be", init=np.zeros((3, 1))),
-    mistake("init too long", ShapeError, "init.w has", init=start(0, 0, 0, 0)),
-    mistake("init of two", ShapeError, "init.w has", init=Params(X[:, :2], Y[:, :2].T)),
-    mistake("init rank 1", RankError, "init.w has", init=Params(X[:, 0], Y[:, :1])),
-    mistake("init float32", DtypeError, "init.w has", init=Params(FREE, FREE[:1])),
-    mistake("init None inside", DtypeError, "init.w must", init=Params(None, None)),
 ]

@@ -16,21 +16,15 @@ import numpy as np
 import jlogreg
 from jlogreg import loops
 from jlogreg.testing.rank_discipline import get_at, with_at
+from tests import mistakes as kind
 from tests.helpers import make_problem
 
 N, M = 3, 5
 
-# Public names that take no arrays of numbers, or any a function of the user's does; of
-# them the last two take a key.
-NOT_OF_ARRAYS = {
-    *("broadcast_shape", "computation_graph", "init_params", "raise_if_failed"),
-    *("bootstrap_weights", "fold_weights"),
-}
-# Of a fit, for the host only: they have their own tests.
-OF_FITS = {"certificate", "summary"}
-# Many fits, for the host only: no argument of theirs may be traced. They have a table
-# of their own, `host_cases`; the last is the scan of one block after the other.
-ON_HOST = {"cross_validate", "fit_many", "scan_features", "scan_blocks"}
+# Public names that take no arrays of numbers, or any a function of the user's does.
+NOT_OF_ARRAYS = {"broadcast_shape", "computation_graph", "raise_if_failed"}
+# `scan_features` runs it on one block after the other.
+SAME_AS_ANOTHER = {"scan_blocks"}
 # What is not a function of the library: classes, errors, and the module of loops.
 NOT_FUNCTIONS = {
     *("Dense", "Sparse", "Stacked", "Standardized"),
@@ -43,27 +37,27 @@ NOT_FUNCTIONS = {
 
 
 class Case(NamedTuple):
-    """Hold a public function and what to call it with.
+    """A public function, arguments that it accepts, and the kind of each.
 
-    matrices: arguments of rank 2, by path ("X", "params.w"); numbers: settings of rank
-    0; elements: arguments of rank 0 or 2; others: of another rank, each with a test of
-    its own; traced: whether it works under jit.
+    kinds: by path, such as "X" or "params.w", also of settings that are left out;
+    traced: whether the function works under jit.
     """
 
     function: Callable[..., Any]
     arguments: dict[str, Any]
-    matrices: tuple[str, ...] = ()
-    numbers: tuple[str, ...] = ()
-    elements: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    kinds: dict[str, kind.Kind]
     traced: bool = True
 
-    def call(self, **changes: Any) -> Any:
-        """Call the function with some arguments, named by path, replaced."""
+    def changed(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments with some of them, named by path, replaced."""
         arguments = self.arguments
         for path, value in changes.items():
             arguments = with_at(arguments, path, value)
-        return self.function(**arguments)
+        return arguments
+
+    def call(self, **changes: Any) -> Any:
+        """Call the function with some arguments, named by path, replaced."""
+        return self.function(**self.changed(changes))
 
     def traceable(self) -> tuple[dict[str, Any], Callable[..., Any]]:
         """Return the arguments that can be traced, and the function of them."""
@@ -72,7 +66,9 @@ class Case(NamedTuple):
         return arrays, lambda arrays: self.function(**arrays, **static)
 
     def get(self, path: str) -> Any:
-        return get_at(self.arguments, path)
+        """Return an argument, or None where it is left out."""
+        left_out = path.split(".")[0] not in self.arguments
+        return None if left_out else get_at(self.arguments, path)
 
 
 def fitted(X: Any, y: Any, **options: Any) -> tuple[Any, Any]:
@@ -91,82 +87,117 @@ def of_fit(function: Any) -> Callable[..., Any]:
     """Return a function of a fit as one of the parameters where that ended."""
 
     def at(params: Any, X: Any, y: Any, **options: Any) -> Any:
-        numbers = np.zeros((3,), X.dtype)
+        numbers = np.zeros((3,), getattr(X, "dtype", float))
         found = jlogreg.Fit(params, jlogreg.Status.CONVERGED, 0, *numbers)
         return function(found, X, y, **options)
 
     return at
 
 
+def each(kinds: dict[str, kind.Kind], *names: str) -> dict[str, kind.Kind]:
+    """Return the kinds of these arguments, of parameters with those of w and b."""
+    return {path: kinds[path] for path in kinds if path.split(".")[0] in names}
+
+
+def holding(
+    name: str, params: kind.Kind, w: kind.Kind, b: kind.Kind
+) -> dict[str, kind.Kind]:
+    """Return the kinds of an argument that is Params."""
+    return {name: params, f"{name}.w": w, f"{name}.b": b}
+
+
+SAMPLES = {
+    "X": kind.DESIGN,
+    "y": kind.LABELS,
+    "weight": kind.WEIGHT,
+    "offset": kind.OFFSET,
+}
+SEARCH = {
+    "tol": kind.TOLERANCE,
+    "max_steps": kind.count(0),
+    "solver": kind.SOLVER,
+}
+ONE_MODEL = holding("params", kind.PARAMS, kind.W, kind.B)
+MODELS = holding("params", kind.PARAMS, kind.MODELS_W, kind.B)
+START = holding("init", kind.INIT, kind.FINITE_W, kind.FINITE_B)
+COST = {**ONE_MODEL, **SAMPLES, "l2": kind.PENALTY}
+
+
 def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str, Case]:
-    """Return every public function with arguments of this dtype."""
+    """Return every public function that can be traced, and the loops."""
     problem = make_problem(shape, dtype, "soft labels", seed=7)
     # NaN-free weights that are all positive, so that every sample counts.
     data = problem._replace(weight=problem.weight + 1)._asdict()
     params, X, y = data["params"], data["X"], data["y"]
     z = jnp.asarray(np.linspace(-3, 4, shape[1])[None], dtype)
     one = {"params": params, "X": X}
-    fit = ("params.w", "params.b", "X", "y", "weight", "offset")
     vector = jax.tree.map(lambda leaf: leaf + 1, params)
     descent = {**data, "learning_rate": jnp.asarray(0.1, dtype), "steps": 4}
     images = jnp.asarray(np.arange(2 * 3 * 4).reshape(2, 3, 4), dtype)
     samples = {"X": X, "y": y, "weight": data["weight"], "offset": data["offset"]}
     table = {
-        "sigmoid": Case(jlogreg.sigmoid, {"z": z}, elements=("z",)),
-        "log_sigmoid": Case(jlogreg.log_sigmoid, {"z": z}, elements=("z",)),
-        "log_loss_dz2": Case(jlogreg.log_loss_dz2, {"z": z}, elements=("z",)),
-        "logits": Case(jlogreg.logits, one, ("params.w", "params.b", "X")),
+        "logits": Case(jlogreg.logits, one, {**MODELS, "X": kind.ANY_DESIGN}),
         "predict_proba": Case(
-            jlogreg.predict_proba, one, ("params.w", "params.b", "X")
+            jlogreg.predict_proba, one, {**MODELS, "X": kind.ANY_DESIGN}
         ),
         "predict": Case(
             jlogreg.predict,
             {**one, "threshold": jnp.asarray(0.4, dtype)},
-            ("params.w", "params.b", "X"),
-            ("threshold",),
+            {**MODELS, "X": kind.ANY_DESIGN, "threshold": kind.THRESHOLD},
         ),
         "flatten_images": Case(
-            jlogreg.flatten_images, {"images": images}, others=("images",)
+            jlogreg.flatten_images, {"images": images}, {"images": kind.IMAGES}
         ),
         "stack": Case(
             jlogreg.stack,
             {"params": jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), params)},
-            others=("params.w", "params.b"),
+            holding("params", kind.PARAMS, kind.STACKED, kind.STACKED),
         ),
-        "validate": Case(jlogreg.validate, samples, ("X", "y", "weight", "offset")),
+        "validate": Case(jlogreg.validate, samples, SAMPLES),
         "hessian_vector": Case(
             jlogreg.hessian_vector,
             {**data, "vector": vector},
-            (*fit, "vector.w", "vector.b"),
-            ("l2",),
+            {**COST, **holding("vector", kind.PARAMS, kind.W, kind.B)},
         ),
         "fit": Case(
             fitted,
             {**samples, "l2": jnp.asarray(0.5, dtype), "init": params},
-            ("X", "y", "weight", "offset", "init.w", "init.b"),
-            ("l2",),
+            {**SAMPLES, "l2": kind.PENALTY, **START, **SEARCH},
         ),
         "regularization_path": Case(
             path_of,
             {**samples, "l2": jnp.asarray([[0.5], [2.0]], dtype)},
-            ("X", "y", "weight", "offset", "l2"),
+            # Each call compiles it anew.
+            {**SAMPLES, "X": kind.SOME_DESIGN, "l2": kind.PENALTIES, **SEARCH},
         ),
         "standardize": Case(
             jlogreg.standardize,
             {"X": X, "weight": samples["weight"]},
-            ("X", "weight"),
+            {"X": kind.ANY_DESIGN, "weight": kind.WEIGHT},
         ),
         "gradient_descent": Case(
-            jlogreg.gradient_descent, descent, fit, ("l2", "learning_rate")
+            jlogreg.gradient_descent,
+            descent,
+            {
+                **COST,
+                **holding("params", kind.PARAMS, kind.FINITE_W, kind.FINITE_B),
+                "learning_rate": kind.RATE,
+                "steps": kind.count(0, None),
+                "optimizer": kind.OPTIMIZER,
+            },
         ),
     }
     for name in ("cost", "gradient", "value_and_gradient", "hessian"):
-        table[name] = Case(getattr(jlogreg, name), data, fit, ("l2",))
+        table[name] = Case(getattr(jlogreg, name), data, COST)
     # With a penalty that bends them little, or a difference has too few digits.
     held = {**data, "l2": jnp.asarray(3.0, dtype)}
     for name in ("influence", "leave_one_out"):
-        table[name] = Case(of_fit(getattr(jlogreg, name)), held, fit, ("l2",))
-    pair = {"z": z, "y": y}
+        table[name] = Case(of_fit(getattr(jlogreg, name)), held, COST)
+    for name in ("sigmoid", "log_sigmoid", "log_loss_dz2"):
+        table[name] = Case(
+            getattr(jlogreg, name), {"z": z}, {"z": kind.LOGIT._replace(free=True)}
+        )
+    pair = {"z": z, "y": y}, {"z": kind.LOGIT, "y": kind.LABEL}
     for name in (
         "likelihood",
         "log_likelihood",
@@ -174,36 +205,98 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         "log_loss_dz",
         "squared_loss",
     ):
-        table[name] = Case(getattr(jlogreg, name), pair, elements=("z", "y"))
+        table[name] = Case(getattr(jlogreg, name), *pair)
+    of_loops = {**COST, "X": kind.FEATURES}
     for name in ("cost", "gradient", "value_and_gradient"):
-        function = getattr(loops, name)
-        table[f"loops.{name}"] = Case(function, data, fit, ("l2",), traced=False)
+        table[f"loops.{name}"] = Case(getattr(loops, name), data, of_loops, False)
     column = jnp.asarray(np.arange(4.0)[:, None], dtype)
     table["loops.dot"] = Case(
-        loops.dot, {"u": column, "v": column}, ("u", "v"), traced=False
+        loops.dot,
+        {"u": column, "v": column},
+        {"u": kind.FEATURES._replace(values=()), "v": kind.VECTOR},
+        traced=False,
     )
     return table
 
 
 def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
-    """Return the functions that run on the host only, with arguments."""
+    """Return the functions that run on the host only."""
     problem = cases(dtype)["cost"].arguments
     X, y, weight, offset = (problem[key] for key in ("X", "y", "weight", "offset"))
     l2 = jnp.asarray([[0.5], [2.0]], dtype)
     rows = {"Y": jnp.concatenate([y, 1 - y]), "weight": weight, "offset": offset}
     folds = jnp.asarray([[0.0, 1, 0, 1, 0], [1, 0, 1, 0, 1]], dtype)
     scanned = {"y": y, "weight": weight, "offset": offset}
-    named = ("X", "Y", "weight", "offset", "l2")
+    limits = {**SEARCH, "memory_limit": kind.MEMORY}
+    of_fits = {path: COST[path] for path in COST if path != "params"}
+    unweighted = {key: problem[key] for key in ("params", "X", "y", "offset")}
     return {
-        "fit_many": Case(jlogreg.fit_many, {"X": X, **rows, "l2": l2}, named),
+        "fit_many": Case(
+            jlogreg.fit_many,
+            {"X": X, **rows, "l2": l2, "init": problem["params"]},
+            {
+                "X": kind.ANY_DESIGN,
+                "Y": kind.ROWS.but(*kind.NONE),
+                **dict.fromkeys(["weight", "offset"], kind.ROWS),
+                "l2": kind.PENALTY_EACH,
+                **holding("init", kind.STARTS, kind.START_LEAF, kind.START_LEAF),
+                **limits,
+            },
+        ),
         "cross_validate": Case(
             jlogreg.cross_validate,
             {"X": X, **rows, "l2": l2, "folds": folds},
-            (*named, "folds"),
+            {
+                "X": kind.ANY_DESIGN,
+                "Y": kind.LABEL_ROWS,
+                "weight": kind.WEIGHT_ROWS,
+                "offset": kind.OFFSET._replace(values=()),
+                "l2": kind.PENALTIES,
+                "folds": kind.FOLDS,
+                "rule": kind.RULE,
+                **limits,
+            },
         ),
         "scan_features": Case(
             jlogreg.scan_features,
             {"G": X, "covariates": X[:1] ** 2, **scanned},
-            ("G", "covariates", "y", "weight", "offset"),
+            {
+                "G": kind.SCANNED,
+                "covariates": kind.COVARIATES,
+                "y": kind.LEADING_LABELS,
+                "weight": kind.WEIGHT,
+                "offset": kind.OFFSET,
+                "tol": kind.TOLERANCE,
+            },
+        ),
+        "certificate": Case(of_fit(jlogreg.certificate), problem, of_fits),
+        "summary": Case(
+            of_fit(jlogreg.summary), unweighted, each(of_fits, *unweighted)
+        ),
+    }
+
+
+def count_cases() -> dict[str, Case]:
+    """Return the functions of whole numbers, which no array of numbers goes into."""
+    m = {"key": jax.random.key(0), "m": 7}
+    return {
+        "init_params": Case(
+            jlogreg.init_params,
+            {"n": 2},
+            {"n": kind.count(1, None), "dtype": kind.REAL},
+        ),
+        "fold_weights": Case(
+            jlogreg.fold_weights,
+            {**m, "folds": 3},
+            {"m": kind.count(2, None), "folds": kind.FOLD_COUNT, "dtype": kind.REAL},
+        ),
+        "bootstrap_weights": Case(
+            jlogreg.bootstrap_weights,
+            {**m, "replicates": 3},
+            {
+                "m": kind.count(1, None),
+                "replicates": kind.count(1, None),
+                "dtype": kind.REAL,
+            },
         ),
     }

@@ -1,16 +1,12 @@
 """Cross-validation is a loop over folds and penalties, every number of it."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from jlogreg import (
     CrossValidation,
-    DtypeError,
-    RankError,
-    ShapeError,
     Status,
     cross_validate,
     fold_weights,
@@ -453,64 +449,3 @@ def test_progress_is_told_and_what_it_raises_ends_the_call(folds):
 
     with pytest.raises(KeyboardInterrupt):
         cross_validate(X, Y, L2, folds=folds, **ALIKE, progress=stop)
-
-
-SINGLE = np.ones((1, M), np.float32)
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "words"),
-    [
-        ({"rule": "first"}, ValueError, 'rule must be "best" or "one_standard_error"'),
-        ({"rule": None}, ValueError, "rule must be .*, but is None"),
-        ({"folds": 1}, ValueError, "folds must be at least 2, but is 1"),
-        ({"folds": M + 1}, ValueError, "folds must be at most m = 23, but is 24"),
-        ({"folds": 2.5}, DtypeError, "folds must be a whole number, but is 2.5"),
-        ({"folds": True}, DtypeError, "folds must be a whole number"),
-        ({"folds": "5"}, DtypeError, "folds must be a whole number"),
-        ({"folds": ONES}, ValueError, "folds has a row without a 0: it holds out no"),
-        ({"folds": -ONES}, ValueError, "folds must be at least 0 everywhere"),
-        ({"folds": ONES[0]}, RankError, r"folds has rank 1, .* \(F, 23\)"),
-        ({"folds": ONES[:, 1:]}, ShapeError, r"folds .*\(1, 22\), .* \(F, 23\)"),
-        ({"folds": SINGLE}, DtypeError, "folds has dtype float32"),
-        ({"folds": ONES.astype(int)}, DtypeError, "folds has dtype int64"),
-        ({"Y": Y[0]}, RankError, r"Y has rank 1, .* \(K, 23\)"),
-        ({"Y": Y.T}, ShapeError, r"Y .*\(23, 2\), but must have shape \(K, 23\)"),
-        ({"Y": Y.astype(int)}, DtypeError, "Y has dtype int64"),
-        ({"Y": Y.tolist()}, DtypeError, "Y must be an array .*list"),
-        ({"X": X[0]}, RankError, "X has rank 1"),
-        ({"X": np.nan * X}, ValueError, r"X must be finite .*X\[0, 0\] = nan"),
-        ({"l2": 0.1}, DtypeError, "l2 must be an array of floating.* float"),
-        ({"l2": L2[:, 0]}, RankError, r"l2 has rank 1.*l2.reshape\(-1, 1\)"),
-        ({"l2": L2.T}, ShapeError, r"l2 .*\(1, 4\), but must have shape \(L, 1\)"),
-        ({"l2": -L2}, ValueError, r"l2 must be at least 0 .*l2\[0, 0\] = -0.1"),
-        ({"l2": np.nan * L2}, ValueError, "l2 must be at least 0 everywhere"),
-        ({"l2": L2.astype(np.float32)}, DtypeError, "l2 has dtype float32"),
-        ({"weight": 1.0}, DtypeError, "weight must be an array .*float"),
-        ({"weight": np.ones(())}, RankError, "weight has rank 0"),
-        ({"weight": ONES[0]}, RankError, "weight has rank 1"),
-        ({"weight": np.ones((3, M))}, ShapeError, r"weight .*\(3, 23\), .* \(2, 23\)"),
-        ({"weight": SINGLE}, DtypeError, "weight has dtype float32"),
-        ({"offset": np.ones((2, M))}, ShapeError, r"offset .* \(1, 23\)"),
-        ({"offset": 1.0}, DtypeError, "offset must be an array"),
-        ({"solver": "newton"}, DtypeError, "solver must be Newton"),
-        ({"tol": 0.0}, ValueError, r"tol must be in \(0, 0.1\], but is 0"),
-        ({"max_steps": -1}, ValueError, "max_steps must be at least 0"),
-        ({"memory_limit": 10}, ValueError, "memory_limit is 10 bytes, but one problem"),
-    ],
-)
-def test_bad_arguments_are_refused(changes, error, words):
-    arguments = {"X": X, "Y": Y, "l2": L2, **changes}
-    with pytest.raises(error, match=words):
-        cross_validate(**arguments)
-
-
-@pytest.mark.parametrize("name", ["X", "Y", "l2", "weight", "offset", "folds", "tol"])
-def test_it_runs_on_the_host(name):
-    values = {"X": X, "Y": Y, "l2": L2, "folds": own_folds("weights"), "tol": 1e-3}
-
-    def traced(value):
-        return cross_validate(**{**values, name: value}).loss
-
-    with pytest.raises(TypeError, match="cross_validate runs on the host and takes no"):
-        jax.eval_shape(traced, jnp.asarray(values.get(name, ONES)))

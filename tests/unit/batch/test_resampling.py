@@ -191,47 +191,6 @@ def test_a_replicate_is_the_fit_of_its_samples(drawn):
             assert_close(fitted(X, y, one).params.w, due.w, 2 * within.w)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "words"),
-    [
-        ({"m": 7, "folds": 8}, ValueError, "folds must be at most m = 7, but is 8"),
-        ({"m": 7, "folds": 1}, ValueError, "folds must be at least 2, but is 1"),
-        ({"m": 1, "folds": 2}, ValueError, "m must be at least 2, but is 1"),
-        (
-            {"m": 7, "folds": 2.0},
-            DtypeError,
-            "folds must be a whole number, but is 2.0",
-        ),
-        ({"m": 7, "folds": True}, DtypeError, "folds must be a whole number"),
-        ({"m": None, "folds": 2}, DtypeError, "m must be a whole number, but is None"),
-        ({"m": 7, "folds": 2, "dtype": int}, DtypeError, "dtype has dtype int64"),
-    ],
-)
-def test_folds_that_cannot_be_are_refused(arguments, error, words, keys):
-    with pytest.raises(error, match=words):
-        fold_weights(keys[0], **arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "words"),
-    [
-        ({"m": 0, "replicates": 2}, ValueError, "m must be at least 1, but is 0"),
-        ({"m": 7, "replicates": 0}, ValueError, "replicates must be at least 1"),
-        ({"m": 7, "replicates": -1}, ValueError, "replicates must be at least 1"),
-        (
-            {"m": 7.5, "replicates": 2},
-            DtypeError,
-            "m must be a whole number, but is 7.5",
-        ),
-        ({"m": 7, "replicates": "2"}, DtypeError, "replicates must be a whole number"),
-        ({"m": 7, "replicates": 2, "dtype": np.float16}, DtypeError, "float16"),
-    ],
-)
-def test_replicates_that_cannot_be_are_refused(arguments, error, words, keys):
-    with pytest.raises(error, match=words):
-        bootstrap_weights(keys[0], **arguments)
-
-
 @pytest.mark.parametrize("function", COUNT)
 def test_counts_are_known_before_anything_runs(function, keys):
     with pytest.raises(DtypeError, match="m must be a whole number, but is"):

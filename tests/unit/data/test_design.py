@@ -10,10 +10,7 @@ from jax.experimental.sparse import BCOO
 
 from jlogreg import (
     Dense,
-    DtypeError,
     Params,
-    RankError,
-    ShapeError,
     Sparse,
     Stacked,
     Standardized,
@@ -25,7 +22,6 @@ from jlogreg import (
     logits,
     loops,
     standardize,
-    validate,
     value_and_gradient,
 )
 from jlogreg.data.design import check_design
@@ -449,64 +445,3 @@ def test_pairs_are_kept_with_the_samples_that_are_taken():
     for name, argument in [("forward", w), ("adjoint", dz), ("gram_diagonal", s)]:
         found, due = (getattr(kind, name)(argument) for kind in (design, plain))
         np.testing.assert_array_equal(found, due)
-
-
-# Of NumPy: JAX would compile what makes them, in every run that collects this file.
-ONES, COLUMN, NAN = np.ones((N, M)), np.ones((N, 1)), np.full((N, M), np.nan)
-FLOAT32, PLACES = ONES.astype(np.float32), np.zeros((N, M, 1), int)
-ZERO = np.where(np.arange(N) == 1, 0.0, 1.0)[:, None]
-
-
-def bcoo(data, indices, *shape):
-    """Return a BCOO whose kinds of dimensions the ranks of its arrays tell."""
-    return BCOO((data, indices), shape=shape)
-
-
-@pytest.mark.parametrize(
-    ("X", "error", "words"),
-    [
-        (ONES[0], RankError, r"X has rank 1, shape \(9,\)"),
-        (Dense(ONES[0]), RankError, "X has rank 1"),
-        (ONES[:, :0], ShapeError, "X has rank 2, shape.* a size of 0"),
-        (bcoo(ONES, PLACES, N, M), RankError, "n_batch 1, n_sparse 1"),
-        (bcoo(ONES, PLACES[:, 0], N, M), RankError, "n_sparse 1 and n_dense 1"),
-        (Sparse(bcoo(ONES[0], PLACES[0], M)), RankError, "two sparse dimensions"),
-        (sparse(ONES[:, :0]), ShapeError, r"shape \(5, 0\)"),
-        (sparse(ONES.astype(np.int32)), DtypeError, "X.data has dtype int32"),
-        (Stacked(ONES, ONES[:, 1:]), ShapeError, "X.shared has 9 samples"),
-        (Stacked(ONES, FLOAT32), DtypeError, "X.shared has dtype float64"),
-        (Stacked(ONES, Dense(ONES[0])), RankError, "X.own has rank 1"),
-        (Stacked(ONES[0], ONES), RankError, r"X.shared .* rank 2, shape \(n, m\)"),
-        (Standardized(FLOAT32, COLUMN, COLUMN), DtypeError, "X.mean has dtype"),
-        (Standardized(ONES, COLUMN[1:], COLUMN), ShapeError, "X.mean has rank 2"),
-        (Standardized(ONES, COLUMN, COLUMN[:, 0]), RankError, "X.scale has rank 1"),
-        ([[1.0]], DtypeError, "X must be an array"),
-    ],
-)
-def test_what_is_no_design_is_refused(X, error, words):
-    with pytest.raises(error, match=words):
-        check_design("X", X)
-    with pytest.raises(error, match=words):
-        jax.eval_shape(lambda: logits(init_params(N), X))
-
-
-@pytest.mark.parametrize("weight", [None, np.ones((1, M))])
-@pytest.mark.parametrize(
-    ("design", "words"),
-    [
-        (Standardized(ONES, COLUMN, ZERO), r"X.scale\[1, 0\] = 0"),
-        (Standardized(ONES, NAN[:, :1], COLUMN), "X.mean must be finite"),
-        (Standardized(NAN, COLUMN, COLUMN), r"X.X\[0, 0\] = nan"),
-        (Stacked(ONES, sparse(NAN)), "X.own.data must be finite"),
-        (Stacked(NAN, ONES), r"X.shared\[0, 0\] = nan"),
-    ],
-)
-def test_bad_numbers_are_refused(design, words, weight):
-    y = rows_of()["y"]
-    params = init_params(design.shape[0])
-    with pytest.raises(ValueError, match=words):
-        cost(params, design, y, weight=weight)
-    with pytest.raises(ValueError, match=words):
-        validate(design, y, weight=weight)
-    with pytest.raises(ValueError, match=words):
-        fit(design, y, weight=weight)

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from jlogreg import (
-    DtypeError,
-    RankError,
     Scan,
     ShapeError,
     Status,
@@ -248,70 +246,3 @@ def test_a_sample_that_weighs_nothing_may_contain_anything(name, value):
     np.testing.assert_array_equal(found.status, due.status)
     np.testing.assert_allclose(found.estimate, due.estimate, rtol=1e-9)
     np.testing.assert_allclose(found.standard_error, due.standard_error, rtol=1e-7)
-
-
-G = features()
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "words"),
-    [
-        ({"G": G[0]}, RankError, r"G has rank 1, .*G.reshape\(1, -1\) for one feature"),
-        ({"G": G[None]}, RankError, r"G has rank 3, shape \(1, 12, 32\)"),
-        ({"G": G.T}, ShapeError, r"G has shape \(32, 12\), but must have \(V, 32\)"),
-        ({"G": G[:, :-1]}, ShapeError, r"G has shape \(12, 31\)"),
-        ({"G": G[:0]}, ShapeError, r"G has shape \(0, 32\)"),
-        (
-            {"G": G.astype(np.int32)},
-            DtypeError,
-            "G has dtype int32, but must be int8, or",
-        ),
-        ({"G": G.astype(np.uint8)}, DtypeError, "G has dtype uint8"),
-        ({"G": G.astype(bool)}, DtypeError, "G has dtype bool"),
-        (
-            {"G": G.astype(np.float32)},
-            DtypeError,
-            "G has dtype float32, .* float64 like",
-        ),
-        ({"G": G.astype(np.float16)}, DtypeError, "G has dtype float16"),
-        ({"G": [[0.0, 1.0]]}, DtypeError, "G must be an array, but is of type list"),
-        ({"G": iter([])}, ShapeError, "G has no blocks"),
-        ({"G": []}, ShapeError, "G has no blocks"),
-        ({"G": iter([G, G[0]])}, RankError, "G has rank 1"),
-        ({"y": Y[0]}, RankError, "y has rank 1"),
-        ({"y": Y.T}, ShapeError, r"y .*\(32, 1\)"),
-        ({"y": Y.astype(int)}, DtypeError, "y has dtype int64"),
-        ({"y": 2 * Y}, ValueError, r"y must be in \[0, 1\] everywhere"),
-        ({"y": None}, DtypeError, "y must be an array"),
-        ({"covariates": GPA[0]}, RankError, "covariates has rank 1"),
-        ({"covariates": GPA[:, 1:]}, ShapeError, "y .*32"),
-        ({"covariates": np.nan * GPA}, ValueError, "covariates must be finite every"),
-        (
-            {"covariates": GPA.astype(np.float32)},
-            DtypeError,
-            "covariates has dtype float32",
-        ),
-        ({"weight": ONES[0]}, RankError, "weight has rank 1"),
-        ({"weight": -ONES}, ValueError, "weight must be at least 0"),
-        ({"weight": 0 * ONES}, ValueError, "weight is 0 for every sample"),
-        ({"offset": ONES.T}, ShapeError, "offset .*offset.reshape"),
-        ({"offset": np.inf * ONES}, ValueError, "offset must be finite"),
-        ({"tol": 0.0}, ValueError, r"tol must be in \(0, 0.1\], but is 0"),
-        ({"tol": "small"}, DtypeError, "tol must be an array .*str"),
-    ],
-)
-def test_bad_arguments_are_refused(changes, error, words):
-    arguments = {"G": G, "covariates": COVARIATES, "y": Y, **changes}
-    with pytest.raises(error, match=words):
-        scan_features(**arguments)
-
-
-@pytest.mark.parametrize("name", ["G", "covariates", "y", "weight", "offset", "tol"])
-def test_it_runs_on_the_host(name):
-    values = {"G": G, "covariates": COVARIATES, "y": Y, "tol": 1e-3}
-
-    def traced(value):
-        return scan_features(**{**values, name: value}).z
-
-    with pytest.raises(TypeError, match=r"a scan runs on the host .* jax.vmap"):
-        jax.eval_shape(traced, jnp.asarray(values.get(name, ONES)))

@@ -13,7 +13,7 @@ import optax
 import pytest
 from mpmath import mp, mpf
 
-from jlogreg import DtypeError, NewtonCG, Optax, Params, RankError, Status, fit
+from jlogreg import NewtonCG, Optax, Params, Status, fit
 from tests.inputs import RIGHT, TALL, put, right
 from tests.inputs_static import GROUPS, MISTAKES
 
@@ -317,50 +317,6 @@ def test_mapped(group, solver):
 def same_bits(one, other):
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
     return all(leaf.tobytes() == same.tobytes() for leaf, same in pairs)
-
-
-# --- mistakes that are known whatever is traced ---------------------------------------
-
-NAMED = [pytest.param(mistake, id=mistake.name) for mistake in MISTAKES]
-
-
-def can_be_traced(value):
-    if isinstance(value, Params):
-        return all(map(can_be_traced, value))
-    if isinstance(value, np.ma.MaskedArray) or not hasattr(value, "dtype"):
-        return False
-    return value.dtype.kind in "biufV" and value.dtype != np.longdouble
-
-
-def parted(mistake):
-    """Return the arguments that can be traced, and the others."""
-    arguments = {"solver": None, **TALL.base, **mistake.changes}
-    arrays = {
-        key: value
-        for key, value in arguments.items()
-        if can_be_traced(value) and key != "max_steps"
-    }
-    return arrays, {key: arguments[key] for key in arguments if key not in arrays}
-
-
-@pytest.mark.parametrize("mistake", NAMED)
-def test_a_mistake_is_an_error(mistake):
-    arrays, others = parted(mistake)
-    twice = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), arrays)
-    wrong = functools.partial(fit, **others)
-    with pytest.raises(mistake.error, match=mistake.words):
-        wrong(**arrays)
-    with pytest.raises(mistake.error, match=mistake.words):
-        jax.jit(wrong)(**arrays)
-    with pytest.raises(mistake.error, match=mistake.words):
-        jax.jit(jax.vmap(wrong))(**twice)
-
-
-@pytest.mark.parametrize("most", [1.5, True, [1, 2]], ids=["float", "bool", "two"])
-def test_a_number_of_steps_is_whole_and_one_where_it_is_traced(most):
-    problem = {key: TALL.base[key] for key in ("X", "y")}
-    with pytest.raises((DtypeError, RankError), match="max_steps"):
-        jax.jit(lambda most: fit(**problem, max_steps=most))(np.array(most))
 
 
 # --- the table and its checks ---------------------------------------------------------

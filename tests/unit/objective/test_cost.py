@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from jlogreg import (
-    DtypeError,
     Params,
-    ShapeError,
     cost,
     gradient,
     hessian,
@@ -107,24 +105,6 @@ def test_the_penalty_of_the_hessian_leaves_b_out():
     plain = hessian_vector(PARAMS, PARAMS, X, Y)
     assert_close(product.w - plain.w, column * PARAMS.w, 32 * EPS)
     assert_close(product.b, plain.b, 0)
-
-
-@pytest.mark.parametrize(
-    ("vector", "error", "words"),
-    [
-        (tuple(PARAMS), DtypeError, r"^vector must be Params\(w, b\), .*tuple"),
-        (PARAMS._replace(w=PARAMS.w.T), ShapeError, r"^vector\.w .* shape \(2, 1\)"),
-        (PARAMS._replace(b=PARAMS.w), ShapeError, r"^vector\.b .* shape \(1, 1\)"),
-        (
-            jax.tree.map(lambda leaf: leaf.astype(np.float32), PARAMS),
-            DtypeError,
-            r"^vector\.w has dtype float32",
-        ),
-    ],
-)
-def test_the_vector_of_a_product_is_like_the_parameters(vector, error, words):
-    with pytest.raises(error, match=words):
-        hessian_vector(PARAMS, vector, X, Y)
 
 
 def test_curvature_is_not_lost_at_misclassified_samples_far_out():
