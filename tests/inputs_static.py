@@ -1,8 +1,4 @@
-"""Inputs of other shapes and dtypes than those of inputs.py, and those that have none.
-
-What is wrong with a rank, a shape, a dtype, or a number that is no array is known when
-a function is traced, so `MISTAKES` are errors in eager mode, under jit and under vmap.
-"""
+"""Inputs of other shapes and dtypes than those of inputs.py."""
 
 from __future__ import annotations
 

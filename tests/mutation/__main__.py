@@ -32,25 +32,27 @@ SUMS = [
 TESTS = {
     "base.arrays": ["unit/base/test_arrays", "unit/data/test_reduction"],
     "base.params": [
-        *(
-            "unit/base/test_params",
-            "unit/objective/test_prediction",
-            "laws/test_rank_discipline",
-        ),
+        *("unit/base/test_params", "unit/objective/test_prediction"),
+        *("laws/test_rank_discipline", "laws/test_mistakes"),
     ],
-    "base.shapes": ["unit/base/test_params", "laws/test_broadcasting"],
+    "base.shapes": [
+        *("unit/base/test_shapes", "laws/test_broadcasting", "laws/test_mistakes"),
+        "laws/test_rank_discipline",
+    ],
     "losses.arithmetic": [*LIKELIHOODS, "experiments/test_accuracy"],
     "losses.elementwise": ["unit/losses/test_elementwise", *LIKELIHOODS],
-    "losses.bernoulli": [*LIKELIHOODS, "unit/base/test_params"],
-    "data.design": ["unit/data/test_design", "laws/test_rank_discipline"],
+    "losses.bernoulli": [*LIKELIHOODS, "laws/test_mistakes"],
+    "data.design": [
+        *("unit/data/test_design", "laws/test_rank_discipline", "laws/test_mistakes"),
+    ],
     "data.reduction": SUMS,
     "objective.sums": SUMS,
     "objective.cost": [
-        *("unit/objective/test_cost", "laws/test_gradient", "unit/base/test_params"),
-        "laws/test_rank_discipline",
+        *("unit/objective/test_cost", "laws/test_gradient", "laws/test_mistakes"),
+        *("unit/base/test_checks", "laws/test_rank_discipline"),
     ],
     "objective.penalties": [
-        *("unit/objective/test_cost", "laws/test_gradient", "unit/base/test_params"),
+        *("unit/objective/test_cost", "laws/test_gradient", "laws/test_mistakes"),
     ],
     "graph.computation_graph": [
         *("unit/graph/test_expressions", "unit/graph/test_tape", *GRAPHS),

@@ -8,22 +8,8 @@ import numpy as np
 import pytest
 from jax.experimental.sparse import BCOO
 
-from jlogreg import (
-    Dense,
-    Params,
-    Sparse,
-    Stacked,
-    Standardized,
-    cost,
-    fit,
-    hessian,
-    hessian_vector,
-    init_params,
-    logits,
-    loops,
-    standardize,
-    value_and_gradient,
-)
+import jlogreg as jl
+from jlogreg import loops
 from jlogreg.data.design import check_design
 from jlogreg.data.pairwise import Pairwise, pairwise
 from tests.helpers import Problem, assert_close, hessian_slack, slack
@@ -54,19 +40,21 @@ def twice_and_padded(X):
 with_room = jax.jit(partial(BCOO.fromdense, nse=N * M + 4))
 
 PLAIN = {
-    "dense": lambda X: Dense(jnp.asarray(X)),
-    "sparse": lambda X: Sparse(with_room(X)),
+    "dense": lambda X: jl.Dense(jnp.asarray(X)),
+    "sparse": lambda X: jl.Sparse(with_room(X)),
     "sparse twice and padded": twice_and_padded,
-    "stacked": lambda X: Stacked(jnp.asarray(X[:2]), Dense(jnp.asarray(X[2:]))),
-    "stacked sparse": lambda X: Stacked(jnp.asarray(X[:2]), sparse(X[2:])),
-    "nested": lambda X: Stacked(
-        Stacked(sparse(X[:1]), jnp.asarray(X[1:2])), twice_and_padded(X[2:])
+    "stacked": lambda X: jl.Stacked(jnp.asarray(X[:2]), jl.Dense(jnp.asarray(X[2:]))),
+    "stacked sparse": lambda X: jl.Stacked(jnp.asarray(X[:2]), sparse(X[2:])),
+    "nested": lambda X: jl.Stacked(
+        jl.Stacked(sparse(X[:1]), jnp.asarray(X[1:2])), twice_and_padded(X[2:])
     ),
 }
 
 
 def standardized(kind):
-    return lambda X: Standardized(PLAIN[kind](X), jnp.asarray(MEAN), jnp.asarray(SCALE))
+    return lambda X: jl.Standardized(
+        PLAIN[kind](X), jnp.asarray(MEAN), jnp.asarray(SCALE)
+    )
 
 
 STANDARDIZED = {
@@ -145,7 +133,7 @@ def test_one_feature_or_one_sample_is_no_other_case(shape):
     random = np.random.default_rng(0)
     n, m = shape
     X, w, dz = (random.standard_normal(s) for s in (shape, (n, 2), (2, m)))
-    for design in (Dense(jnp.asarray(X)), check_design("X", Stacked(X, X))):
+    for design in (jl.Dense(jnp.asarray(X)), check_design("X", jl.Stacked(X, X))):
         both = X if design.shape == shape else np.vstack([X, X])
         for columns in (1, 2):
             v = np.resize(w, (len(both), columns))
@@ -233,15 +221,15 @@ def test_what_is_not_finite_is_found_and_cleaned(kind):
 @jax.jit
 def model(X, params, rows):
     y = rows["y"]
-    J, slope = value_and_gradient(params, X, y, **options(rows))
+    J, slope = jl.value_and_gradient(params, X, y, **options(rows))
     return {
-        "cost": cost(params, X, y, **options(rows)),
+        "cost": jl.cost(params, X, y, **options(rows)),
         "J": J,
         "dw": slope.w,
         "db": slope.b,
-        "hessian": hessian(params, X, y, **options(rows)),
-        "along": jnp.vstack(hessian_vector(params, params, X, y, **options(rows))),
-        "logits": logits(params, X),
+        "hessian": jl.hessian(params, X, y, **options(rows)),
+        "along": jnp.vstack(jl.hessian_vector(params, params, X, y, **options(rows))),
+        "logits": jl.logits(params, X),
     }
 
 
@@ -261,7 +249,7 @@ def test_the_cost_of_a_design_is_that_of_its_array(kind):
     X, w, *_ = numbers()
     due, size = as_array(kind, X)
     rows = rows_of()
-    params = Params(w=w[:, :1] / (1 + size.max(1, keepdims=True)), b=np.ones((1, 1)))
+    params = jl.Params(w=w[:, :1] / (1 + size.max(1, keepdims=True)), b=np.ones((1, 1)))
     found, plain = model(KINDS[kind](X), params, rows), model(due, params, rows)
     # By the sizes that are added up; where those are differences, twice as many.
     problem = Problem(params, size, *rows.values(), l2=0.1)
@@ -278,7 +266,7 @@ def test_the_cost_of_a_design_is_that_of_its_array(kind):
 
 @jax.jit
 def fitted(X, rows):
-    return fit(X, rows["y"], **options(rows))
+    return jl.fit(X, rows["y"], **options(rows))
 
 
 @pytest.mark.parametrize("kind", ["nested", "standardized stacked sparse"])
@@ -300,14 +288,14 @@ def test_many_problems_share_some_of_their_features():
     shared, own = random.standard_normal((4, m)), random.standard_normal((lanes, 2, m))
     rows = rows_of(m=m)
     params = [
-        Params(*(random.standard_normal(shape) for shape in [(6, 1), (1, 1)]))
+        jl.Params(*(random.standard_normal(shape) for shape in [(6, 1), (1, 1)]))
         for _ in range(lanes)
     ]
     stack = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
 
     def both(params, own):
-        X = Stacked(shared, own)
-        return value_and_gradient(params, X, rows["y"], **options(rows))
+        X = jl.Stacked(shared, own)
+        return jl.value_and_gradient(params, X, rows["y"], **options(rows))
 
     many = jax.vmap(both)
     found = jax.jit(many)(stack, own)
@@ -337,9 +325,9 @@ def features_to_standardize(m=50):
 
 @jax.jit
 def standardized_by(X, params):
-    made = standardize(X)
-    to_original_scale = logits(made.to_original_scale(params), X)
-    return made, made.dense(), to_original_scale, logits(params, made)
+    made = jl.standardize(X)
+    to_original_scale = jl.logits(made.to_original_scale(params), X)
+    return made, made.dense(), to_original_scale, jl.logits(params, made)
 
 
 STANDARDIZABLE = ["dense", "sparse twice and padded", "stacked sparse"]
@@ -348,7 +336,7 @@ STANDARDIZABLE = ["dense", "sparse twice and padded", "stacked sparse"]
 @pytest.mark.parametrize("kind", STANDARDIZABLE)
 def test_standardize_makes_mean_0_and_deviation_1(kind):
     X, constant = features_to_standardize()
-    made, found, *_ = standardized_by(PLAIN[kind](X), init_params(N))
+    made, found, *_ = standardized_by(PLAIN[kind](X), jl.init_params(N))
     m, mean = X.shape[1], np.abs(X).mean(axis=1, keepdims=True)
     sd = np.where(constant, 1, X.std(axis=1, keepdims=True))
     assert_close(made.scale[constant], np.ones(3), 0)
@@ -366,7 +354,9 @@ def test_standardize_makes_mean_0_and_deviation_1(kind):
 def test_on_data_gives_the_same_logits(kind):
     X, _ = features_to_standardize()
     random = np.random.default_rng(3)
-    params = Params(w=random.standard_normal((N, 2)), b=random.standard_normal((2, 1)))
+    params = jl.Params(
+        w=random.standard_normal((N, 2)), b=random.standard_normal((2, 1))
+    )
     made, dense, to_original_scale, due = standardized_by(PLAIN[kind](X), params)
     size = (np.abs(X) + np.abs(made.mean)) / made.scale
     within = 8 * (N + 4) * EPS * (np.abs(params.w).T @ size + np.abs(params.b))
@@ -427,10 +417,10 @@ def test_many_grams_of_pairs_are_one_product():
     X, _, rows, _ = numbers()
     text = {
         type(X): str(jax.make_jaxpr(grams_of, static_argnums=2)(X, rows, 0))
-        for X in (Dense(X), pairwise(X))
+        for X in (jl.Dense(X), pairwise(X))
     }
     for size in (M, 4):
-        assert f"[{lanes},{N},{size}]" in text[Dense]
+        assert f"[{lanes},{N},{size}]" in text[jl.Dense]
         assert f"[{lanes},{N},{size}]" not in text[Pairwise]
         assert f"[{N * (N + 1) // 2},{size}]" in text[Pairwise]
 
@@ -441,7 +431,7 @@ def test_pairs_are_kept_with_the_samples_that_are_taken():
     assert isinstance(design, Pairwise)
     assert isinstance(design.slice_samples(2, 4), Pairwise)
     assert (design.shape, design.dtype, design.sliceable) == ((N, M), X.dtype, True)
-    plain = Dense(jnp.asarray(X))
+    plain = jl.Dense(jnp.asarray(X))
     for name, argument in [("forward", w), ("adjoint", dz), ("gram_diagonal", s)]:
         found, due = (getattr(kind, name)(argument) for kind in (design, plain))
         np.testing.assert_array_equal(found, due)

@@ -15,7 +15,7 @@ from mpmath import mp, mpf
 
 from jlogreg import NewtonCG, Optax, Params, Status, fit
 from tests.inputs import RIGHT, TALL, put, right
-from tests.inputs_static import GROUPS, MISTAKES
+from tests.inputs_static import GROUPS
 
 SOLVERS = {"default": None, "newton_cg": NewtonCG(), "lbfgs": Optax(optax.lbfgs())}
 
@@ -322,11 +322,9 @@ def same_bits(one, other):
 # --- the table and its checks ---------------------------------------------------------
 
 
-def test_there_are_more_than_a_hundred_of_each():
-    inputs = [(group.name, case.name) for group, case in INPUTS]
-    mistakes = [mistake.name for mistake in MISTAKES]
-    assert len(set(inputs)) == len(inputs) >= 200
-    assert len(set(mistakes)) == len(mistakes) >= 100
+def test_there_are_more_than_two_hundred_inputs():
+    inputs = {(group.name, case.name) for group, case in INPUTS}
+    assert len(inputs) == len(INPUTS) >= 200
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
-import jlogreg
-from jlogreg import (
-    likelihood,
-    log_likelihood,
-    log_loss,
-    log_loss_dz,
-    log_loss_dz2,
-    log_sigmoid,
-    sigmoid,
-    squared_loss,
-)
+import jlogreg as jl
 from jlogreg.losses import elementwise as losses
 from jlogreg.losses.arithmetic import FAST
 
@@ -39,25 +29,25 @@ def sig(z):
 
 # Written from the definitions; at 50 digits nothing cancels that matters below.
 ORACLES = {
-    sigmoid: lambda z: sig(z),
-    log_sigmoid: lambda z: -mpmath.log1p(mpmath.exp(-z)),
-    log_loss_dz2: lambda z: sig(z) * sig(-z),
-    log_loss: lambda z, y: (
+    jl.sigmoid: lambda z: sig(z),
+    jl.log_sigmoid: lambda z: -mpmath.log1p(mpmath.exp(-z)),
+    jl.log_loss_dz2: lambda z: sig(z) * sig(-z),
+    jl.log_loss: lambda z, y: (
         y * mpmath.log1p(mpmath.exp(-z)) + (1 - y) * mpmath.log1p(mpmath.exp(z))
     ),
-    log_loss_dz: lambda z, y: (1 - y) * sig(z) - y * sig(-z),
-    squared_loss: lambda z, y: ((1 - y) * sig(z) - y * sig(-z)) ** 2 / 2,
-    likelihood: lambda z, y: sig(z) ** y * sig(-z) ** (1 - y),
+    jl.log_loss_dz: lambda z, y: (1 - y) * sig(z) - y * sig(-z),
+    jl.squared_loss: lambda z, y: ((1 - y) * sig(z) - y * sig(-z)) ** 2 / 2,
+    jl.likelihood: lambda z, y: sig(z) ** y * sig(-z) ** (1 - y),
 }
 # In units in the last place, as `python -m experiments bench accuracy` finds them for
 # every number of float32, rounded up; a square and its half have two more roundings.
 BUDGET = {
-    sigmoid: 1,
-    log_sigmoid: 1,
-    log_loss_dz2: 2,
-    log_loss: 1.3,
-    log_loss_dz: 1,
-    squared_loss: 3,
+    jl.sigmoid: 1,
+    jl.log_sigmoid: 1,
+    jl.log_loss_dz2: 2,
+    jl.log_loss: 1.3,
+    jl.log_loss_dz: 1,
+    jl.squared_loss: 3,
 }
 # The same of the forms for sums over samples.
 FAST_BUDGET = {
@@ -81,7 +71,7 @@ def points(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("function", [sigmoid, log_sigmoid, log_loss_dz2])
+@pytest.mark.parametrize("function", [jl.sigmoid, jl.log_sigmoid, jl.log_loss_dz2])
 def test_functions_of_the_logit_keep_their_digits(function, dtype):
     z = points(dtype)
     found = np.asarray(jax.jit(function)(z))
@@ -90,7 +80,7 @@ def test_functions_of_the_logit_keep_their_digits(function, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("label", [0.0, 1.0])
-@pytest.mark.parametrize("function", [log_loss, log_loss_dz])
+@pytest.mark.parametrize("function", [jl.log_loss, jl.log_loss_dz])
 def test_losses_of_hard_labels_keep_their_digits(function, label, dtype):
     z = points(dtype)
     y = np.full_like(z, label)
@@ -103,14 +93,14 @@ def test_losses_of_hard_labels_keep_their_digits(function, label, dtype):
 def test_losses_of_soft_labels_keep_their_digits(label, dtype):
     z = points(dtype)
     y = np.full_like(z, label)
-    found = np.asarray(jax.jit(log_loss)(z, y))
-    assert_digits(found, [ORACLES[log_loss]], z, BUDGET[log_loss], y)
+    found = np.asarray(jax.jit(jl.log_loss)(z, y))
+    assert_digits(found, [ORACLES[jl.log_loss]], z, BUDGET[jl.log_loss], y)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", FAST_BUDGET)
 def test_the_forms_for_sums_keep_their_digits_too(name, dtype):
-    z, oracle = points(dtype), ORACLES[getattr(jlogreg, name)]
+    z, oracle = points(dtype), ORACLES[getattr(jl, name)]
     function = jax.jit(partial(getattr(losses, name), FAST))
     of_label = name in ("log_loss", "log_loss_dz")
     for labels in [(0 * z,), (0 * z + 1,)] if of_label else [()]:
@@ -123,10 +113,10 @@ def test_slopes_of_soft_labels_are_good_to_their_larger_part(label):
     """Next to the root sigmoid(z) = y the difference itself is ill posed."""
     z = points(np.float64)
     y = np.full_like(z, label)
-    found = np.asarray(log_loss_dz(z, y))[0]
+    found = np.asarray(jl.log_loss_dz(z, y))[0]
     for value, at in zip(found, z[0], strict=True):
         a = exact(sig)(at)
-        due = exact(ORACLES[log_loss_dz])(at, label)
+        due = exact(ORACLES[jl.log_loss_dz])(at, label)
         part = max(label * (1 - a), (1 - label) * a)
         assert abs(value - due) <= 4 * np.finfo(float).eps * part
 
@@ -144,21 +134,23 @@ def assert_digits(found, oracles, z, budget, *others):
 def test_the_comparison_notices_a_lost_tail():
     z = points(np.float64)
     with pytest.raises(AssertionError):
-        assert_digits(1 / (1 + np.exp(-z)) - 1, [ORACLES[log_loss_dz]], z, 3, z * 0 + 1)
+        assert_digits(
+            1 / (1 + np.exp(-z)) - 1, [ORACLES[jl.log_loss_dz]], z, 3, z * 0 + 1
+        )
 
 
 # Derivatives as chains: each function's derivative is another one here.
 CHAINS = [
-    (sigmoid, lambda z: log_loss_dz2(z)),
-    (log_sigmoid, lambda z: sigmoid(-z)),
-    (lambda z: log_loss(z, 1.0), lambda z: log_loss_dz(z, 1.0)),
-    (lambda z: log_loss(z, 0.0), lambda z: log_loss_dz(z, 0.0)),
-    (lambda z: log_loss(z, 0.3), lambda z: log_loss_dz(z, 0.3)),
-    (lambda z: log_loss_dz(z, 1.0), lambda z: log_loss_dz2(z)),
-    (lambda z: log_loss_dz(z, 0.3), lambda z: log_loss_dz2(z)),
-    (lambda z: log_likelihood(z, 1.0), lambda z: -log_loss_dz(z, 1.0)),
-    (lambda z: likelihood(z, 1.0), lambda z: log_loss_dz2(z)),
-    (lambda z: likelihood(z, 0.0), lambda z: -log_loss_dz2(z)),
+    (jl.sigmoid, lambda z: jl.log_loss_dz2(z)),
+    (jl.log_sigmoid, lambda z: jl.sigmoid(-z)),
+    (lambda z: jl.log_loss(z, 1.0), lambda z: jl.log_loss_dz(z, 1.0)),
+    (lambda z: jl.log_loss(z, 0.0), lambda z: jl.log_loss_dz(z, 0.0)),
+    (lambda z: jl.log_loss(z, 0.3), lambda z: jl.log_loss_dz(z, 0.3)),
+    (lambda z: jl.log_loss_dz(z, 1.0), lambda z: jl.log_loss_dz2(z)),
+    (lambda z: jl.log_loss_dz(z, 0.3), lambda z: jl.log_loss_dz2(z)),
+    (lambda z: jl.log_likelihood(z, 1.0), lambda z: -jl.log_loss_dz(z, 1.0)),
+    (lambda z: jl.likelihood(z, 1.0), lambda z: jl.log_loss_dz2(z)),
+    (lambda z: jl.likelihood(z, 0.0), lambda z: -jl.log_loss_dz2(z)),
 ]
 
 
@@ -183,7 +175,7 @@ def test_third_and_fourth_derivatives_keep_their_digits(z):
     at = mpmath.mpf(z)
     p, q = sig(at), sig(-at)
     third, fourth = p * q * (q - p), p * q * (1 - 6 * p * q)
-    derivative = jax.grad(log_loss_dz2)
+    derivative = jax.grad(jl.log_loss_dz2)
     eps = np.finfo(float).eps
     assert abs(float(derivative(z)) - third) <= 6 * eps * abs(third)
     # 1 - 6 p q cancels near its root; p q is the size of what is rounded.
@@ -193,16 +185,16 @@ def test_third_and_fourth_derivatives_keep_their_digits(z):
 def test_derivatives_in_the_label():
     """L is linear in y, with slope -z; its slope in z has slope -1."""
     for z in (-30.0, 0.0, 2.5):
-        assert jax.grad(log_loss, 1)(z, 0.3) == -z
-        assert jax.grad(log_loss_dz, 1)(z, 0.3) == -1
-        assert jax.grad(jax.grad(log_loss, 1), 0)(z, 0.3) == -1
-        assert jax.grad(jax.grad(log_loss, 1), 1)(z, 0.3) == 0
-        both = jax.jvp(log_loss, (z, 0.3), (2.0, 3.0))[1]
-        assert both == 2 * log_loss_dz(z, 0.3) - 3 * z
+        assert jax.grad(jl.log_loss, 1)(z, 0.3) == -z
+        assert jax.grad(jl.log_loss_dz, 1)(z, 0.3) == -1
+        assert jax.grad(jax.grad(jl.log_loss, 1), 0)(z, 0.3) == -1
+        assert jax.grad(jax.grad(jl.log_loss, 1), 1)(z, 0.3) == 0
+        both = jax.jvp(jl.log_loss, (z, 0.3), (2.0, 3.0))[1]
+        assert both == 2 * jl.log_loss_dz(z, 0.3) - 3 * z
 
 
 @pytest.mark.parametrize("shapes", [((2, 3), ()), ((), (2, 3)), ((2, 3), (2, 3))])
-@pytest.mark.parametrize("function", [log_loss, log_loss_dz, likelihood])
+@pytest.mark.parametrize("function", [jl.log_loss, jl.log_loss_dz, jl.likelihood])
 @pytest.mark.parametrize("argument", [0, 1])
 def test_a_scalar_against_a_matrix_differentiates(function, shapes, argument):
     z, y = jnp.full(shapes[0], 0.7), jnp.full(shapes[1], 0.3)
@@ -218,16 +210,16 @@ def test_infinite_logits_give_the_limit(dtype):
     z = np.array([[-np.inf, np.inf]], dtype)
     zeros, ones = np.zeros_like(z), np.ones_like(z)
     for wrap in (lambda f: f, jax.jit):
-        assert wrap(sigmoid)(z).tolist() == [[0, 1]]
-        assert wrap(log_sigmoid)(z).tolist() == [[-np.inf, 0]]
-        assert wrap(log_loss)(z, ones).tolist() == [[np.inf, 0]]
-        assert wrap(log_loss)(z, zeros).tolist() == [[0, np.inf]]
-        assert wrap(log_loss_dz)(z, ones).tolist() == [[-1, 0]]
-        assert wrap(log_loss_dz)(z, zeros).tolist() == [[0, 1]]
-        assert wrap(log_loss_dz2)(z).tolist() == [[0, 0]]
-        assert wrap(likelihood)(z, ones).tolist() == [[0, 1]]
-        assert wrap(likelihood)(z, zeros).tolist() == [[1, 0]]
-        assert wrap(squared_loss)(z, ones).tolist() == [[0.5, 0]]
+        assert wrap(jl.sigmoid)(z).tolist() == [[0, 1]]
+        assert wrap(jl.log_sigmoid)(z).tolist() == [[-np.inf, 0]]
+        assert wrap(jl.log_loss)(z, ones).tolist() == [[np.inf, 0]]
+        assert wrap(jl.log_loss)(z, zeros).tolist() == [[0, np.inf]]
+        assert wrap(jl.log_loss_dz)(z, ones).tolist() == [[-1, 0]]
+        assert wrap(jl.log_loss_dz)(z, zeros).tolist() == [[0, 1]]
+        assert wrap(jl.log_loss_dz2)(z).tolist() == [[0, 0]]
+        assert wrap(jl.likelihood)(z, ones).tolist() == [[0, 1]]
+        assert wrap(jl.likelihood)(z, zeros).tolist() == [[1, 0]]
+        assert wrap(jl.squared_loss)(z, ones).tolist() == [[0.5, 0]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -236,14 +228,14 @@ def test_nothing_finite_gives_nan_and_nan_gives_nan(dtype):
     z = np.array([[-largest, -1e4, -1e-40, 0, 1e-40, 1e4, largest]], dtype)
     y = np.array([[0, 1, 0.5, 1, 0, 0.25, 1]], dtype)
     for labels in (y, y * 0, y * 0 + 1):
-        for function in (likelihood, log_likelihood, log_loss, log_loss_dz):
+        for function in (jl.likelihood, jl.log_likelihood, jl.log_loss, jl.log_loss_dz):
             assert not np.isnan(function(z, labels)).any()
             slope = jax.vmap(jax.grad(function))(z[0], labels[0])
             assert not np.isnan(slope).any(), function
-    for function in (sigmoid, log_sigmoid, log_loss_dz2):
+    for function in (jl.sigmoid, jl.log_sigmoid, jl.log_loss_dz2):
         assert not np.isnan(function(z)).any()
         assert np.isnan(function(z * np.nan)).all()
-    assert np.isnan(log_loss(z * np.nan, y)).all()
+    assert np.isnan(jl.log_loss(z * np.nan, y)).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -252,8 +244,8 @@ def test_squared_loss_keeps_its_digits(label, dtype):
     z = points(dtype)
     z = z[:, np.abs(z[0]) < REACH[dtype] / 2]  # its square is still a normal number
     y = np.full_like(z, label)
-    found = np.asarray(squared_loss(z, y))
-    assert_digits(found, [ORACLES[squared_loss]], z, BUDGET[squared_loss], y)
+    found = np.asarray(jl.squared_loss(z, y))
+    assert_digits(found, [ORACLES[jl.squared_loss]], z, BUDGET[jl.squared_loss], y)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -264,10 +256,10 @@ def test_likelihood_is_good_to_the_rounding_of_its_logarithm(label, dtype):
     z = np.concatenate([points(dtype)[0], np.array([-1.2, 1.2]) * reach])[None]
     z = z.astype(dtype)
     y = np.full_like(z, label)
-    found = np.asarray(likelihood(z, y), float)[0]
+    found = np.asarray(jl.likelihood(z, y), float)[0]
     eps, tiny = (float(getattr(np.finfo(dtype), name)) for name in ("eps", "tiny"))
     for value, at, lab in zip(found, z[0], y[0], strict=True):
-        due = exact(ORACLES[likelihood])(at, lab)
+        due = exact(ORACLES[jl.likelihood])(at, lab)
         if due > tiny:
             assert abs(value - due) <= eps * due * (4 + 3 * abs(mpmath.log(due))), at
         else:

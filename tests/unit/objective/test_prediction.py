@@ -5,54 +5,53 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlogreg import Dense, Params, logits, predict, predict_proba
+import jlogreg as jl
 from jlogreg.objective.prediction import adjoint
 from tests.helpers import assert_close, make_problem
 
 X = jnp.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
-MODEL = Params(w=jnp.array([[0.5], [-1.0]]), b=jnp.array([[0.25]]))
+MODEL = jl.Params(w=jnp.array([[0.5], [-1.0]]), b=jnp.array([[0.25]]))
 EPS = np.finfo(float).eps
 
 
 def test_logits_by_hand():
-    assert_close(logits(MODEL, X), [[0.25, 1.25, -3.25]], 4 * EPS)
+    assert_close(jl.logits(MODEL, X), [[0.25, 1.25, -3.25]], 4 * EPS)
 
 
 def test_probabilities_are_sigmoids_of_the_logits():
     due = 1 / (1 + np.exp(-np.array([[0.25, 1.25, -3.25]])))
-    assert_close(predict_proba(MODEL, X), due, 8 * EPS)
+    assert_close(jl.predict_proba(MODEL, X), due, 8 * EPS)
 
 
 def test_labels_are_1_above_the_threshold():
-    assert predict(MODEL, X).tolist() == [[1, 1, 0]]
-    assert predict(MODEL, X, 0.7).tolist() == [[0, 1, 0]]
-    assert predict(MODEL, X, threshold=0.0).tolist() == [[1, 1, 1]]
-    assert predict(MODEL, X, threshold=1).tolist() == [[0, 0, 0]]
-    even = Params(w=jnp.zeros((2, 1)), b=jnp.zeros((1, 1)))
-    assert predict(even, X).tolist() == [[0, 0, 0]]  # a = 1/2 is not above 1/2
-    assert predict(MODEL, X).dtype == X.dtype
+    assert jl.predict(MODEL, X).tolist() == [[1, 1, 0]]
+    assert jl.predict(MODEL, X, 0.7).tolist() == [[0, 1, 0]]
+    assert jl.predict(MODEL, X, threshold=0.0).tolist() == [[1, 1, 1]]
+    assert jl.predict(MODEL, X, threshold=1).tolist() == [[0, 0, 0]]
+    even = jl.Params(w=jnp.zeros((2, 1)), b=jnp.zeros((1, 1)))
+    assert jl.predict(even, X).tolist() == [[0, 0, 0]]  # a = 1/2 is not above 1/2
+    assert jl.predict(MODEL, X).dtype == X.dtype
 
 
-@pytest.mark.parametrize("function", [logits, predict_proba, predict])
+@pytest.mark.parametrize("function", [jl.logits, jl.predict_proba, jl.predict])
 def test_k_models_predict_by_one_product(function):
     models = [make_problem((3, 20), np.float64, seed=seed).params for seed in range(4)]
     data = make_problem((3, 20), np.float64).X
-    stacked = Params(
-        w=jnp.concatenate([model.w for model in models], axis=1),
-        b=jnp.concatenate([model.b for model in models], axis=0),
-    )
+    stacked = jl.stack(jax.tree.map(lambda *leaves: jnp.stack(leaves), *models))
     found = function(stacked, data)
     assert found.shape == (4, 20)
     for k, model in enumerate(models):
         assert_close(found[k : k + 1], function(model, data), 64 * EPS)
+    with pytest.raises(AssertionError, match="too far"):
+        assert_close(found[1:2], function(models[0], data), 64 * EPS)
 
 
 def test_the_adjoint_is_the_adjoint():
-    """<logits(p, X), dz> = <p, adjoint(X, dz)>, for every p and dz."""
+    """<jl.logits(p, X), dz> = <p, adjoint(X, dz)>, for every p and dz."""
     for seed in range(5):
         problem = make_problem((5, 64), np.float64, seed=seed)
-        dz, back = problem.weight, adjoint(Dense(problem.X), problem.weight)
-        left = jnp.sum(logits(problem.params, problem.X) * dz)
+        dz, back = problem.weight, adjoint(jl.Dense(problem.X), problem.weight)
+        left = jnp.sum(jl.logits(problem.params, problem.X) * dz)
         right = jnp.sum(problem.params.w * back.w) + jnp.sum(problem.params.b * back.b)
         size = jnp.sum(jnp.abs(problem.params.w).T @ jnp.abs(problem.X) * dz) + 64
         assert_close(left, right, 128 * EPS * float(size))
@@ -60,10 +59,10 @@ def test_the_adjoint_is_the_adjoint():
 
 def test_where_there_is_no_probability_there_is_no_label():
     lost = MODEL._replace(w=MODEL.w * jnp.nan)
-    assert np.isnan(predict(lost, X)).all()
+    assert np.isnan(jl.predict(lost, X)).all()
     holed = X.at[0, 1].set(jnp.nan)
-    assert np.isnan(predict(MODEL, holed)).tolist() == [[False, True, False]]
-    traced = jax.jit(predict)
+    assert np.isnan(jl.predict(MODEL, holed)).tolist() == [[False, True, False]]
+    traced = jax.jit(jl.predict)
     assert np.isnan(traced(MODEL, X, jnp.nan)).all()
     assert np.isnan(traced(MODEL, X, 7.0)).all()
     assert traced(MODEL, X, 0.7).tolist() == [[0, 1, 0]]
