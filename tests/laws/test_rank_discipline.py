@@ -123,9 +123,10 @@ def test_a_matrix_of_another_rank_is_refused_on_the_host(name, path):
 )
 def test_what_runs_on_the_host_refuses_what_is_traced(name, path):
     case = HOST_CASES[name]
-    known = path == "X" and name in ("certificate", "summary")
+    # Of these the error is JAX's own.
+    of_jax = path in ("X", "params.b") and name in ("certificate", "summary")
     given = {"tol": 1e-3, "max_steps": 5}.get(path, case.get(path))
-    with pytest.raises(TypeError, match="" if known else "jax[.]vmap|outside jit"):
+    with pytest.raises(TypeError, match=None if of_jax else "jax[.]vmap|outside jit"):
         jax.jit(lambda traced: case.call(**{path: traced}))(given)
 
 

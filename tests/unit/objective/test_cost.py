@@ -1,5 +1,7 @@
 """Cost, weights, offsets and penalties, by hand and by what they mean."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,41 +56,32 @@ def test_the_results_have_the_shapes_of_the_contract():
     assert (product.w.shape, product.b.shape) == ((2, 1), (1, 1))
 
 
-FUNCTIONS = [jl.cost, jl.gradient, jl.value_and_gradient, jl.hessian]
+COLUMNS = jnp.array([0, 0, 2])
+SAME = {
+    "absent options are ones and zeros": (
+        *(16, (PARAMS, X, Y), {}),
+        {"weight": jnp.ones((1, 3)), "offset": jnp.zeros((1, 3)), "l2": 0.0},
+    ),
+    "a weight of 2 is the sample twice, and 0 leaves it out": (
+        *(64, (PARAMS, X[:, COLUMNS], Y[:, COLUMNS]), {"l2": 0.3}),
+        {"weight": jnp.array([[2.0, 0.0, 1.0]]), "l2": 0.3},
+    ),
+    "an offset of b is b": (
+        *(64, (PARAMS, X, Y), {}),
+        {"params": PARAMS._replace(b=jnp.zeros((1, 1))), "offset": 0.25 + 0 * Y},
+    ),
+}
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_absent_options_are_ones_and_zeros(function):
-    explicit = function(
-        PARAMS, X, Y, weight=jnp.ones((1, 3)), offset=jnp.zeros((1, 3)), l2=0.0
-    )
-    for leaf, due in zip(
-        jax.tree.leaves(function(PARAMS, X, Y)), jax.tree.leaves(explicit), strict=True
-    ):
-        assert_close(leaf, due, 16 * EPS)
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_weight_of_2_is_the_sample_twice_and_0_leaves_it_out(function):
-    weighted = function(PARAMS, X, Y, weight=jnp.array([[2.0, 0.0, 1.0]]), l2=0.3)
-    columns = jnp.array([0, 0, 2])
-    repeated = function(PARAMS, X[:, columns], Y[:, columns], l2=0.3)
-    leaves = zip(jax.tree.leaves(weighted), jax.tree.leaves(repeated), strict=True)
-    for leaf, due in leaves:
-        assert_close(leaf, due, 64 * EPS)
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_an_offset_of_b_is_b(function):
-    moved = PARAMS._replace(b=jnp.zeros((1, 1)))
-    offset = jnp.full((1, 3), 0.25)
-    leaves = zip(
-        jax.tree.leaves(function(moved, X, Y, offset=offset)),
-        jax.tree.leaves(function(PARAMS, X, Y)),
-        strict=True,
-    )
-    for leaf, due in leaves:
-        assert_close(leaf, due, 64 * EPS)
+@pytest.mark.parametrize("law", SAME)
+@pytest.mark.parametrize(
+    "function", [jl.cost, jl.gradient, jl.value_and_gradient, jl.hessian]
+)
+def test_options_mean_what_they_say(function, law):
+    units, arguments, options, others = SAME[law]
+    due = function(*arguments, **options)
+    found = function(**{"params": PARAMS, "X": X, "y": Y, **others})
+    jax.tree.map(lambda leaf, other: assert_close(leaf, other, units * EPS), found, due)
 
 
 def test_the_penalty_of_the_hessian_leaves_b_out():
@@ -121,11 +114,11 @@ def test_the_loops_know_every_option(function):
         "l2": jnp.array([[2.0], [4.0]]),
     }
     for chosen in ({}, options, {"l2": 0.5}):
-        found = jax.tree.leaves(function(PARAMS, X, Y, **chosen))
-        due = jax.tree.leaves(same(PARAMS, X, Y, **chosen))
-        for leaf, other in zip(found, due, strict=True):
-            assert_close(leaf, other, 64 * EPS)
-            assert np.asarray(other).dtype == np.float64
+        found, due = (f(PARAMS, X, Y, **chosen) for f in (function, same))
+        jax.tree.map(
+            lambda leaf, other: assert_close(leaf, other, 64 * EPS), found, due
+        )
+        assert {np.asarray(leaf).dtype for leaf in jax.tree.leaves(due)} == {Y.dtype}
 
 
 def test_the_loop_of_the_dot_product():
@@ -148,8 +141,8 @@ def test_the_scale_of_the_weights_decides_nothing(scale):
     weight = np.array([[1.0, 2.0, 0.5]])
     due = jl.value_and_gradient(PARAMS, X, Y, weight=weight)
     found = jl.value_and_gradient(PARAMS, X, Y, weight=weight * scale)
-    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(due), strict=True):
-        np.testing.assert_allclose(leaf, other, rtol=1e-14)
+    close = partial(np.testing.assert_allclose, rtol=1e-14)
+    jax.tree.map(close, found, due)
 
 
 def test_no_penalty_is_no_penalty_even_where_the_square_overflows():
