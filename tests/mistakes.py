@@ -219,10 +219,14 @@ INIT = setting(
     *given(dtype, "must be an array of floating.* NoneType", Params(None, None)),
 )
 PARAMS = INIT.but(*given(dtype, NO_PARAMS + "NoneType", None))
+NO_LEADING_AXIS = (
+    r"^params has w of shape .*\(K, n, 1\) and \(K, 1, 1\): map over several"
+)
 NO_MODELS = r"^params has w of shape .*, but must have \(K, n, 1\) and \(K, 1, 1\)"
 STACKED = setting(
     dtype(r"^params\.. must be an array .*list", lambda a: a.tolist()),
     dtype(r"^params\.. has dtype int64", lambda a: a.astype(int)),
+    *given(rank, NO_LEADING_AXIS, *(np.ones(size * (1,)) for size in (0, 1, 2, 4))),
     shape(NO_MODELS, lambda a: np.concatenate([a, a])),
     shape(NO_MODELS, lambda a: np.concatenate([a, a], axis=2)),
 )
@@ -230,6 +234,13 @@ IMAGES = setting(
     dtype("^images must be an array .*list", lambda a: a.tolist()),
     dtype("^images has dtype <U.*, but must hold real", lambda a: a.astype(str)),
     shape("^images has shape .* a size of 0 holds nothing", lambda a: a[:0]),
+    *(
+        rank(
+            rf"^images has rank {len(size)}, .* write images\[None\] for",
+            lambda _, size=size: np.ones(size),
+        )
+        for size in ((), (12,), (3, 4), (1, 2, 3, 4, 5))
+    ),
 )
 
 # --- elementwise ----------------------------------------------------------------------
@@ -250,7 +261,7 @@ NUMBER = Kind(
     (
         *given(dtype, NO_ARRAY, "0.1", True, [0.1], 1j),
         *given(value, "^{name} does not fit a floating-point number", 10**400),
-        *given(rank, "^{name} has rank 1", np.full(2, 0.1)),
+        *given(rank, "^{name} has rank 1.*jax[.]vmap", np.full(2, 0.1)),
     ),
     rank=0,
 )

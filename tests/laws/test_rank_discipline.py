@@ -79,34 +79,6 @@ def test_elements_of_another_rank_are_refused(name, path):
     check(name, path, matrices=[], elements=[path], modes=MODES)
 
 
-@pytest.mark.parametrize("mode", MODES.values())
-@pytest.mark.parametrize(("name", "path"), arguments_of(CASES, 0))
-def test_a_setting_that_is_an_array_is_refused(name, path, mode):
-    case = CASES[name]
-    bad = jnp.full((2,), 0.1)
-    with pytest.raises(RankError, match=rf"^{path} has rank 1.*jax[.]vmap"):
-        mode(lambda bad: case.call(**{path: bad}), bad)
-
-
-@pytest.mark.parametrize("shape", [(), (12,), (3, 4), (1, 2, 3, 4, 5)])
-@pytest.mark.parametrize("mode", MODES.values())
-def test_images_of_another_rank_are_refused(mode, shape):
-    with pytest.raises(
-        RankError, match=rf"^images has rank {len(shape)}.*images\[None"
-    ):
-        mode(jlogreg.flatten_images, jnp.ones(shape))
-
-
-@pytest.mark.parametrize("path", ["params.w", "params.b"])
-@pytest.mark.parametrize("rank", [0, 1, 2, 4])
-@pytest.mark.parametrize("mode", MODES.values())
-def test_models_to_stack_of_another_rank_are_refused(mode, rank, path):
-    case = CASES["stack"]
-    bad = jnp.ones((1,) * rank)
-    with pytest.raises(RankError, match=r"^params has w .*\(K, n, 1\)"):
-        mode(lambda bad: case.call(**{path: bad}), bad)
-
-
 @pytest.mark.parametrize(("name", "path"), arguments_of(HOST_CASES, 2, "0 or 2"))
 def test_a_matrix_of_another_rank_is_refused_on_the_host(name, path):
     role = "matrices" if HOST_CASES[name].kinds[path].rank == 2 else "elements"

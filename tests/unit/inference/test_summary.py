@@ -53,10 +53,10 @@ def test_cost_steps_and_accuracy_are_those_of_the_fit():
     assert list(lines_of(text))[-4:-1] == ["x1", "x2", "bias"]
 
 
-def standard_errors(X, params):
+def standard_errors(X, params, offset=0.0):
     x = np.concatenate([np.asarray(X, float), np.ones((1, X.shape[1]))])
     theta = np.concatenate(list(map(np.asarray, params))).astype(float)
-    a = 1 / (1 + np.exp(-theta.T @ x))
+    a = 1 / (1 + np.exp(-theta.T @ x - offset))
     return np.sqrt(np.diag(np.linalg.inv(x * (a * (1 - a)) @ x.T)))
 
 
@@ -102,9 +102,7 @@ def test_an_offset_that_is_given_counts():
     assert "no standard errors" not in text
     assert text != jl.summary(found, X, y)
     rows = lines_of(text)
-    a = 1 / (1 + np.exp(-z))
-    both = np.vstack([X, np.ones_like(y)]).astype(float)
-    due = np.sqrt(np.diag(np.linalg.inv(both * (a * (1 - a)) @ both.T)))
+    due = standard_errors(X, found.params, offset)
     shown = [float(rows[name][1]) for name in ("x0", "x1", "x2", "bias")]
     np.testing.assert_allclose(shown, due, rtol=1e-2)
 
