@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jlogreg import fit, validate
-from jlogreg.base.arrays import MAX_ON_HOST, as_array, on_host
+from jlogreg.base.arrays import MAX_ON_HOST, as_array, on_host, power_of_two
 
 MANY = (2, MAX_ON_HOST // 2 + 1)  # two numbers too many for the host
 
@@ -69,3 +69,17 @@ def test_a_fit_is_that_of_the_features_as_they_were():
     found = fit(X, y, l2=0.1)
     X[:] = np.nan
     np.testing.assert_array_equal(found.params.w, due)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_power_of_two_is_just_below_the_largest_entry_and_has_a_reciprocal(dtype):
+    for largest in (1.0, 1.5, 2.0, 3.75, 1e-30, 1e30):
+        array = np.array([[0.25 * largest, -largest, 0.0]], dtype)
+        found = power_of_two(array)
+        assert found.dtype == dtype
+        assert np.frexp(found)[0] == 0.5
+        assert 1 <= np.abs(array).max() / found < 2
+    most = np.finfo(dtype).max
+    found = power_of_two(np.array([[most]]))
+    assert found == 2.0 ** (np.finfo(dtype).maxexp - 2)  # its reciprocal is normal
+    assert 1 / np.asarray(found) >= np.finfo(dtype).tiny

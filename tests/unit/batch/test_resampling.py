@@ -3,11 +3,10 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlogreg import DtypeError, bootstrap_weights, fit, fold_weights
+from jlogreg import bootstrap_weights, fit, fold_weights
 from tests.helpers import assert_close, make_problem
 from tests.oracles.numpy_fit import numpy_minimum, params_slack
 
@@ -59,24 +58,22 @@ def test_every_sample_is_as_often_in_one_fold_as_in_another(dealt):
     assert far_from_even(undealt).max() > 5
 
 
-def spoilt(fault):
-    rows = np.array(np.arange(M)[None] % 4 != np.arange(4)[:, None], float)
-    if fault == "twice":
-        rows[1, 0] = 0
-    if fault == "never":
-        rows[0, 0] = 1
-    if fault == "uneven":
-        rows[:2, :2] = [[0, 0], [1, 1]]
-    if fault == "heavy":
-        rows[0, 1] = 2
-    return rows
+WRONG_DEALS = {
+    "a sample held out twice": ([1], [0], [0]),
+    "a sample never held out": ([0], [0], [1]),
+    "uneven": ([0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 1, 1]),
+    "neither 0 nor 1": ([0], [1], [2]),
+}
 
 
-@pytest.mark.parametrize("fault", ["twice", "never", "uneven", "heavy"])
+@pytest.mark.parametrize("fault", WRONG_DEALS)
 def test_the_comparison_notices_a_wrong_deal(fault):
-    assert_dealt(spoilt("none"), M, 4)
+    rows = (np.arange(M)[None] % 4 != np.arange(4)[:, None]) * 1.0
+    assert_dealt(rows, M, 4)
+    *place, numbers = WRONG_DEALS[fault]
+    rows[tuple(place)] = numbers
     with pytest.raises(AssertionError):
-        assert_dealt(spoilt(fault), M, 4)
+        assert_dealt(rows, M, 4)
 
 
 @pytest.mark.parametrize("function", COUNT)
@@ -141,30 +138,34 @@ def test_replicates_have_the_moments_of_draws_with_replacement(drawn):
     assert len(np.unique(drawn, axis=0)) > REPLICATES - 9
 
 
-@pytest.mark.parametrize(
-    ("fault", "moments"),
-    [
-        ("without replacement", {"variance", "never"}),
-        ("one never drawn", {"mean", "never"}),
-        ("one replicate", {"mean", "variance", "covariance", "never"}),
-        ("half the draws, each twice", {"variance", "never"}),
-        ("a number for each sample", {"covariance"}),
-    ],
-)
-def test_the_moments_notice_other_draws(fault, moments):
-    random = np.random.default_rng(0)
-    if fault == "half the draws, each twice":
-        rows = 2.0 * random.multinomial(M // 2, np.full(M, 1 / M), REPLICATES)
-    elif fault == "one never drawn":
-        p = np.append(np.full(M - 1, 1 / (M - 1)), 0)
-        rows = random.multinomial(M, p, REPLICATES) * 1.0
-    elif fault == "one replicate":
-        rows = np.repeat(random.multinomial(M, np.full(M, 1 / M), 1), REPLICATES, 0)
-    elif fault == "a number for each sample":
-        rows = np.repeat(random.poisson(1, (REPLICATES, M // 2)), 2, axis=1)
-    else:
-        rows = np.ones((REPLICATES, M))
-    found = far_from_multinomial(rows)
+def draws(random, count=M, of=M, size=REPLICATES):
+    """Return how often each sample is drawn, when only the first of them can be."""
+    return random.multinomial(count, (np.arange(M) < of) / of, size) * 1.0
+
+
+OTHER_DRAWS = [
+    (lambda _: np.ones((REPLICATES, M)), {"variance", "never"}),
+    (lambda random: draws(random, of=M - 1), {"mean", "never"}),
+    (
+        lambda random: np.repeat(draws(random, size=1), REPLICATES, axis=0),
+        {"mean", "variance", "covariance", "never"},
+    ),
+    # Half of them, each twice.
+    (
+        lambda random: 2 * draws(random, count=M // 2),
+        {"variance", "never"},
+    ),
+    # The same number for two samples.
+    (
+        lambda random: np.repeat(random.poisson(1, (REPLICATES, M // 2)), 2, axis=1),
+        {"covariance"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("draw", "moments"), OTHER_DRAWS)
+def test_the_moments_notice_other_draws(draw, moments):
+    found = far_from_multinomial(draw(np.random.default_rng(0)))
     assert {name for name, far in found.items() if far > 5} >= moments
 
 
@@ -189,9 +190,3 @@ def test_a_replicate_is_the_fit_of_its_samples(drawn):
             assert_close(found.params.b, due.b, 2 * within.b)
         with pytest.raises(AssertionError, match="too far"):
             assert_close(fitted(X, y, one).params.w, due.w, 2 * within.w)
-
-
-@pytest.mark.parametrize("function", COUNT)
-def test_counts_are_known_before_anything_runs(function, keys):
-    with pytest.raises(DtypeError, match="m must be a whole number, but is"):
-        jax.jit(lambda m: function(keys[0], m, 2))(jnp.asarray(7))
