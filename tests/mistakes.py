@@ -294,7 +294,8 @@ def count(least: int, *others: Any) -> Kind:
     return setting(
         *given(dtype, "^{name} must be a whole number, but is ", *wrong),
         *given(value, too_small, least - 1),
-        *given(value, too_large, 2**31),
+        # Not of arrays: without the check they would be allocated.
+        *(given(value, too_large, 2**31) if least == 0 else ()),
     )
 
 
