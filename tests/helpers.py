@@ -5,6 +5,8 @@ The problems are those of `jlogreg.testing`, weighted all.
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ __all__ = [
     "Slack",
     "assert_close",
     "assert_params_close",
+    "compiled",
     "cost_and_gradient",
     "entry",
     "fit_problem",
@@ -111,6 +114,15 @@ def has_converged(result: Any) -> Any:
     return result.status == Status.CONVERGED
 
 
+def compiled(caplog: Any, function: Any) -> Counter[str]:
+    """Return how often each function is compiled while another runs."""
+    caplog.clear()
+    with caplog.at_level(logging.WARNING), jax.log_compiles():
+        jax.block_until_ready(function())
+    texts = [record.getMessage() for record in caplog.records]
+    return Counter(text.split()[1] for text in texts if text.startswith("Compiling"))
+
+
 class Slack(NamedTuple):
     """How far two roundings of the same quantity may be apart."""
 
@@ -141,7 +153,7 @@ def slack(problem: Problem, dtype: Any = None) -> Slack:
     error_dz = error_z / 4 + (m + 4) * eps
     error_loss = error_z + (m + 4) * eps * (size_z + 1)
     total = weight.sum()
-    penalty = l2 * np.sum(w**2) / 2
+    penalty = np.sum(l2 * w**2) / 2
     J = np.sum(weight * error_loss) / total + (n + 4) * eps * penalty
     dw = np.abs(X) @ (weight * error_dz).T / total + 4 * eps * l2 * np.abs(w)
     db = np.sum(weight * error_dz) / total
@@ -159,7 +171,8 @@ def hessian_slack(problem: Problem) -> np.ndarray:
     eps = float(np.finfo(problem.X.dtype).eps)
     size_z = w.T @ X + np.abs(np.asarray(problem.offset, float))
     error = eps * ((len(X) + 2) * size_z / 10 + (X.shape[1] + 8) / 4)
-    return 2 * ((X * weight * error) @ X.T / weight.sum() + 4 * eps * float(problem.l2))
+    l2 = float(np.max(problem.l2))
+    return 2 * ((X * weight * error) @ X.T / weight.sum() + 4 * eps * l2)
 
 
 def assert_params_close(result: Params, expected: Params, within: Any) -> None:

@@ -1,6 +1,7 @@
-"""What holds of many fits in one call: each is the fit of its own problem, alone.
+"""Laws of many fits in one call: each is the fit of its own problem alone.
 
-Of whatever batch, order and chunks it is part, and whatever its neighbours are.
+It does not matter which batch, order and chunks it is part of, nor what its neighbors
+are.
 """
 
 from functools import partial
@@ -11,42 +12,47 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 
-from jlogreg import (
-    Newton,
-    NewtonCG,
-    Params,
-    Status,
-    bootstrap_weights,
-    fit_many,
-    fold_weights,
-)
+import jlogreg as jl
+from jlogreg import Params, Status
 from jlogreg.batch import scheduler as many_module
 from jlogreg.batch import setup as plan_module
-from tests.helpers import EPS, TOL, Problem, assert_close, entry, fit_problem, slack
-from tests.oracles.numpy_fit import assert_same_fit, numpy_hessian, params_slack
+from tests.helpers import (
+    EPS,
+    SHAPE,
+    TOL,
+    WIDE,
+    Problem,
+    assert_close,
+    entry,
+    fit_problem,
+    same_bits,
+    seeds,
+    slack,
+    stack,
+)
+from tests.oracles.numpy_fit import assert_same_fit
 
 FEW = settings(max_examples=settings.default.max_examples // 8)
-seeds = st.integers(0, 2**32 - 1)
 
 # The solver and the shape: in the features, by the products of their pairs; without a
 # Hessian, by the spectrum of the features, since penalties differ; in the span.
 WAYS = {
-    "newton": (Newton(), (3, 20)),
-    "newton_cg": (NewtonCG(), (70, 90)),
-    "span": (Newton(), (30, 6)),
+    "newton": (jl.Newton(), SHAPE),
+    "newton_cg": (jl.NewtonCG(), (70, 90)),
+    "span": (jl.Newton(), WIDE),
 }
-GOOD = ["plain", "soft labels", "left out", "far start"]
-BAD = ["label", "weight", "offset", "penalty", "no weight", "start"]
+VALID = ["plain", "soft labels", "left out", "far start"]
+INVALID = ["label", "weight", "offset", "penalty", "no weight", "start"]
+# 16, so that one chunk holds all.
+KINDS = [*VALID, *VALID, *INVALID, "separated", "singular"]
 
-KINDS = [*GOOD, *GOOD, *BAD, "separated", "singular"]  # 16, so that one chunk holds all
-
-alone_by = {
+fit_alone = {
     way: jax.jit(partial(fit_problem, solver)) for way, (solver, _) in WAYS.items()
 }
-LANES = Problem(0, None, 0, 0, 0, 0)
-mapped_newton = jax.jit(jax.vmap(partial(fit_problem, Newton()), in_axes=(LANES,)))
+mapped_newton = jax.jit(
+    jax.vmap(partial(fit_problem, jl.Newton()), in_axes=(Problem(0, None, 0, 0, 0, 0),))
+)
 
 
 def problem_of(kind, X, random):
@@ -90,74 +96,53 @@ def problem_of(kind, X, random):
 def batch_of(problems):
     """Return problems that share their features as one, with a leading axis."""
     apart = [problem._replace(X=None) for problem in problems]
-    batch = jax.tree.map(lambda *leaves: np.stack(leaves), *apart)
-    return batch._replace(X=problems[0].X)
-
-
-def drawn(way, seed):
-    """Return problems of all kinds in some order, and a generator for more."""
-    random = np.random.default_rng(seed)
-    X = random.standard_normal(WAYS[way][1])
-    kinds = random.permutation(KINDS)
-    return [problem_of(kind, X, random) for kind in kinds], kinds, random
+    return stack(*apart)._replace(X=problems[0].X)
 
 
 def alone(way, problems):
-    found = [alone_by[way](problem) for problem in problems]
-    return [jax.tree.map(np.asarray, one) for one in found]
+    return [jax.device_get(fit_alone[way](problem)) for problem in problems]
 
 
-def together(way, problems, closed=4):
-    """Return the fits of all in one call, one by one.
-
-    Chunks are four lanes wide at most, and are closed up to so few.
-    """
-    params, X, y, weight, offset, l2 = batch_of(problems)
+def together(way, problems, min_width=4):
+    """Return the fits of all in one call, one by one; at most four side by side."""
+    batch = batch_of(problems)
     with (
         mock.patch.object(plan_module, "MAX_WIDTH", 4),
-        mock.patch.object(many_module, "MIN_WIDTH", closed),
+        mock.patch.object(many_module, "MIN_WIDTH", min_width),
     ):
-        found = fit_many(
-            X,
-            y[:, 0],
-            weight=weight[:, 0],
-            offset=offset[:, 0],
-            l2=l2[:, None],
-            init=params,
+        results = jl.fit_many(
+            batch.X,
+            batch.y[:, 0],
+            weight=batch.weight[:, 0],
+            offset=batch.offset[:, 0],
+            l2=batch.l2[:, None],
+            init=batch.params,
             solver=WAYS[way][0],
             tol=TOL,
         )
-    return lanes_of(found, len(problems))
+    return [entry(results, k) for k in range(len(problems))]
 
 
-def lanes_of(found, count):
-    found = jax.tree.map(np.asarray, found)
-    return [entry(found, lane) for lane in range(count)]
-
-
-def used(problem):
-    """Return the problem with zeros where a weight leaves a sample out."""
-    out = problem.weight == 0
-    rows = {name: np.where(out, 0, getattr(problem, name)) for name in ("y", "offset")}
-    return problem._replace(**rows)
-
-
-def assert_same_end(found, due, problem, way):
+def assert_same_end(result, expected, problem, way):
     """Assert that a problem ended in the same way, and at the same point."""
-    assert found.status == due.status, (Status(found.status), Status(due.status))
-    if due.status == Status.CONVERGED:
-        problem = used(problem)
-        assert_same_fit(found, due, problem, inexact=way == "newton_cg")
-        # What is left of the logits' error is squared in the cost.
-        within = slack(problem._replace(params=due.params)).J
-        assert_close(found.cost, due.cost, 2 * within + EPS)
-    if due.status == Status.BAD_INPUT:
-        assert all(np.isnan(leaf).all() for leaf in (*found.params, found.cost))
+    assert result.status == expected.status
+    if expected.status == Status.CONVERGED:
+        rows = {  # zeros where a weight leaves a sample out
+            name: np.where(problem.weight == 0, 0, getattr(problem, name))
+            for name in ("y", "offset")
+        }
+        problem = problem._replace(**rows)
+        assert_same_fit(result, expected, problem, inexact=way == "newton_cg")
+        # The rest of the logits' error is squared in the cost.
+        within = slack(problem._replace(params=expected.params)).J
+        assert_close(result.cost, expected.cost, 2 * within + EPS)
+    if expected.status == Status.BAD_INPUT:
+        assert all(np.isnan(leaf).all() for leaf in (*result.params, result.cost))
 
 
-def assert_same_ends(found, due, problems, way):
-    for one, other, problem in zip(found, due, problems, strict=True):
-        assert_same_end(one, other, problem, way)
+def assert_same_ends(results, expected, problems, way):
+    for triple in zip(results, expected, problems, strict=True):
+        assert_same_end(*triple, way)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -168,159 +153,80 @@ def test_a_problem_ends_alike_alone_and_in_any_company(way, seed):
 
     The vmap of other solvers takes long to compile; it is tested by test_fit_inputs.py.
     """
-    problems, kinds, random = drawn(way, seed)
-    due, count = alone(way, problems), len(problems)
-    for kind, one in zip(kinds, due, strict=True):
-        assert (one.status == Status.BAD_INPUT) == (kind in BAD)
+    random = np.random.default_rng(seed)
+    X, kinds = random.standard_normal(WAYS[way][1]), random.permutation(KINDS)
+    problems = [problem_of(kind, X, random) for kind in kinds]
+    expected = alone(way, problems)
+    for kind, one in zip(kinds, expected, strict=True):
+        assert (one.status == Status.BAD_INPUT) == (kind in INVALID)
         assert (one.status == Status.SEPARATED) == (kind == "separated")
         assert (one.status == Status.SINGULAR) == (kind == "singular")
+    count = len(problems)
     if way == "newton":
-        mapped = lanes_of(mapped_newton(batch_of(problems)), count)
-        assert_same_ends(mapped, due, problems, way)
+        mapped = mapped_newton(batch_of(problems))
+        results = [entry(mapped, k) for k in range(count)]
+        assert_same_ends(results, expected, problems, way)
     some = random.permutation(count)[: random.integers(9, count)]
-    problems, due = ([values[lane] for lane in some] for values in (problems, due))
-    closed = 1 if way == "newton" else 4  # so does this
-    assert_same_ends(together(way, problems, closed), due, problems, way)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_the_comparison_notices_a_wrong_end(way):
-    problems, kinds, _ = drawn(way, 1)
-    due = alone(way, problems)
-    assert_same_ends(due, due, problems, way)
-    one, other = np.flatnonzero(kinds == "plain")[:2]
-    bad = [*kinds].index("label")
-    for wrong in (
-        {one: due[other], other: due[one]},  # two lanes exchanged
-        {one: due[one]._replace(cost=due[one].cost * (1 + 1e-9))},
-        {one: due[one]._replace(status=np.int32(Status.MAX_STEPS))},
-        {bad: due[bad]._replace(params=due[one].params)},
-        {one: with_params(due[one], lambda leaf: leaf * (1 + 1e-6))},
-    ):
-        found = [wrong.get(lane, due[lane]) for lane in range(len(due))]
-        with pytest.raises(AssertionError):
-            assert_same_ends(found, due, problems, way)
-
-
-def with_params(found, change):
-    return found._replace(params=jax.tree.map(change, found.params))
-
-
-def same_bits(one, other):
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return all(leaf.tobytes() == same.tobytes() for leaf, same in pairs)
+    problems, expected = ([values[k] for k in some] for values in (problems, expected))
+    min_width = 1 if way == "newton" else 4  # so does this
+    assert_same_ends(together(way, problems, min_width), expected, problems, way)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @FEW
-@given(seeds, st.sampled_from(GOOD), st.permutations(range(4)))
-def test_a_bad_neighbour_changes_not_a_bit(way, seed, kind, order):
-    """Nor does one that is separated or singular: a healthy one does the same."""
+@given(seeds, st.sampled_from(VALID), st.permutations(range(4)))
+def test_an_invalid_neighbor_changes_not_a_bit(way, seed, kind, order):
+    """Nor does one that is separated or singular: a valid one does the same."""
     random = np.random.default_rng(seed)
     X = random.standard_normal(WAYS[way][1])
-    ill = random.choice([other for other in KINDS if other not in GOOD], 2)
+    ill = random.choice([other for other in KINDS if other not in VALID], 2)
     well = [problem_of(kind, X, random) for kind in ("plain", kind)]
     batches = [
         well + [problem_of(kind, X, random) for kind in kinds]
         for kinds in (ill, ["plain", "plain"])
     ]
-    found, due = (
-        together(way, [problems[lane] for lane in order]) for problems in batches
-    )
-    for lane, one, other in zip(order, found, due, strict=True):
+    results, expected = (together(way, [b[k] for k in order]) for b in batches)
+    for k, one, other in zip(order, results, expected, strict=True):
         assert other.status == Status.CONVERGED
-        assert same_bits(one, other) == (lane < 2)
+        assert same_bits(one, other) == (k < 2)
 
 
-def plain(X, y, l2, weight=None):
-    """Return a problem without offset or start."""
-    no, zero = np.zeros_like(y), Params(np.zeros((len(X), 1)), np.zeros((1, 1)))
-    weight = no + 1 if weight is None else weight
-    return Problem(zero, X, y, weight, no, np.float64(l2))
+def plain(X, y, l2):
+    """Return a problem without weights, offset or start."""
+    zero = Params(np.zeros((len(X), 1)), np.zeros((1, 1)))
+    return Problem(zero, X, y, np.ones_like(y), np.zeros_like(y), np.float64(l2))
 
 
-def plain_ones(seed, count):
+def plain_problems(seed, count):
     """Return problems with labels and penalties of their own."""
     random = np.random.default_rng(seed)
-    X = random.standard_normal(WAYS["newton"][1])
-    ys = (random.random((count, X.shape[1])) < 0.5) * 1.0
+    X = random.standard_normal(SHAPE)
+    ys = (random.random((count, 1, SHAPE[1])) < 0.5) * 1.0
     l2s = random.choice([0.01, 1.0], count)
-    return [plain(X, y[None], l2) for y, l2 in zip(ys, l2s, strict=True)]
+    return [plain(X, y, l2) for y, l2 in zip(ys, l2s, strict=True)]
 
 
-def by_scikit_learn(problem):
-    """Return its fit, and how far the gradient there says that it is at most."""
-    X, y, n = problem.X, problem.y, len(problem.X)
-    C = 1 / (problem.l2 * problem.weight.sum())
-    model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-10)
-    model.fit(X.T, y[0])
-    params = Params(model.coef_.T, model.intercept_[:, None])
-    a = 1 / (1 + np.exp(-params.w.T @ X - params.b))
-    slope = np.vstack([X @ (a - y).T / y.size + problem.l2 * params.w, (a - y).mean()])
-    assert np.abs(slope).max() < 1e-9
-    far = 2 * np.abs(np.linalg.inv(numpy_hessian(problem, params))) @ np.abs(slope)
-    return params, Params(far[:n], far[n:])
-
-
+@pytest.mark.parametrize("draw", [jl.fold_weights, jl.bootstrap_weights])
 @FEW
 @given(seeds)
-def test_a_row_of_labels_is_the_fit_of_scikit_learn(seed):
-    problems = [problem for problem in plain_ones(seed, 16) if 0 < problem.y.mean() < 1]
-    for found, problem in zip(together("newton", problems), problems, strict=True):
-        assert found.status == Status.CONVERGED
-        due, far = by_scikit_learn(problem)
-        within = params_slack(problem, due)
-        assert_close(found.params.w, due.w, far.w + 2 * within.w)
-        assert_close(found.params.b, due.b, far.b + 2 * within.b)
-
-
-@FEW
-@given(seeds)
-def test_a_row_of_weights_of_a_fold_is_the_fit_of_its_samples(seed):
-    problems = plain_ones(seed, 5)
-    folds = np.asarray(fold_weights(jax.random.key(seed), 20, 5, dtype=float))
-    weighted = [
-        problem._replace(weight=row[None])
-        for problem, row in zip(problems, folds, strict=True)
-    ]
-    found = together("newton", weighted)
-    parts = [
-        plain(problem.X[:, row == 1], problem.y[:, row == 1], problem.l2)
-        for problem, row in zip(problems, folds, strict=True)
-    ]
-    due = alone("newton", parts)
-    assert_same_ends(found, due, parts, "newton")
-    with pytest.raises(AssertionError):  # of another fold
-        assert_same_ends(found[1:] + found[:1], due, parts, "newton")
-
-
-@FEW
-@given(seeds)
-def test_a_row_of_whole_weights_is_the_fit_of_samples_given_so_often(seed):
-    problems = plain_ones(seed, 4)
-    drawn = np.asarray(bootstrap_weights(jax.random.key(seed), 20, 4, dtype=float))
-    weighted = [
-        problem._replace(weight=row[None])
-        for problem, row in zip(problems, drawn, strict=True)
-    ]
-    found = together("newton", weighted)
+def test_whole_weights_are_samples_given_so_often(draw, seed):
+    problems = plain_problems(seed, 5)
+    weights = np.asarray(draw(jax.random.key(seed), SHAPE[1], 5, dtype=float))
+    pairs = list(zip(problems, weights, strict=True))
+    weighted = [problem._replace(weight=row[None]) for problem, row in pairs]
     repeated = [
-        plain(*(np.repeat(rows, row.astype(int), axis=1) for rows in problem[1:3]), l2)
-        for problem, row, l2 in zip(
-            problems, drawn, (problem.l2 for problem in problems), strict=True
-        )
+        plain(*(np.repeat(part, row.astype(int), axis=1) for part in (p.X, p.y)), p.l2)
+        for p, row in pairs
     ]
-    due = alone("newton", repeated)
-    assert_same_ends(found, due, repeated, "newton")
-    with pytest.raises(AssertionError):  # of another replicate
-        assert_same_ends(found[1:] + found[:1], due, repeated, "newton")
+    expected = alone("newton", repeated)
+    assert_same_ends(together("newton", weighted), expected, repeated, "newton")
 
 
 @FEW
 @given(seeds, st.sampled_from([np.nan, np.inf, -np.inf]))
-def test_what_weighs_nothing_may_be_anything_and_what_weighs_may_not(seed, garbage):
-    """In the features: what one problem leaves out another may not."""
-    problems, random = plain_ones(seed, 4), np.random.default_rng(seed)
+def test_a_feature_may_be_infinite_only_in_samples_without_weight(seed, garbage):
+    """One problem may leave out a sample that another may not."""
+    problems, random = plain_problems(seed, 4), np.random.default_rng(seed)
     X = problems[0].X.copy()
     X[random.integers(3), :2] = garbage
     out = np.arange(20)[None] < 2
@@ -329,9 +235,9 @@ def test_what_weighs_nothing_may_be_anything_and_what_weighs_may_not(seed, garba
         problem._replace(X=X, weight=weight)
         for problem, weight in zip(problems, weights, strict=True)
     ]
-    found = together("newton", spoilt)
-    due = alone("newton", [one._replace(weight=1.0 - out) for one in problems])
-    assert_same_ends(found[:2], due[:2], problems[:2], "newton")
-    for one in found[2:]:
+    results = together("newton", spoilt)
+    expected = alone("newton", [p._replace(weight=1.0 - out) for p in problems[:2]])
+    assert_same_ends(results[:2], expected, problems[:2], "newton")
+    for one in results[2:]:
         assert one.status == Status.BAD_INPUT
         assert np.isnan(one.params.w).all()

@@ -1,4 +1,4 @@
-"""What holds of every scan: a feature's row is its fit, whatever is beside it.
+"""Laws of every scan: a feature's row is its fit, whatever the other features are.
 
 `fit` itself is compared with other minima in test_fit.py. Here a feature's fit is made
 on a matrix of its own, the covariates and the feature without the samples where it is
@@ -11,11 +11,11 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.special import log_ndtr
 
-from jlogreg import Scan, Status, fit, hessian, scan_blocks, scan_features
-from tests.helpers import Problem, assert_close
+import jlogreg as jl
+from jlogreg import Scan, Status
+from tests.helpers import Problem, assert_close, seeds
 from tests.oracles.numpy_fit import numpy_wald
 
 # Samples, and those that each feature misses, so that all fits have one shape.
@@ -41,7 +41,6 @@ NOWHERE = {Status.DIVERGED, Status.SINGULAR, Status.MAX_STEPS}
 BY_ROUNDINGS = {"rare", "once", "quasi-separated", "separates one class"}
 SOME = settings(max_examples=settings.default.max_examples // 4)
 FEW = settings(max_examples=settings.default.max_examples // 10)
-seeds = st.integers(0, 2**32 - 1)
 
 
 class Study(NamedTuple):
@@ -62,7 +61,7 @@ class Study(NamedTuple):
         rows = {"weight": self.weight, "offset": self.offset}
         G = self.G if G is None else G
         return jax.tree.map(
-            np.asarray, scan_features(G, self.covariates, self.y, **rows)
+            np.asarray, jl.scan_features(G, self.covariates, self.y, **rows)
         )
 
     def problem(self, j) -> Problem:
@@ -138,30 +137,23 @@ def feature(hazard, random, covariates, y, whole):
 
 
 @jax.jit
-def fitted(X, y, weight, offset):
-    found = fit(X, y, weight=weight, offset=offset)
-    return found, hessian(found.params, X, y, weight=weight, offset=offset)
+def fit_status(X, y, weight, offset):
+    return jl.fit(X, y, weight=weight, offset=offset).status
 
 
-def fit_alone(study, j):
-    """Return the status of a feature's fit, its estimate and its standard error."""
+def status_alone(study, j):
+    """Return the status of a feature's fit."""
     problem = study.problem(j)
     if not problem.y.size:
-        return Status.BAD_INPUT, np.nan, np.nan
-    rows = (row.astype(study.y.dtype) for row in problem[1:5])
-    found, H = jax.tree.map(np.asarray, fitted(*rows))
-    if found.status != Status.CONVERGED:
-        return found.status, np.nan, np.nan
-    information = H.astype(float) * problem.weight.sum()
-    error = np.sqrt(np.linalg.inv(information)[-2, -2])
-    return found.status, float(found.params.w[-1, 0]), error
+        return Status.BAD_INPUT
+    return fit_status(*(row.astype(study.y.dtype) for row in problem[1:5]))
 
 
-def dues_of(study, statuses):
-    """Return what is due of each feature whose fit converges, by its row."""
-    found = [j for j, status in enumerate(statuses) if status == Status.CONVERGED]
-    assert found
-    return {j: numpy_wald(study.problem(j), study.y.dtype) for j in found}
+def expected_rows(study, statuses):
+    """Return the estimates of the features whose fit converges, by their row."""
+    rows = [j for j, status in enumerate(statuses) if status == Status.CONVERGED]
+    assert rows
+    return {j: numpy_wald(study.problem(j), study.y.dtype) for j in rows}
 
 
 def assert_rows(found, study, statuses, due):
@@ -193,13 +185,8 @@ def assert_rows(found, study, statuses, due):
 def test_a_row_of_a_scan_is_the_fit_of_its_feature(kind, seed):
     study = study_of(kind, seed)
     found = study.scan()
-    alone = [fit_alone(study, j) for j in range(len(HAZARDS))]
-    statuses = [status for status, *_ in alone]
-    due = dues_of(study, statuses)
-    assert_rows(found, study, statuses, due)
-    for j, (_, far, _, within) in due.items():
-        assert_close(found.estimate[j, 0], alone[j][1], 2 * far)
-        assert_close(found.standard_error[j, 0], alone[j][2], 2 * within)
+    statuses = [status_alone(study, j) for j in range(len(HAZARDS))]
+    assert_rows(found, study, statuses, expected_rows(study, statuses))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -209,7 +196,7 @@ def test_neither_order_nor_blocks_nor_neighbours_matter(kind, seed):
     study, random = study_of(kind, seed), np.random.default_rng(seed)
     V, whole = len(HAZARDS), study.scan()
     statuses = whole.status[:, 0]
-    due = dues_of(study, statuses)
+    due = expected_rows(study, statuses)
     order = random.permutation(V)
     moved = study.scan(study.G[order])
     back = jax.tree.map(lambda column: column[np.argsort(order)], moved)
@@ -218,7 +205,7 @@ def test_neither_order_nor_blocks_nor_neighbours_matter(kind, seed):
     joined = study.scan(iter(blocks))
     assert_rows(joined, study, statuses, due)
     rows = {"weight": study.weight, "offset": study.offset}
-    parts = list(scan_blocks(blocks, study.covariates, study.y, **rows))
+    parts = list(jl.scan_blocks(blocks, study.covariates, study.y, **rows))
     for column, *others in zip(joined, *parts, strict=True):
         np.testing.assert_array_equal(column, np.concatenate(others))
     kept = random.permutation(V) < V // 2
@@ -226,39 +213,6 @@ def test_neither_order_nor_blocks_nor_neighbours_matter(kind, seed):
     beside = study.scan(other)
     mixed = jax.tree.map(lambda a, b: np.where(kept[:, None], a, b), beside, whole)
     assert_rows(mixed, study, statuses, due)
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def scanned(request):
-    study = study_of(request.param, 11)
-    found = study.scan()
-    return study, found, dues_of(study, found.status[:, 0])
-
-
-@pytest.mark.parametrize(
-    "fault",
-    ["estimate", "sign", "error", "of m - 1", "one-sided", "natural", "row", "status"],
-)
-def test_the_comparison_notices_a_fault(scanned, fault):
-    study, found, due = scanned
-    eps = float(np.finfo(study.y.dtype).eps)
-    z, log10_p = found.z, found.log10_p
-    wrong = {
-        "estimate": {"estimate": found.estimate * (1 + 1e4 * eps)},
-        "sign": {"estimate": -found.estimate, "z": -z},
-        "error": {"standard_error": found.standard_error * (1 + 4 * eps**0.5)},
-        "of m - 1": {"standard_error": found.standard_error * (M / (M - 1)) ** 0.5},
-        "one-sided": {"log10_p": log10_p - np.log10(2)},
-        "natural": {"log10_p": log10_p * np.log(10)},
-        "row": {
-            name: np.roll(getattr(found, name), 1, axis=0) for name in Scan._fields
-        },
-        "status": {"status": np.where(found.status == 0, 1, found.status)},
-    }[fault]
-    status = found.status[:, 0]
-    assert_rows(found, study, status, due)
-    with pytest.raises(AssertionError):
-        assert_rows(found._replace(**wrong), study, status, due)
 
 
 def test_every_hazard_is_drawn_and_ends_as_it_must():

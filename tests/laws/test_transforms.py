@@ -17,7 +17,7 @@ import pytest
 
 import jlogreg
 from jlogreg.testing import check_no_retrace
-from tests.helpers import assert_close
+from tests.helpers import assert_close, entry
 from tests.laws.conftest import (
     DTYPES,
     EPS,
@@ -42,10 +42,6 @@ def inner(tree, other):
     return sum(np.vdot(leaf, along) for leaf, along in pairs)
 
 
-def lane_of(tree, lane):
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[lane], tree)
-
-
 def test_jit_equals_eager_and_keeps_the_dtype(traced):
     due = traced.function(traced.arrays)
     assert_trees_close(traced.compiled(traced.arrays), due)
@@ -56,7 +52,7 @@ def test_vmap_equals_a_loop_over_problems(traced):
     (_, many), _ = traced.lanes
     for lane, point in enumerate(traced.points):
         due = jax.tree.map(np.asarray, traced.compiled(point))
-        assert_trees_close(lane_of(many, lane), due)
+        assert_trees_close(entry(many, lane), due)
 
 
 def test_forward_and_reverse_differentiation_agree_with_a_difference(traced):

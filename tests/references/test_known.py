@@ -1,25 +1,30 @@
-"""Fits of problems whose solution was there before they were."""
+"""Fits of problems that are built from their solution."""
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from jlogreg import Params, Status, fit_many
+import jlogreg as jl
+from jlogreg import Params, Status
 from tests.helpers import (
     SHAPE,
     WIDE,
     assert_close,
     cost_and_gradient,
+    entry,
     newton,
     newton_cg,
+    seeds,
 )
-from tests.oracles.numpy_fit import gradient_slack, numpy_hessian, params_slack
+from tests.oracles.numpy_fit import (
+    assert_minimum,
+    gradient_slack,
+    numpy_hessian,
+    params_slack,
+)
 from tests.references.known import known, least_norm
 
 SOME = settings(max_examples=settings.default.max_examples // 4)
-seeds = st.integers(0, 2**32 - 1)
 
 n, _ = WIDE
 MIXED = np.where(np.arange(n) < 2, 0.0, 0.1).reshape(-1, 1)  # two are not penalised
@@ -40,12 +45,10 @@ def drawn(case, seed):
     return known(random.standard_normal(shape), l2, random)
 
 
-def assert_found(found, due, inexact=False):
-    """Assert that a fit converged to the known solution."""
-    assert found.status == Status.CONVERGED
-    within = params_slack(due, due.params, inexact)
-    assert_close(found.params.w, due.params.w, within.w)
-    assert_close(found.params.b, due.params.b, within.b)
+def at_zero(problem):
+    """Return the problem at parameters of 0."""
+    zero = Params(*(np.zeros_like(leaf) for leaf in problem.params))
+    return problem._replace(params=zero)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -56,10 +59,10 @@ def test_a_known_solution_has_no_gradient_and_is_found(case, seed):
     _, slope = cost_and_gradient(problem.params, problem)
     within = gradient_slack(problem, problem.params)
     assert_close(np.vstack(slope), np.zeros_like(within), within)
-    far = Params(*(np.zeros_like(leaf) for leaf in problem.params))
-    assert_found(newton(problem._replace(params=far)), problem)
+    start = at_zero(problem)
+    assert_minimum(newton(start), problem, problem.params)
     if case in BY_GRADIENTS:
-        assert_found(newton_cg(problem._replace(params=far)), problem, inexact=True)
+        assert_minimum(newton_cg(start), problem, problem.params, inexact=True)
 
 
 @pytest.mark.parametrize("shape", [SHAPE, WIDE])
@@ -75,9 +78,9 @@ def test_known_solutions_are_found_together(shape, seed):
         np.vstack([getattr(row, name) for row in rows])
         for name in ("y", "weight", "offset")
     )
-    found = fit_many(X, Y, weight=weight, offset=offset, l2=l2, tol=2**-26)
+    results = jl.fit_many(X, Y, weight=weight, offset=offset, l2=l2, tol=2**-26)
     for k, row in enumerate(rows):
-        assert_found(jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], found), row)
+        assert_minimum(entry(results, k), row, row.params)
 
 
 @pytest.mark.parametrize("solver", [newton, newton_cg], ids=["newton", "newton_cg"])
@@ -85,8 +88,7 @@ def test_of_many_solutions_none_is_called_the_one(solver):
     """With more features than samples and no penalty any logits can be had."""
     random = np.random.default_rng(1)
     problem = known(random.standard_normal(WIDE), 0.0, random)
-    far = Params(*(np.zeros_like(leaf) for leaf in problem.params))
-    assert solver(problem._replace(params=far)).status == Status.SINGULAR
+    assert solver(at_zero(problem)).status == Status.SINGULAR
 
 
 @SOME
@@ -98,8 +100,7 @@ def test_a_small_penalty_finds_the_shortest_solution(seed):
     z = problem.params.w.T @ problem.X + problem.params.b
     l2 = 1e-8
     due = problem._replace(params=least_norm(problem.X, z), l2=np.asarray(l2))
-    start = Params(*(np.zeros_like(leaf) for leaf in due.params))
-    found = newton(due._replace(params=start))
+    found = newton(at_zero(due))
     assert found.status == Status.CONVERGED
     H = numpy_hessian(due, due.params)
     pull = np.vstack([l2 * due.params.w, [[0.0]]])
@@ -108,13 +109,3 @@ def test_a_small_penalty_finds_the_shortest_solution(seed):
     within = np.vstack(params_slack(due, due.params)) + size / 100
     assert np.all(within < 1e-4)
     assert_close(np.vstack(found.params), np.vstack(due.params) - away, within)
-
-
-@pytest.mark.parametrize("case", ["long, a penalty", "wide, penalties"])
-def test_a_wrong_solution_is_noticed(case):
-    problem = drawn(case, seed=1)
-    found = newton(problem)
-    assert_found(found, problem)
-    moved = Params(w=problem.params.w * (1 + 1e-9), b=problem.params.b)
-    with pytest.raises(AssertionError, match="too far"):
-        assert_found(found, problem._replace(params=moved))

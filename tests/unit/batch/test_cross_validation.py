@@ -1,30 +1,23 @@
-"""Cross-validation is a loop over folds and penalties, every number of it."""
+"""Cross-validation is a loop over folds and penalties, in every number."""
 
 import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from jlogreg import (
-    CrossValidation,
-    Status,
-    cross_validate,
-    fold_weights,
-)
-from tests.helpers import TOL, Problem, assert_close
-from tests.oracles.numpy_fit import numpy_minimum, params_slack
+import jlogreg as jl
+from jlogreg import Status, cross_validate
+from tests.helpers import EPS, TOL, Problem, assert_close, entry, same_bits
+from tests.oracles.numpy_fit import assert_minimum, numpy_minimum, params_slack
 
-EPS = float(np.finfo(float).eps)
 N, M, F = 2, 23, 4  # folds of 6, 6, 6 and 5 samples
 L2 = np.array([[0.1], [0.0], [1.0], [0.01]])  # in no order
+PENALIZED = np.maximum(L2, 1e-3)
 ONES, ZEROS = np.ones((1, M)), np.zeros((1, M))
+EVERY_FOURTH = (np.arange(M) % F != np.arange(F)[:, None]) * 1.0
 # Eight problems side by side in every call, so that all compile alike.
 ALIKE = {"tol": TOL, "memory_limit": 60_000}
-
-
-@pytest.fixture(scope="module")
-def folds():
-    return np.asarray(fold_weights(jax.random.key(3), M, F))
+RULES = ["best", "one_standard_error"]
 
 
 def data():
@@ -38,203 +31,148 @@ def data():
 X, Y = data()
 
 
-def losses_of(z, y):
+def validated(Y=Y, l2=L2, **options):
+    return jax.device_get(cross_validate(X, Y, l2, **ALIKE, **options))
+
+
+def losses(z, y):
     return np.logaddexp(0, z) - y * z
 
 
-def one_fit(label, weight, offset, l2):
-    """Return the fit of the samples that weigh something, and how far one may be off.
-
-    As a function of the features of samples and their offset: logits, and by how much
-    they may differ.
-    """
+def problem_of(label, weight, offset, l2):
+    """Return the problem of the samples that have a weight."""
     kept = weight[0] > 0
     rows = (row[:, kept] for row in (X, label, weight, offset))
-    problem = Problem(None, *rows, l2)
-    due = numpy_minimum(problem)
-    # Here and there.
-    within = params_slack(problem, due)
-
-    def predict(X, offset):
-        size = np.abs(due.w).T @ np.abs(X) + np.abs(due.b) + np.abs(offset)
-        reach = 2 * (within.w.T @ np.abs(X) + within.b)
-        return due.w.T @ X + due.b + offset, reach + 8 * (N + 2) * EPS * size
-
-    return due, within, predict
+    return Problem(None, *rows, l2)
 
 
-def by_loops(X, Y, l2, folds, weight=None, offset=ZEROS):
-    """Return what is due, and within what, by name; of each pair an array (K, ...).
+def predict(problem, X, offset):
+    """Return the logits of a problem's minimum, and how far those of a fit may be."""
+    params = numpy_minimum(problem)
+    within = params_slack(problem, params)
+    size = np.abs(params.w).T @ np.abs(X) + np.abs(params.b) + np.abs(offset)
+    reach = 2 * (within.w.T @ np.abs(X) + within.b) + 8 * (N + 2) * EPS * size
+    return (params.w.T @ X + params.b + offset)[0], reach[0]
+
+
+def loop(folds, Y=Y, l2=L2, weight=ONES, offset=ZEROS):
+    """Return the expected numbers and how far off they may be, by name.
 
     A fit for each row of labels, penalty and fold, on a copy of the samples that the
     fold sees, by another Newton's method.
     """
-    weight = np.broadcast_to(ONES if weight is None else weight, Y.shape)
+    weight = np.broadcast_to(weight, Y.shape)
     K, L, F = len(Y), len(l2), len(folds)
     fold_loss, within, size = np.zeros((3, K, L, F))
-    a, a_within = np.full((2, K, L, M), np.nan)
+    a, a_within = np.zeros((2, K, L, M))
     for k, i, f in np.ndindex(K, L, F):
-        label, own = Y[k : k + 1], weight[k : k + 1]
-        *_, predict = one_fit(label, own * folds[f], offset, l2[i, 0])
-        out = folds[f] == 0
-        z, reach = (row[0] for row in predict(X[:, out], offset[:, out]))
-        a[k, i, out], a_within[k, i, out] = 1 / (1 + np.exp(-z)), reach / 4 + 4 * EPS
-        counts = own[0, out] > 0
-        own, z, reach, label = own[0, out], z, reach, label[0, out]
+        label, own, out = Y[k : k + 1], weight[k : k + 1], folds[f] == 0
+        problem = problem_of(label, own * folds[f], offset, l2[i, 0])
+        z, reach = predict(problem, X[:, out], offset[:, out])
+        a[k, i, out] += 1 / (1 + np.exp(-z))
+        a_within[k, i, out] += reach / 4 + 4 * EPS
+        own, label = own[0, out], label[0, out]
+        counts, size[k, i, f] = own > 0, own.sum()
+        share = own[counts] / own.sum()
         few = 4 * (M + 4) * EPS * (np.abs(z) + 1)
-        size[k, i, f] = own.sum()
-        loss = losses_of(z[counts], label[counts])
-        fold_loss[k, i, f] = own[counts] @ loss / own.sum()
-        within[k, i, f] = own[counts] @ (reach + few)[counts] / own.sum()
+        fold_loss[k, i, f] = share @ losses(z, label)[counts]
+        within[k, i, f] = share @ (reach + few)[counts]
+    with np.errstate(invalid="ignore"):  # of samples that no fold holds out: NaN
+        a, a_within = a / (folds == 0).sum(axis=0), a_within / (folds == 0).sum(axis=0)
     loss = (size * fold_loss).sum(axis=2) / size.sum(axis=2)
     error = fold_loss.std(axis=2, ddof=1) / np.sqrt(F)
     far = 2 * within.max(axis=2)
-    best, simple = chosen_by(loss, error, l2)
-    rows = np.arange(K)
-    refits = {
-        rule: [
-            one_fit(Y[k : k + 1], weight[k : k + 1], offset, l2[i, 0])
-            for k, i in enumerate(picked)
-        ]
-        for rule, picked in (("best", best), ("one_standard_error", simple))
-    }
-    # None is chosen by a hair.
+    chosen, rows = choose(loss, error, l2), np.arange(K)
+    # No choice depends on roundings.
     assert np.diff(np.sort(loss, axis=1))[:, 0].min() > 1e-6
-    limit = (loss + error)[rows, best]
+    limit = (loss + error)[rows, chosen["best"]]
     assert np.abs(loss - limit[:, None]).min() > 1e-6
     return {
         "fold_loss": (fold_loss, within),
         "loss": (loss, far),
         "standard_error": (error, far),
-        "best": (best[:, None], 0),
-        "one_standard_error": (simple[:, None], 0),
-        "a": {
-            "best": (a[rows, best], a_within[rows, best]),
-            "one_standard_error": (a[rows, simple], a_within[rows, simple]),
+        **{rule: (chosen[rule][:, None], 0) for rule in RULES},
+        "probability": {
+            r: (a[rows, chosen[r]], a_within[rows, chosen[r]]) for r in RULES
         },
-        "refit": refits,
+        "refit": {
+            rule: [
+                problem_of(Y[k : k + 1], weight[k : k + 1], offset, l2[i, 0])
+                for k, i in enumerate(chosen[rule])
+            ]
+            for rule in RULES
+        },
     }
 
 
-def chosen_by(loss, error, l2):
-    """Return of each row the best penalty, and the largest within an error of it."""
+def choose(loss, error, l2):
+    """Return the best penalty of each row, and the largest within an error of it."""
     best, simple = [], []
     for losses, errors in zip(loss, error, strict=True):
         first = min(range(len(l2)), key=lambda i: losses[i])
         near = [i for i in range(len(l2)) if losses[i] <= losses[first] + errors[first]]
         best.append(first)
         simple.append(max(near, key=lambda i: l2[i, 0]))
-    return np.array(best), np.array(simple)
+    return dict(zip(RULES, map(np.array, (best, simple)), strict=True))
 
 
-def assert_found(found, due, rule="best"):
-    """Assert that every number is the one due, and every fit converged."""
-    assert not np.any(found.status)
-    for name in ("fold_loss", "loss", "standard_error", "best", "one_standard_error"):
-        assert_close(getattr(found, name), *due[name])
-    assert_close(found.probability, *due["a"][rule])
-    assert not np.any(found.fit.status)
-    for k, (params, within, _) in enumerate(due["refit"][rule]):
-        for leaf in ("w", "b"):
-            one = getattr(found.fit.params, leaf)[k]
-            assert_close(one, getattr(params, leaf), 2 * getattr(within, leaf))
+def assert_expected(result, expected, rule="best"):
+    """Assert that every number is the expected one, and every fit converged."""
+    assert not np.any(result.status)
+    for name in ("fold_loss", "loss", "standard_error", *RULES):
+        assert_close(getattr(result, name), *expected[name])
+    a, within = expected["probability"][rule]
+    np.testing.assert_array_equal(np.isnan(result.probability), np.isnan(a))
+    there = ~np.isnan(a)
+    assert_close(result.probability[there], a[there], within[there])
+    for k, problem in enumerate(expected["refit"][rule]):
+        assert_minimum(entry(result.fit, k), problem, times=2)
 
 
-RULES = ["best", "one_standard_error"]
+@pytest.fixture(scope="module")
+def folds():
+    return np.asarray(jl.fold_weights(jax.random.key(3), M, F))
 
 
 @pytest.fixture(scope="module")
 def plain(folds):
-    """Return what is found of two rows of labels, by either rule, and what is due."""
-    found = {
-        rule: cross_validate(X, Y, L2, folds=folds, rule=rule, **ALIKE)
-        for rule in RULES
-    }
-    return found, by_loops(X, Y, L2, folds)
+    """Return the results of two rows of labels, by either rule."""
+    return {rule: validated(folds=folds, rule=rule) for rule in RULES}
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_every_number_is_that_of_a_loop_over_subsets(plain, rule):
-    found, due = plain
-    assert_found(found[rule], due, rule)
-    np.testing.assert_array_equal(found[rule].l2, L2)
-    # The rules penalties_differ, and so do the labels.
-    assert due["best"][0].tolist() != due["one_standard_error"][0].tolist()
+def test_every_number_is_that_of_a_loop_over_subsets(plain, folds):
+    expected = loop(folds)
+    for rule in RULES:
+        assert_expected(plain[rule], expected, rule)
+        np.testing.assert_array_equal(plain[rule].l2, L2)
+    # The rules differ, and so do the labels.
+    best, simple = (expected[rule][0].tolist() for rule in RULES)
+    assert best != simple
+    assert best[0] != best[1] or simple[0] != simple[1]
 
 
 def test_the_path_holds_the_refit_at_every_penalty(plain):
-    found, _ = plain
-    path = found["best"].path
+    path = plain["best"].path
     assert path.status.shape == (2, 4)
     for k, i in np.ndindex(2, 4):
-        due, within, _ = one_fit(Y[k : k + 1], ONES, ZEROS, L2[i, 0])
-        assert_close(path.params.w[k, i], due.w, 2 * within.w)
-        assert_close(path.params.b[k, i], due.b, 2 * within.b)
+        problem = problem_of(Y[k : k + 1], ONES, ZEROS, L2[i, 0])
+        assert_minimum(entry(entry(path, k), i), problem, times=2)
     for rule in RULES:
-        picked = np.asarray(getattr(found[rule], rule))[:, 0]
-        for leaf, table in zip(
-            jax.tree.leaves(found[rule].fit), jax.tree.leaves(path), strict=True
-        ):
-            np.testing.assert_array_equal(leaf, table[np.arange(2), picked])
-
-
-def wrong(name, found):
-    """Return the result with a mistake that is easily made."""
-    fold_loss, (K, _, F) = np.asarray(found.fold_loss), found.fold_loss.shape
-    label, chosen = np.arange(K), np.asarray(found.best)[:, 0]
-    path = jax.tree.map(np.asarray, found.path)
-    other = jax.tree.map(lambda leaf: leaf[label, (chosen + 1) % len(L2)], path)
-    z = path.params.w[label, chosen][:, :, 0] @ X + path.params.b[label, chosen][:, 0]
-    return found._replace(
-        **{
-            "folds in another order": {"fold_loss": fold_loss[:, :, ::-1]},
-            "labels in another order": {"fold_loss": fold_loss[::-1]},
-            "folds weigh the same": {"loss": fold_loss.mean(axis=2)},
-            "n in place of n - 1": {
-                "standard_error": fold_loss.std(axis=2) / np.sqrt(F)
-            },
-            "deviation, not error": {"standard_error": fold_loss.std(axis=2, ddof=1)},
-            "the worst": {"best": np.argmax(found.loss, axis=1)[:, None]},
-            "the best again": {"one_standard_error": found.best},
-            "by a fit that saw it": {"probability": 1 / (1 + np.exp(-z))},
-            "the refit of another": {"fit": other},
-            "one digit": {"loss": found.loss * (1 + 1e-9)},
-        }[name]
-    )
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "folds in another order",
-        "labels in another order",
-        "folds weigh the same",
-        "n in place of n - 1",
-        "deviation, not error",
-        "the worst",
-        "the best again",
-        "by a fit that saw it",
-        "the refit of another",
-        "one digit",
-    ],
-)
-def test_the_comparison_notices_a_mistake(plain, name):
-    found, due = plain
-    with pytest.raises(AssertionError, match="too far"):
-        assert_found(wrong(name, found["best"]), due)
+        picked = getattr(plain[rule], rule)[:, 0]
+        chosen = jax.tree.map(lambda leaf, i=picked: leaf[np.arange(2), i], path)
+        jax.tree.map(np.testing.assert_array_equal, plain[rule].fit, chosen)
 
 
 def test_it_is_what_scikit_learn_finds(plain, folds):
     """Of the first labels at the penalty 0.1: C is one over the sum of the penalty."""
-    found, _ = plain
     for f, row in enumerate(folds):
         kept = row > 0
         model = LogisticRegression(C=1 / (0.1 * kept.sum()), tol=1e-10, max_iter=1000)
         model.fit(X[:, kept].T, Y[0, kept])
         z = model.decision_function(X[:, ~kept].T)
-        loss = losses_of(z, Y[0, ~kept]).mean()
         # It stops at a gradient of 1e-10, which H^-1 <= 1 / 0.1 or so makes larger.
-        assert_close(found["best"].fold_loss[0, 0, f], loss, 1e-7)
+        loss = losses(z, Y[0, ~kept]).mean()
+        assert_close(plain["best"].fold_loss[0, 0, f], loss, 1e-7)
 
 
 def missing(kind):
@@ -242,210 +180,130 @@ def missing(kind):
     random = np.random.default_rng(1)
     weight = random.choice([0.5, 1.0, 2.0], (2, M))
     out = np.arange(M) % 8 == np.array([[1], [5]])
-    if kind == "the same":
+    if kind == "common":
         weight, out = weight[:1], out[:1]
     weight = np.where(out, 0.0, weight)
     return np.where(np.broadcast_to(weight, Y.shape) == 0, np.nan, Y), weight
 
 
-@pytest.mark.parametrize("kind", ["the same", "its own"])
-def test_a_label_that_is_missing_weighs_nothing(kind, folds):
+@pytest.mark.parametrize("kind", ["common", "its own"])
+def test_a_label_that_is_missing_has_no_weight(kind, folds):
     """In the fits, the losses and the refit; its probability is there all the same."""
     labels, weight = missing(kind)
     offset = np.random.default_rng(2).standard_normal((1, M)) / 2
-    found = cross_validate(
-        X, labels, L2, weight=weight, offset=offset, folds=folds, **ALIKE
-    )
-    due = by_loops(X, labels, L2, folds, weight, offset)
-    assert_found(found, due)
-    assert np.isfinite(found.probability).all()
-    with pytest.raises(AssertionError, match="too far"):
-        assert_found(found, by_loops(X, labels, L2, folds, weight**1.001, offset))
-    with pytest.raises(AssertionError, match="too far"):
-        assert_found(found, by_loops(X, labels, L2, folds, weight, 0.999 * offset))
+    rows = {"weight": weight, "offset": offset}
+    result = validated(labels, folds=folds, **rows)
+    assert_expected(result, loop(folds, labels, **rows))
+    assert np.isfinite(result.probability).all()
 
 
-def test_rows_of_labels_are_calls_of_one(plain, folds):
-    found, due = plain
-    for k in range(2):
-        one = cross_validate(X, Y[k : k + 1], L2, folds=folds, **ALIKE)
-        parts = jax.tree.map(
-            lambda leaf, k=k: leaf[k : k + 1], found["best"]._replace(l2=L2)
-        )
-        for name in ("fold_loss", "loss", "standard_error"):
-            within = 2 * due[name][1][k : k + 1]
-            assert_close(getattr(one, name), getattr(parts, name), within)
-        for name in ("best", "one_standard_error", "status"):
-            np.testing.assert_array_equal(getattr(one, name), getattr(parts, name))
-        assert_close(one.probability, parts.probability, 2 * due["a"]["best"][1][k])
-        within = due["refit"]["best"][k][1]
-        assert_close(one.fit.params.w, parts.fit.params.w, 4 * within.w)
-        # And not those of the other row.
-        with pytest.raises(AssertionError, match="too far"):
-            assert_close(one.loss, found["best"].loss[1 - k : 2 - k], 1e-3)
+@pytest.mark.parametrize("k", [0, 1])
+def test_rows_of_labels_are_calls_of_one(folds, k):
+    one = Y[k : k + 1]
+    assert_expected(validated(one, folds=folds), loop(folds, one))
 
 
-@pytest.fixture(scope="module")
-def separated(folds):
-    """Return what is found where a plane separates the second row of labels."""
-    labels = np.vstack([Y[:1], X[:1] > 0.1])
-    return cross_validate(X, labels, L2, folds=folds, **ALIKE)
+def test_a_penalty_of_0_where_labels_are_separated_is_not_chosen(plain, folds):
+    result = validated(np.vstack([Y[:1], X[:1] > 0.1]), folds=folds)
+    zero = L2[:, 0] == 0
+    assert (result.status[1, zero] == Status.SEPARATED).all()
+    assert not result.status[1, ~zero].any()
+    assert np.isnan(result.fold_loss[1, zero]).all()
+    np.testing.assert_array_equal(np.isnan(result.loss[1]), zero)
+    assert result.path.status[1, zero] == Status.SEPARATED
+    chosen = choose(np.nan_to_num(result.loss, nan=np.inf), result.standard_error, L2)
+    for rule in RULES:
+        np.testing.assert_array_equal(getattr(result, rule)[:, 0], chosen[rule])
+    assert result.fit.status[1] == Status.CONVERGED
+    assert np.isfinite(result.probability).all()
+    # The other row is not changed by it.
+    rows = (entry(one._replace(l2=L2[None]), 0) for one in (result, plain["best"]))
+    jax.tree.map(np.testing.assert_array_equal, *rows)
 
 
-def test_a_penalty_of_0_where_labels_are_separated_is_not_chosen(separated, plain):
-    zero = np.flatnonzero(L2 == 0)
-    status = np.asarray(separated.status)
-    assert (status[1, zero] == Status.SEPARATED).all()
-    assert np.isnan(separated.fold_loss[1, zero]).all()
-    assert np.isnan(separated.loss[1, zero]).all()
-    assert separated.path.status[1, zero] == Status.SEPARATED
-    others = np.flatnonzero(L2 != 0)
-    assert not status[1, others].any()
-    assert np.isfinite(separated.loss[1, others]).all()
-    best, simple = chosen_by(
-        np.nan_to_num(separated.loss, nan=np.inf), separated.standard_error, L2
-    )
-    assert best[1] == others[np.argmin(separated.loss[1, others])]
-    np.testing.assert_array_equal(separated.best[:, 0], best)
-    np.testing.assert_array_equal(separated.one_standard_error[:, 0], simple)
-    assert separated.fit.status[1] == Status.CONVERGED
-    assert np.isfinite(separated.probability).all()
-    # Nor does the row beside it see anything of that.
-    for found, due in zip(
-        jax.tree.leaves(separated._replace(l2=L2)),
-        jax.tree.leaves(plain[0]["best"]._replace(l2=L2)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(found[0], due[0])
-
-
-def test_where_no_penalty_will_do_that_is_said(folds):
-    """By a loss of NaN and a status; the first penalty stands in."""
+def test_where_every_penalty_fails_the_first_is_returned_with_its_status(folds):
     labels, weight = missing("its own")
-    labels[0, 3] = np.nan  # and weighs something
-    found = cross_validate(
-        X, labels, L2, weight=weight, offset=ZEROS, folds=folds, **ALIKE
-    )
+    labels[0, 3] = np.nan  # with a weight
+    result = validated(labels, weight=weight, offset=ZEROS, folds=folds)
     # The fold that holds the label out has fits, and a loss of NaN.
-    sees = folds[:, 3] > 0
-    np.testing.assert_array_equal(
-        found.status[0] == Status.BAD_INPUT, np.broadcast_to(sees, (4, F))
-    )
-    assert np.isnan(found.fold_loss[0]).all()
-    assert np.isnan(found.loss[0]).all()
-    assert (found.best[0], found.one_standard_error[0]) == (0, 0)
-    assert found.fit.status[0] == Status.BAD_INPUT
-    assert not found.status[1].any()
-    assert np.isfinite(found.loss[1]).all()
-    assert found.fit.status[1] == Status.CONVERGED
+    sees = np.broadcast_to(folds[:, 3] > 0, (4, F))
+    np.testing.assert_array_equal(result.status[0] == Status.BAD_INPUT, sees)
+    assert np.isnan(result.fold_loss[0]).all()
+    assert np.isnan(result.loss[0]).all()
+    assert (result.best[0], result.one_standard_error[0]) == (0, 0)
+    assert not result.status[1].any()
+    assert np.isfinite(result.loss[1]).all()
+    assert result.fit.status.tolist() == [Status.BAD_INPUT, Status.CONVERGED]
 
 
-def own_folds(kind):
-    rows = np.ones((F, M))
-    if kind == "some are never held out":
-        for f in range(F):
-            rows[f, [f, f + 9]] = 0
-    if kind == "some are held out twice":
-        for f in range(F):
-            rows[f, f : f + 12] = 0
-    if kind == "weights":
-        rows *= np.random.default_rng(4).choice([0.5, 1.0, 3.0], (F, M))
-        for f in range(F):
-            rows[f, f::F] = 0
-    return rows
+FOLDS = {
+    "some are never held out": (np.arange(M) % 9 != np.arange(F)[:, None]) * 1.0,
+    "some are held out twice": 1.0
+    * (np.abs(np.arange(M) - np.arange(F)[:, None] - 5.5) > 6),
+    "weights": EVERY_FOURTH * np.random.default_rng(4).choice([0.5, 1.0, 3.0], (F, M)),
+}
 
 
-@pytest.mark.parametrize(
-    "kind", ["some are never held out", "some are held out twice", "weights"]
-)
-def test_folds_of_ones_own(kind):
+@pytest.mark.parametrize("kind", FOLDS)
+def test_folds_may_be_given(kind):
     """A sample that no fold holds out has no probability; of two, the mean."""
-    rows = own_folds(kind)
-    found = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=rows, **ALIKE)
-    due = by_loops(X, Y, np.maximum(L2, 1e-3), rows)
-    never = (rows > 0).all(axis=0)
-    assert never.sum() == {"some are never held out": 15, "weights": 0}.get(kind, 8)
-    np.testing.assert_array_equal(np.isnan(found.probability), [never, never])
-    a, within = due["a"]["best"]
-    if kind == "some are held out twice":
-        best, a = due["best"][0][:, 0], np.zeros((2, M))
-        for k, row in np.ndindex(2, F):
-            own = rows[row : row + 1]
-            fit = one_fit(Y[k : k + 1], own, ZEROS, max(L2[best[k], 0], 1e-3))[2]
-            z = fit(X, ZEROS)[0][0]
-            a[k] += (own[0] == 0) / (1 + np.exp(-z)) / (rows == 0).sum(axis=0).clip(1)
-        within = np.nanmax(within)
-    due["a"]["best"] = (
-        a[:, ~never],
-        within if np.ndim(within) == 0 else within[:, ~never],
-    )
-    assert_found(found._replace(probability=found.probability[:, ~never]), due)
+    rows = FOLDS[kind]
+    never = (rows > 0).all(axis=0).sum()
+    assert (never > 0) == (kind != "weights")
+    assert ((rows == 0).sum(axis=0).max() > 1) == (kind == "some are held out twice")
+    result = validated(l2=PENALIZED, folds=rows)
+    assert_expected(result, loop(rows, l2=PENALIZED))
 
 
 def test_one_part_to_validate_with_is_a_fold_too():
     """Without a standard error there is nothing larger to choose than the best."""
     rows = (np.arange(M) % 3 > 0)[None] * 1.0
-    labels = np.vstack([Y, 1 - Y, Y[:1]])
-    found = cross_validate(X, labels, L2, folds=rows, **ALIKE)
-    assert found.fold_loss.shape == (5, 4, 1)
-    assert not found.status.any()
-    np.testing.assert_array_equal(found.loss, found.fold_loss[:, :, 0])
-    assert np.isnan(found.standard_error).all()
-    np.testing.assert_array_equal(found.one_standard_error, found.best)
+    result = validated(np.vstack([Y, 1 - Y, Y[:1]]), folds=rows)
+    assert result.fold_loss.shape == (5, 4, 1)
+    assert not result.status.any()
+    np.testing.assert_array_equal(result.loss, result.fold_loss[:, :, 0])
+    assert np.isnan(result.standard_error).all()
+    np.testing.assert_array_equal(result.one_standard_error, result.best)
     for k, i in np.ndindex(2, 4):
-        *_, predict = one_fit(Y[k : k + 1], rows, ZEROS, L2[i, 0])
-        z, reach = predict(X[:, ::3], ZEROS[:, ::3])
-        loss = losses_of(z, Y[k : k + 1, ::3]).mean()
-        assert_close(found.loss[k, i], loss, 2 * reach.max() + M * 8 * EPS)
-    # The other way round it is the same, but for the sign.
-    assert_close(found.loss[2:4], found.loss[:2], 1e-12)
-    np.testing.assert_array_equal(np.isnan(found.probability[0]), rows[0] == 1)
+        problem = problem_of(Y[k : k + 1], rows, ZEROS, L2[i, 0])
+        z, reach = predict(problem, X[:, ::3], ZEROS[:, ::3])
+        loss = losses(z, Y[k, ::3]).mean()
+        assert_close(result.loss[k, i], loss, 2 * reach.max() + M * 8 * EPS)
+    # With all labels turned it is the same, but for the sign.
+    assert_close(result.loss[2:4], result.loss[:2], 1e-12)
+    np.testing.assert_array_equal(np.isnan(result.probability[0]), rows[0] == 1)
 
 
 def test_a_fold_without_a_label_of_a_row_counts_nothing_there():
     """Labels may be so rare that a fold has none to test with."""
-    rows = np.ones((F, M))
-    for f in range(F):
-        rows[f, f::F] = 0
-    weight = np.vstack([rows[0], ONES])  # the first row has no label in the first fold
-    found = cross_validate(
-        X, Y, np.maximum(L2, 1e-3), weight=weight, folds=rows, **ALIKE
-    )
-    assert np.isnan(found.fold_loss[0, :, 0]).all()
-    size = (rows[1:] == 0).sum(axis=1)
-    loss = np.asarray(found.fold_loss)[0, :, 1:] @ size / size.sum()
-    assert_close(found.loss[0], loss, 16 * EPS)
-    assert found.best[0, 0] == np.argmin(loss)
-    assert np.isfinite(found.loss[1]).all()
+    # The first row has no label in the first fold.
+    weight = np.vstack([EVERY_FOURTH[0], ONES])
+    result = validated(l2=PENALIZED, weight=weight, folds=EVERY_FOURTH)
+    assert np.isnan(result.fold_loss[0, :, 0]).all()
+    size = (EVERY_FOURTH[1:] == 0).sum(axis=1)
+    loss = result.fold_loss[0, :, 1:] @ size / size.sum()
+    assert_close(result.loss[0], loss, 16 * EPS)
+    assert result.best[0, 0] == np.argmin(loss)
+    assert np.isfinite(result.loss[1]).all()
 
 
-def test_a_count_deals_the_folds_by_the_key(folds, plain):
-    def same(one, other):
-        return all(
-            np.array_equal(a, b)
-            for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-        )
-
-    key = jax.random.key(3)
-    assert same(cross_validate(X, Y, L2, folds=F, key=key, **ALIKE), plain[0]["best"])
-    default = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=F, **ALIKE)
-    rows = fold_weights(jax.random.key(0), M, F)
-    due = cross_validate(X, Y, np.maximum(L2, 1e-3), folds=rows, **ALIKE)
-    assert same(default, due)
-    assert not np.array_equal(default.fold_loss, plain[0]["best"].fold_loss)
+def test_a_count_deals_the_folds_by_the_key(plain):
+    assert same_bits(validated(folds=F, key=jax.random.key(3)), plain["best"])
+    default = validated(l2=PENALIZED, folds=F)
+    rows = jl.fold_weights(jax.random.key(0), M, F)
+    assert same_bits(default, validated(l2=PENALIZED, folds=rows))
+    assert not np.array_equal(default.fold_loss, plain["best"].fold_loss)
 
 
 def test_progress_is_told_and_what_it_raises_ends_the_call(folds):
-    seen = []
-    found = cross_validate(
-        X, Y, L2, folds=folds, **ALIKE, progress=lambda p: seen.append(p.finished.sum())
-    )
-    assert seen == sorted(seen)
-    assert seen[-1] == 2 * 4 * (F + 1)
-    assert isinstance(found, CrossValidation)
+    told = []
+    result = validated(folds=folds, progress=lambda p: told.append(p.finished.sum()))
+    assert told == sorted(told)
+    assert told[-1] == 2 * 4 * (F + 1)
+    assert isinstance(result, jl.CrossValidation)
 
     def stop(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(X, Y, L2, folds=folds, **ALIKE, progress=stop)
+        validated(folds=folds, progress=stop)

@@ -1,4 +1,4 @@
-"""Scans: other people's numbers, p-values far below any float, blocks, mistakes."""
+"""Scans: published numbers, p-values far below any float, blocks, and arguments."""
 
 from unittest import mock
 
@@ -18,11 +18,10 @@ from jlogreg import (
 )
 from jlogreg.feature_scan import scan_features as module
 from jlogreg.feature_scan.single_feature import newton_scan
-from tests.helpers import Problem, assert_close
+from tests.helpers import EPS, Problem, assert_close
 from tests.oracles.numpy_fit import numpy_wald
 from tests.references.datasets import spector
 
-EPS = float(np.finfo(float).eps)
 STUDENTS = spector()
 M = STUDENTS.y.shape[1]
 GPA, TUCE, PSI = (row[None] for row in STUDENTS.X)
@@ -73,36 +72,27 @@ def log10_p_of(z):
         return float(mpmath.log10(mpmath.erfc(abs(mpmath.mpf(z)) / mpmath.sqrt(2))))
 
 
-@pytest.fixture(scope="module")
-def small_p_values():
-    """Return z and log10_p of scans whose weights make z as large as one likes."""
-    found = [scanned(features(seed=k), weight=4.0**k * ONES) for k in range(8)]
-    return [
-        np.concatenate([getattr(scan, name)[:, 0] for scan in found])
-        for name in ("z", "log10_p")
-    ]
+def test_p_values_do_not_underflow():
+    """Weights make z large: p is right to a few roundings, and beyond 20 to a series.
 
-
-def test_p_values_do_not_underflow(small_p_values):
-    """To a few roundings; beyond 20 to what JAX's series for the tail leaves out.
-
-    That is at most 105 / z^8 of p, its first term that is not taken (Abramowitz and
-    Stegun, 26.2.12), so so much over log p of the logarithm. Where p is near 1 its
-    logarithm is small, and a rounding of log 2 is what is left.
+    JAX's series of the tail leaves out at most 105 / z^8 of p, its first term that is
+    not taken (Abramowitz and Stegun, 26.2.12), and as much over log p of the logarithm.
+    Where p is near 1 its logarithm is small, and a rounding of log 2 is left.
     """
-    z, log10_p = small_p_values
+    scans = [scanned(features(seed=k), weight=4.0**k * ONES) for k in range(8)]
+    z, log10_p = (
+        np.concatenate([getattr(scan, name)[:, 0] for scan in scans])
+        for name in ("z", "log10_p")
+    )
     due = np.array([log10_p_of(value) for value in z])
     left_out = np.where(np.abs(z) > 20, 105 / np.abs(z).clip(1) ** 8, 0)
     assert_close(log10_p, due, 8 * EPS * (np.abs(due) + 1) + left_out)
     assert due.min() < -700  # of p, a float underflows at -324
     assert np.abs(z).max() > 60
     assert ((np.abs(z) > 20) & (np.abs(z) < 40)).sum() > 9
-    for wrong in (log10_p - np.log10(2), log10_p * (1 + 1e-9), np.maximum(due, -324)):
-        with pytest.raises(AssertionError, match="too far"):
-            assert_close(wrong, due, 8 * EPS * (np.abs(due) + 1) + left_out)
 
 
-def test_a_weight_counts_a_sample_as_often(small_p_values):
+def test_a_weight_counts_a_sample_as_often():
     """Four times as many of each halve the standard error, and that is all."""
     due = scanned(features())
     for times in (1e-8, 4.0, 1e12):
@@ -110,20 +100,18 @@ def test_a_weight_counts_a_sample_as_often(small_p_values):
         assert_close(found.estimate, due.estimate, 1e-12)
         far = 64 * EPS * due.standard_error
         assert_close(found.standard_error * times**0.5, due.standard_error, far)
-        with pytest.raises(AssertionError, match="too far"):
-            assert_close(found.standard_error, due.standard_error, far)
         assert not found.status.any()
 
 
-@pytest.mark.parametrize("kind", ["iterator", "list", "generator", "of JAX", "tuple"])
-def test_blocks_are_joined_whatever_they_come_in(kind):
+@pytest.mark.parametrize(
+    "collect",
+    [iter, list, tuple, lambda pair: map(jnp.asarray, pair), lambda p: (g for g in p)],
+    ids=["iterator", "list", "tuple", "map to JAX", "generator"],
+)
+def test_blocks_are_joined_whatever_they_come_in(collect):
     G = features(30)
     due = scanned(G[:16]), scanned(G[16:])
-    blocks = [G[:16], G[16:]]
-    if kind == "of JAX":
-        blocks = [jnp.asarray(block) for block in blocks]
-    given = {"iterator": iter(blocks), "generator": (block for block in blocks)}
-    found = scanned(given.get(kind, tuple(blocks) if kind == "tuple" else blocks))
+    found = scanned(collect([G[:16], G[16:]]))
     assert isinstance(found, Scan)
     for column, *parts in zip(found, *due, strict=True):
         assert column.shape == (30, 1)
@@ -205,12 +193,6 @@ def test_covariates_that_separate_leave_no_feature_a_fit():
         assert np.isnan(column).all()
 
 
-def gives_up(*arguments):
-    """Return what a few steps find as if they had found nothing."""
-    found = newton_scan(*arguments)
-    return found._replace(status=found.status * 0 + int(Status.MAX_STEPS))
-
-
 @pytest.mark.parametrize("mean", [0.0, 1e7])
 def test_a_few_steps_find_what_a_fit_does(mean):
     """Also beside covariates of a large mean: all see them standardised.
@@ -220,6 +202,11 @@ def test_a_few_steps_find_what_a_fit_does(mean):
     near = np.random.default_rng(3).standard_normal((2, M))
     near = near + mean - mean  # rounded
     G, few = features(), scanned(features(), near + mean)
+
+    def gives_up(*arguments):
+        scan = newton_scan(*arguments)
+        return scan._replace(status=scan.status * 0 + int(Status.MAX_STEPS))
+
     with mock.patch.object(module, "newton_scan", gives_up):
         alone = scanned(G, near + mean)
     for found in (few, alone):

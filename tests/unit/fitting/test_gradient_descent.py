@@ -9,23 +9,13 @@ import optax
 import pytest
 from hypothesis import given
 
-from jlogreg import (
-    Dense,
-    Descent,
-    Params,
-    cost,
-    gradient,
-    gradient_descent,
-    init_params,
-    loops,
-    value_and_gradient,
-)
+import jlogreg as jl
+from jlogreg import Params, gradient_descent, loops
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.gradient_descent import _in_features, _in_span, _span_is_cheaper
 from jlogreg.solvers.first_order import descend
-from tests.helpers import assert_close, make_problem, problems, slack
+from tests.helpers import EPS, assert_close, make_problem, problems, slack
 
-EPS = np.finfo(float).eps
 STEPS = 20
 
 
@@ -71,7 +61,7 @@ coordinates_of = {"features": _in_features, "span": _in_span}
 
 @partial(jax.jit, static_argnums=0)
 def descend_in(name, problem, rate):
-    samples = Samples(Dense(problem.X), problem.y, problem.weight, problem.offset)
+    samples = Samples(jl.Dense(problem.X), problem.y, problem.weight, problem.offset)
     coordinates = coordinates_of[name](problem.params, samples, problem.l2)
     end, costs = descend(
         coordinates.value_and_direction, coordinates.start, optax.sgd(rate), STEPS
@@ -110,25 +100,34 @@ def test_the_iterates_are_the_textbooks(name, shape):
     assert_close(costs, due, 1e4 * EPS)
 
 
-@pytest.mark.parametrize("shape", [(64, 8), (3, 20)])
-def test_gradient_descent_is_the_textbooks(shape):
-    problem = make_problem(shape, np.float64, seed=2)
-    found = gradient_descent(
-        *problem.arguments, learning_rate=0.05, steps=40, **problem.options
+@pytest.mark.parametrize(
+    ("shape", "l2"),
+    [
+        ((64, 8), 0.01),
+        ((3, 20), 0.01),
+        ((30, 6), 0.0),
+        ((30, 6), 0.5),
+        ((30, 6), np.full((30, 1), 0.5)),
+    ],
+)
+def test_gradient_descent_is_the_textbooks(shape, l2):
+    problem = make_problem(shape, np.float64, seed=2)._replace(l2=l2)
+    result = gradient_descent(
+        *problem.arguments, learning_rate=0.02, steps=100, **problem.options
     )
-    w, b, costs = by_loops(problem, 0.05, 40)
-    assert isinstance(found, Descent)
-    assert found.costs.shape == (1, 40)
-    assert_close(found.params.w, w, 1e4 * EPS)
-    assert_close(found.params.b, b, 1e4 * EPS)
-    assert_close(found.costs, costs, 1e4 * EPS)
-    start = cost(*problem.arguments, **problem.options)
-    assert_close(found.costs[0, 0], start, 64 * EPS)
+    w, b, costs = by_loops(problem, 0.02, 100)
+    assert isinstance(result, jl.Descent)
+    assert result.costs.shape == (1, 100)
+    assert_close(result.params.w, w, 1e4 * EPS)
+    assert_close(result.params.b, b, 1e4 * EPS)
+    assert_close(result.costs, costs, 1e4 * EPS)
+    start = jl.cost(*problem.arguments, **problem.options)
+    assert_close(result.costs[0, 0], start, 64 * EPS)
 
 
 def test_the_wide_problem_is_solved_in_the_span_and_the_tall_one_is_not():
     def samples(n, m):
-        return Samples(Dense(np.zeros((n, m))), np.zeros((1, m)))
+        return Samples(jl.Dense(np.zeros((n, m))), np.zeros((1, m)))
 
     assert _span_is_cheaper(samples(12288, 209), 2000)
     assert not _span_is_cheaper(samples(12288, 209), 1)
@@ -167,18 +166,6 @@ def test_only_plain_descent_with_one_penalty_is_done_in_the_span():
     assert gram_products(problem, learning_rate=0.1, optimizer=optax.adam) == 0
 
 
-@pytest.mark.parametrize("l2", [0.0, 0.5, jnp.full((30, 1), 0.5)])
-def test_a_penalty_a_feature_is_a_penalty(l2):
-    problem = make_problem((30, 6), np.float64)._replace(l2=jnp.asarray(l2))
-    found = gradient_descent(
-        *problem.arguments, learning_rate=0.01, steps=200, **problem.options
-    )
-    w, b, costs = by_loops(problem, 0.01, 200)
-    assert_close(found.params.w, w, 1e5 * EPS)
-    assert_close(found.params.b, b, 1e5 * EPS)
-    assert_close(found.costs, costs, 1e5 * EPS)
-
-
 def test_the_span_overflows_no_earlier_than_the_features():
     """The squares of the columns are beyond float32 here, so XT X would be infinite."""
     problem = make_problem((30, 6), np.float32, "zero start", l2=0.0)
@@ -213,14 +200,6 @@ def test_one_step_after_another_is_two_steps():
     assert_close(costs, whole.costs, 1e4 * EPS)
 
 
-@given(problems(hazards=["plain", "zero start", "soft labels"], shapes=[(3, 20)]))
-def test_costs_never_rise_below_the_critical_rate(problem):
-    rate = rate_of(problem)
-    costs = descend_in("features", problem, jnp.asarray(rate, problem.X.dtype))[1]
-    rises = np.diff(np.asarray(costs, float))
-    assert rises.max() <= 2 * slack(problem).J + EPS
-
-
 @pytest.mark.parametrize(
     ("optimizer", "rate"),
     [
@@ -249,11 +228,11 @@ def test_any_optax_optimizer_steps_as_it_does_by_hand(optimizer, rate):
 
     @jax.jit
     def step(params, state):
-        J, slope = value_and_gradient(params, X, y, **problem.options)
+        J, slope = jl.value_and_gradient(params, X, y, **problem.options)
         extra = {
             "value": J,
             "grad": slope,
-            "value_fn": lambda params: cost(params, X, y, **problem.options),
+            "value_fn": lambda params: jl.cost(params, X, y, **problem.options),
         }
         updates, state = update.update(slope, state, params, **extra)
         return optax.apply_updates(params, updates), state, J
@@ -280,18 +259,10 @@ def test_descent_can_be_differentiated_in_its_rate():
 
     def after_one_step(rate):
         params = gradient_descent(*problem.arguments, learning_rate=rate, steps=1)[0]
-        return cost(params, problem.X, problem.y)
+        return jl.cost(params, problem.X, problem.y)
 
-    slope = gradient(*problem.arguments)
+    slope = jl.gradient(*problem.arguments)
     due = -(jnp.sum(slope.w**2) + jnp.sum(slope.b**2))
     tiny = 1e-12
     assert_close(jax.grad(after_one_step)(tiny), due, 1e-9)
     assert_close(jax.jvp(after_one_step, (tiny,), (1.0,))[1], due, 1e-9)
-
-
-def test_descent_learns_what_can_be_told_apart():
-    X = jnp.array([[-2.0, -1.0, 1.0, 2.0]])
-    y = jnp.array([[0.0, 0.0, 1.0, 1.0]])
-    found = gradient_descent(init_params(1), X, y, learning_rate=1.0, steps=500)
-    assert_close(found.costs[0, 0], np.log(2), 4 * EPS)
-    assert found.costs[0, -1] < 0.01
