@@ -17,6 +17,7 @@ from tests.helpers import (
     same_bits,
     slack,
 )
+from tests.laws.conftest import assert_trees_close
 from tests.oracles.numpy_fit import (
     assert_minimum,
     assert_same_fit,
@@ -70,6 +71,18 @@ def test_a_wrong_standard_error_is_noticed():
     other = numpy_wald(problem._replace(l2=1e-6), float)
     assert abs(other.estimate - wald.estimate) > wald.estimate_slack
     assert abs(other.standard_error - wald.standard_error) > wald.standard_error_slack
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_part_of_a_tree_of_results_is_noticed(dtype):
+    tree = {"w": np.ones((3, 1), dtype), "b": np.zeros((1, 1), dtype)}
+    assert_trees_close(tree, tree)
+    wrong = tree["w"] * dtype(1 + 100 * np.finfo(dtype).eps)
+    with pytest.raises(AssertionError, match="too far"):
+        assert_trees_close({**tree, "w": wrong}, tree)
+    for other in ({"w": tree["w"]}, {**tree, "w": tree["w"].astype(np.float16)}):
+        with pytest.raises(AssertionError):
+            assert_trees_close(other, tree)
 
 
 def test_a_bit_and_the_sign_of_zero_are_noticed():
