@@ -17,10 +17,9 @@ import pytest
 
 import jlogreg
 from jlogreg.testing import check_no_retrace
-from tests.helpers import assert_close, entry
+from tests.helpers import EPS, assert_close, entry
 from tests.laws.conftest import (
     DTYPES,
-    EPS,
     SHAPE,
     STEP,
     TABLE,
