@@ -1,0 +1,31 @@
+"""Calibration by hand, and the arguments that it refuses."""
+
+import numpy as np
+import pytest
+
+import jlogreg as jl
+from jlogreg.inference.calibration import calibration
+
+
+def test_calibration_by_hand():
+    a = np.array([[0.0, 0.2, 0.3], [0.9, 1.0, np.nan]])
+    y = np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
+    found = calibration(a, y, bins=4)
+    np.testing.assert_array_equal(found.count, [[2, 1, 0, 2]])
+    np.testing.assert_allclose(found.predicted, [[0.1, 0.3, np.nan, 0.95]])
+    np.testing.assert_allclose(found.observed, [[0.5, 0, np.nan, 1]])
+    assert found.error == pytest.approx((2 * 0.4 + 0.3 + 2 * 0.05) / 5)
+
+
+@pytest.mark.parametrize("bins", [0, -1])
+def test_calibration_needs_a_bin(bins):
+    with pytest.raises(ValueError, match=r"^bins must be at least 1"):
+        calibration(np.ones((1, 2)), np.ones((1, 2)), bins)
+    with pytest.raises(jl.RankError, match=r"^probability has rank 1"):
+        calibration(np.ones(2), np.ones((1, 2)))
+
+
+def test_calibration_of_nothing_is_no_error():
+    found = calibration(np.full((1, 2), np.nan), np.ones((1, 2)))
+    assert found.error == 0
+    assert np.isnan(found.predicted).all()
