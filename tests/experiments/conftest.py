@@ -1,6 +1,8 @@
 """Run the command line in process, on files small enough to compile nothing large."""
 
+import io
 import re
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,8 @@ from experiments.__main__ import main
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = ROOT / "experiments/configs"
+# What every run folder holds.
+COMMON = {".lock", "config.toml", "environment.json", "results.csv"}
 
 CONFIG = """\
 # Learn from a small table.
@@ -31,11 +35,44 @@ print_every = 2
 
 
 class Result(NamedTuple):
-    """Hold what a command left: its exit code, and what it printed."""
+    """The exit code of a command, and the text that it printed."""
 
     code: int | None
     out: str
     err: str
+
+
+class Killed(BaseException):
+    """An end that nothing between here and the test catches, as nothing does a kill."""
+
+
+def call_main(*arguments):
+    """Call the command line in process."""
+    with (
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+    ):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def fails_at(place, name, at, failure=Killed):
+    """Let the call of this number, counted from 1, fail; yield a list of the calls."""
+    plain, calls = getattr(place, name), []
+
+    def call(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == at:
+            raise failure
+        return plain(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, name, call)
+        yield calls
 
 
 @pytest.fixture
@@ -44,18 +81,9 @@ def runs(tmp_path):
 
 
 @pytest.fixture
-def command(capsys):
-    """Return a function that calls the command line in process."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        return Result(code, *capsys.readouterr())
-
-    return call
+def command():
+    """Return the function that calls the command line in process."""
+    return call_main
 
 
 @pytest.fixture
@@ -168,6 +196,26 @@ def printed_costs(out):
     lines = re.findall(r"^step +(\d+)   J (\d+\.\d{6})$", out, re.MULTILINE)
     assert len(lines) == out.count("   J ")
     return {int(step): float(J) for step, J in lines}
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def contents(folder):
+    """Return the bytes of each file of a run, by name."""
+    paths = [path for path in folder.iterdir() if path.name != ".lock"]
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}
+
+
+def only_folder(runs):
+    (folder,) = runs.iterdir()
+    return folder
+
+
+def arrays_of(folder, name="params.npz"):
+    with np.load(folder / name) as file:
+        return dict(file)
 
 
 def assert_is_png(path):

@@ -92,70 +92,13 @@ def test_formulas_mean_what_they_mean_in_mathematics():
     assert seen["sharp"] > 0.5 * seen["all"]
 
 
-def test_the_law_notices_another_grammar():
-    """Or it could be empty: 2 ** 3 ** 2 from the left, -a ** 2 as a square, say."""
-    at = {"a": 1.5}
-    for formula, wrong in {
-        "2 ** 3 ** 2": 8**2,
-        "-a ** 2": 1.5**2,
-        "3 - a - 1": 3 - 0.5,
-        "8 / a / 2": 8 / (1.5 / 2),
-        "a ** -2": -(1.5**2),
-    }.items():
-        assert wrong not in interval_of(formula, at)
-        names = [name for name in at if name in formula]
-        assert float(parse(formula, names)(*(at[n] for n in names))) in interval_of(
-            formula, at
-        )
-
-
 NOT_MATHEMATICS = [
-    "a.real",
-    "exp(a)(a)",
-    "a < 2",
-    '"a"',
-    'f"{a}"',
-    "lambda: a",
-    "lambda",
-    "(b := a)",
-    "a = 2",
-    "[a for a in a]",
-    "[a]",
-    "a[0]",
-    "{}",
-    "()",
-    "a, a",
-    "a if a else a",
-    "a and a",
-    "1if a else 2",
-    "not a",
-    "~a",
-    "a // 2",
-    "a % 2",
-    "a @ a",
-    "a | a",
-    "True",
-    "None",
-    "...",
-    "1j",
-    "*a",
-    "await a",
-    "yield a",
-    "import os",
-    "a; a",
-    "a a",
-    "2a",
-    "a +",
-    "a)",
-    "(a",
-    "a\0",
-    "a\n+ 1",
-    "a − 1",
-    "",
-    " ",
-    "# a",
-    '"\\d"',
-]
+    "a.real", "exp(a)(a)", "a < 2", '"a"', 'f"{a}"', "lambda: a", "lambda", "(b := a)",
+    "a = 2", "[a for a in a]", "[a]", "a[0]", "{}", "()", "a, a", "a if a else a",
+    "a and a", "1if a else 2", "not a", "~a", "a // 2", "a % 2", "a @ a", "a | a",
+    "True", "None", "...", "1j", "*a", "await a", "yield a", "import os", "a; a", "a a",
+    "2a", "a +", "a)", "(a", "a\0", "a\n+ 1", "a − 1", "", " ", "# a", '"\\d"',
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("formula", NOT_MATHEMATICS)
@@ -178,13 +121,8 @@ def test_what_is_not_mathematics(formula):
         ("exp()", "exp takes one number, in parentheses"),
         ("exp(x=a)", "exp takes one number, in parentheses"),
         ("exp(a, x=a)", "exp takes one number, in parentheses"),
-        ("exp(**a)", "exp takes one number, in parentheses"),
         ("a()", "a is not a known function: use one of exp, log, sigmoid, tanh"),
-        ("sin(a)", "sin is not a known function: use one of exp, log, sigmoid, tanh"),
-        (
-            "__import__('os')",
-            "__import__ is not a known function: use one of exp, ",
-        ),
+        ("__import__('os')", "__import__ is not a known function: use one "),
         ("1e400 * a", "a number in the formula is too large"),
         ("9" * 400 + "* a", "a number in the formula is too large"),
     ],

@@ -21,8 +21,9 @@ from tests.experiments.victim import DEAD
 STEPS = 2
 LARGE = 1100  # bytes; no file has more
 
-# Before, within or after: seven files that are written whole, two lines, and the lock.
-MOMENTS = 7 * 14 + 2 * 8 + 6
+# Before, within or after: seven files that are written whole, one in two pieces, two
+# lines, and the lock.
+MOMENTS = 7 * 14 + 2 + 2 * 8 + 6
 
 
 @pytest.fixture(scope="module")
