@@ -25,8 +25,8 @@ from jlogreg import (
     bootstrap_weights,
     fit,
     fit_many,
-    hessian,
 )
+from jlogreg.inference.covariance import penalized_covariance
 from jlogreg.plots import interval_forest
 
 # Wald's intervals need a matrix with as many rows and columns.
@@ -83,7 +83,7 @@ def work(config: Config, data: Fitted, run: Run) -> Sequence[Row]:
     settings = config.bootstrap
     tails = np.array([[1 - settings.level, 1 + settings.level]]) / 2
     estimate = np.asarray(data.fit.params.w)
-    covariance = wald_covariance(data, settings.l2)
+    covariance = penalized_covariance(data.fit.params, data.X, data.y, settings.l2)
     deviation = np.sqrt(np.diag(covariance)[:-1, None])
     wald = estimate + deviation * np.vectorize(NormalDist().inv_cdf)(tails)
     replicates = _replicates(config, data, run)
@@ -119,22 +119,6 @@ def _rows(names: Sequence[str], table: np.ndarray, share: float) -> list[Row]:
         ends = dict(zip(columns, rounded, strict=True))
         rows.append({"feature": name, **ends, "fitted %": share})
     return rows
-
-
-def wald_covariance(data: Fitted, l2: float) -> np.ndarray:
-    """Return the covariance (n + 1, n + 1) of the estimate, the bias last.
-
-    It is H^-1 F H^-1 / m, with the Hessian H of the cost, and F that of the mean loss
-    alone, Fisher's information of a sample: how much the estimate varies from one draw
-    of m samples to another, as the replicates do (le Cessie and van Houwelingen, Ridge
-    estimators in logistic regression, Appl. Statist. 41, 1992). Without a penalty it is
-    the inverse Hessian over m.
-    """
-    H, F = (
-        np.asarray(hessian(data.fit.params, data.X, data.y, l2=penalty), np.float64)
-        for penalty in (l2, 0.0)
-    )
-    return np.linalg.solve(H, np.linalg.solve(H, F).T) / data.X.shape[1]
 
 
 def _replicates(config: Config, data: Fitted, run: Run) -> Fit:

@@ -87,13 +87,6 @@ def test_the_intervals_are_those_of_a_loop(mine, run_ok):
         assert found == pytest.approx(values, rel=2e-3, abs=1e-3)
 
 
-def test_wald_without_a_penalty_has_the_inverse_hessian(mine):
-    _, data = loaded([*mine, "--bootstrap.l2=0"])
-    due = np.linalg.inv(information(refit(data.X, data.y[0]), data.X))
-    found = bootstrap.wald_covariance(data, 0.0)
-    assert np.abs(found - due).max() <= 1e-4 * np.abs(due).max()
-
-
 def test_no_sample_is_held_out():
     X, y, _ = samples_of(["--bootstrap.replicates=1"])
     whole = load(DataConfig("breast_cancer", standardize=True), 0, whole=True)
