@@ -143,9 +143,9 @@ def cross_validate(
     refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
     X = check_design("X", X)
     given = _check(X, Y, l2, weight, offset, folds, key)
-    found = _fits(X, given, solver, tol, max_steps, memory_limit, progress)
-    of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], found)
-    path = jax.tree.map(lambda leaf: leaf[:, :, -1], found)
+    fits = _fits(X, given, solver, tol, max_steps, memory_limit, progress)
+    of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
+    path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
     fold_loss = _losses(X, given, of_folds)
     loss, standard_error = _summary(fold_loss, _held(given))
     best, within = _choose(loss, standard_error, given.l2)
@@ -236,7 +236,7 @@ def _held(given: _Given) -> Float[Array, "R F m"]:
 
 
 @jax.jit
-def _losses(X: Design, given: _Given, found: Fit) -> Float[Array, "K L F"]:
+def _losses(X: Design, given: _Given, fits: Fit) -> Float[Array, "K L F"]:
     """Return the mean log losses of the held-out samples; NaN where a fit failed."""
     held = jnp.broadcast_to(_held(given), (len(given.Y), *given.folds.shape))
 
@@ -249,7 +249,7 @@ def _losses(X: Design, given: _Given, found: Fit) -> Float[Array, "K L F"]:
         loss = jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
         return jnp.where(status == Status.CONVERGED, loss.reshape(L, F), jnp.nan)
 
-    return lax.map(one, (found.params, found.status, given.Y, held))
+    return lax.map(one, (fits.params, fits.status, given.Y, held))
 
 
 def _logits(X: Design, given: _Given, params: Params) -> Float[Array, "M m"]:
