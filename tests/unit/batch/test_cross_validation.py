@@ -221,6 +221,15 @@ def test_a_penalty_of_0_where_labels_are_separated_is_not_chosen(plain, folds):
     jax.tree.map(np.testing.assert_array_equal, *rows)
 
 
+def test_a_fit_that_fails_is_no_start(folds):
+    """In two steps none converges: all start from zero, as each alone."""
+    path = validated(folds=folds, max_steps=2).path
+    assert (path.status == Status.MAX_STEPS).all()
+    for i, l2 in enumerate(L2[:, 0]):
+        alone = jl.fit_many(X, Y, l2=float(l2), max_steps=2, tol=TOL)
+        assert_close(path.params.w[:, i], alone.params.w, 1e-12)
+
+
 def test_where_every_penalty_fails_the_first_is_returned_with_its_status(folds):
     labels, weight = missing("its own")
     labels[0, 3] = np.nan  # with a weight
