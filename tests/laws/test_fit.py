@@ -149,7 +149,7 @@ def dual_logits(problem, point):
     """Return logits three ways: by the Gram matrix, by params, and there and back."""
     span = dual_basis(samples_of(problem))
     params = span.params(point)
-    again = span.params(span.start(params))
+    again = span.params(span.coefficients(params))
     products = point[:-1].T @ span.gram + point[-1:]
     return products, jl.logits(params, problem.X), jl.logits(again, problem.X)
 
