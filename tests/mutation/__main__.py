@@ -63,9 +63,9 @@ TESTS = {
     "graph.graph": ["unit/graph/test_graph", "unit/test_corners", *GRAPHS],
     "solvers.driver": ["unit/solvers/test_newton", *FITS],
     "solvers.cholesky": ["unit/solvers/test_cholesky", "unit/solvers/test_solvers"],
-    "solvers.line_search": ["unit/solvers/test_newton", *FITS],
+    "solvers.line_search": ["unit/solvers/test_line_search", *FITS],
     "solvers.newton": ["unit/solvers/test_newton", *FITS],
-    "solvers.conjugate_gradients": ["unit/solvers/test_newton_cg", *FITS],
+    "solvers.conjugate_gradients": ["unit/solvers/test_conjugate_gradients", *FITS],
     "solvers.newton_cg": ["unit/solvers/test_newton_cg", *FITS],
     "solvers.first_order": ["unit/solvers/test_first_order", *FITS],
 }

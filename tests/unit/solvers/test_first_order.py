@@ -1,5 +1,6 @@
-"""A descent by any optimizer: what a step decides, and what the optimizer is told."""
+"""Descent by any optimizer: what a step decides, and what the optimizer is told."""
 
+import itertools
 import math
 
 import jax
@@ -8,17 +9,21 @@ import numpy as np
 import optax
 import pytest
 
-from jlogreg import Optax, Status
-from jlogreg.solvers.driver import Evaluation, MatrixFreeObjective
+import jlogreg as jl
+from jlogreg import Status
+from jlogreg.solvers import driver
 from jlogreg.solvers.first_order import descend
-from tests.oracles.step_decisions import EPS, INF, NAN, TOL, assert_every_case
+from tests.helpers import EPS
+from tests.oracles.toy_objective import evaluation
 
-SIZE = 1e-30  # of a step that finds no way down
+INF, NAN = math.inf, math.nan
+SIZE = 1e-30  # a shorter step than this does not lead down
+TOL = 2.0**-20
 
 
-def objective_of(evaluate):
+def make_objective(evaluate):
     """Return an objective in the metric of four times the gradient."""
-    return MatrixFreeObjective(
+    return driver.MatrixFreeObjective(
         evaluate=evaluate,
         evaluate_or_multiply=None,
         precondition=lambda slope: 4 * slope,
@@ -29,81 +34,77 @@ def objective_of(evaluate):
     )
 
 
-def after_a_step(case):
-    """Return what comes of a step whose trial is as the case says."""
+def take_step(
+    value=4.0, trial_value=3.0, slope=1.0, separated=False, step_size=0.25, steps=5
+):
+    """Return the state after a step of d = -3 from the point 5."""
 
     def evaluate(point, step):
-        rest = [jnp.zeros(())] * 3
-        return Evaluation(
-            case["found"], jnp.full((1, 1), case["slope"]), None, *rest, case["proof"]
-        )
+        return evaluation(trial_value, jnp.full((1, 1), slope), separated=separated)
 
-    solver = Optax(optax.chain(optax.trace(0.0), optax.sgd(1.0)))  # d = -g
-    objective = objective_of(evaluate)
+    solver = jl.Optax(optax.chain(optax.trace(0.0), optax.sgd(1.0)))  # d = -g
+    objective = make_objective(evaluate)
     state = solver.init(objective, jnp.full((1, 1), 5.0))
-    old = state.evaluation._replace(value=case["value"], gradient=jnp.full((1, 1), 3.0))
-    state = state._replace(
-        evaluation=old,
-        step_size=jnp.asarray(case["size"]),
-        steps=jnp.asarray(case["steps"]),
-    )
-    after = solver.step(objective, state)
-    return {
-        "point": after.point[0, 0],
-        "value": after.evaluation.value,
-        "slope": after.evaluation.gradient[0, 0],
-        "size": after.step_size,
-        "steps": after.steps,
-        "status": after.status,
-        "memory": after.memory[0].trace[0, 0],
-    }
+    old = evaluation(value, jnp.full((1, 1), 3.0))
+    steps, step_size = jnp.asarray(steps), jnp.asarray(step_size)
+    state = state._replace(evaluation=old, step_size=step_size, steps=steps)
+    return solver.step(objective, state)
 
 
-def expected(row):
-    """Return the same, in words that Python has."""
-    first, size = row["steps"] < 0, row["size"]
-    accept = first or row["found"] <= row["value"] + 64 * EPS * abs(row["value"])
-    kept = row if accept else {"found": row["value"], "slope": 3.0, "proof": False}
-    new = min(2 * size, 1.0) if accept else size / 2
-    status = Status.MAX_STEPS
-    if not math.isfinite(kept["found"]):
-        status = Status.NONFINITE
-    elif kept["proof"]:
-        status = Status.SEPARATED
-    elif new < SIZE:
-        status = Status.DIVERGED
-    elif 4 * kept["slope"] ** 2 <= TOL:
-        status = Status.CONVERGED
-    return {
-        "point": 5.0 - (accept and not first) * size * 3.0,
-        "value": kept["found"],
-        "slope": kept["slope"],
-        "size": new,
-        "steps": row["steps"] + 1,
-        "status": status,
-        "memory": 3.0 if accept and not first else 0.0,  # what the optimizer learnt
-    }
+@pytest.mark.parametrize(
+    ("changes", "step_size"),
+    [
+        ({}, 0.5),
+        ({"step_size": 0.5}, 1.0),
+        ({"step_size": 1.0}, 1.0),
+        ({"trial_value": 4 * (1 + 64 * EPS)}, 0.5),
+        ({"trial_value": 4 * (1 + 65 * EPS)}, 0.125),
+        ({"value": -4.0, "trial_value": -4.0 * (1 - 64 * EPS)}, 0.5),
+        ({"value": -4.0, "trial_value": -4.0 * (1 - 65 * EPS)}, 0.125),
+        ({"trial_value": INF}, 0.125),
+        ({"trial_value": NAN}, 0.125),
+        ({"trial_value": 5.0, "steps": 0}, 0.125),
+        ({"trial_value": 5.0, "steps": -1}, 0.5),
+    ],
+)
+def test_a_step_that_would_raise_the_value_is_taken_back(changes, step_size):
+    """The next ones are shorter, and the optimizer has not seen it."""
+    after, size = take_step(**changes), changes.get("step_size", 0.25)
+    first, accept = changes.get("steps") == -1, step_size > 0.25
+    assert after.step_size == step_size
+    assert after.point == (5 - 3 * size if accept and not first else 5)
+    assert after.memory[0].trace == (3 if accept and not first else 0)
+    value = changes.get("trial_value", 3.0) if accept else changes.get("value", 4.0)
+    assert after.evaluation.value == value
+    assert after.evaluation.gradient == (1 if accept else 3)
+    assert after.steps == changes.get("steps", 5) + 1
+    assert after.status == Status.MAX_STEPS
+    assert after.status.dtype == np.int32
 
 
-def test_a_step_that_would_raise_the_value_is_taken_back_and_the_next_are_shorter():
-    border = 4.0 * (1 + 64 * EPS)
-    wanted = assert_every_case(
-        after_a_step,
-        {
-            "value": [4.0, -4.0, INF],
-            "found": [3.0, 4.0, border, 4 * (1 + 65 * EPS), -4.0, INF, NAN],
-            "slope": [
-                2.0**-12,
-                2.0**-11,
-                2.0**-10,
-            ],  # below the tolerance, on it, above
-            "proof": [False, True],
-            "size": [1.0, 0.5, 0.25, 2 * SIZE, SIZE, SIZE / 2, SIZE / 4],
-            "steps": [-1, 0, 5],
-        },
-        expected,
-    )
-    assert len({row["status"] for row in wanted}) == 5
+REJECTED = {"trial_value": 5.0, "slope": 0.0, "separated": True}
+# Each status overrules those above it.
+CAUSES = [
+    (Status.MAX_STEPS, {}),
+    (Status.MAX_STEPS, {"slope": 2.0**-10}),
+    (Status.CONVERGED, {"slope": 2.0**-11}),  # four times its square is the tolerance
+    (Status.CONVERGED, {"slope": 2.0**-12}),
+    (Status.DIVERGED, {"step_size": SIZE / 4}),
+    (Status.SEPARATED, {"separated": True}),
+    (Status.NONFINITE, {"trial_value": NAN, "steps": -1}),
+    (Status.NONFINITE, {"trial_value": INF, "steps": -1}),
+]
+
+
+def test_each_status_overrules_those_before_it():
+    for (_, weak), (status, strong) in itertools.combinations([CAUSES[0], *CAUSES], 2):
+        assert take_step(**weak | strong).status == status, (weak, strong)
+    for size, status in [
+        (2 * SIZE, Status.MAX_STEPS),
+        (SIZE, Status.DIVERGED),
+    ]:
+        assert take_step(**REJECTED, step_size=size).status == status
+    assert take_step(step_size=SIZE / 2).status == Status.MAX_STEPS
 
 
 def told(dtype):
@@ -125,7 +126,7 @@ def value_of(point):
     return 3 * point.sum()
 
 
-def far(x):
+def expected_update(x):
     """Return that update at x, of that function."""
     return 16 * 3 * x + 256 * 3 + 4096 * 3 * (x + 1) + 65536 * x + 2.0**20 * 3
 
@@ -139,42 +140,40 @@ def test_an_optimizer_is_told_value_gradient_and_function(dtype):
         steps.append(step)
         # A trial is lower than any point, so that it is accepted.
         value = jnp.where((step == 0).all(), value_of(point), np.float32(-9.0))
-        no, slope = jnp.zeros(()), jnp.full((1, 1), 3.0, np.float32)
-        return Evaluation(value, slope, None, no, no, no, jnp.zeros((), bool))
+        return evaluation(value, jnp.full((1, 1), 3.0, np.float32))
 
-    solver, objective = Optax(told(dtype)), objective_of(evaluate)
+    solver, objective = jl.Optax(told(dtype)), make_objective(evaluate)
     start = jnp.ones((1, 1), np.float32)
     state = solver.step(objective, solver.init(objective, start))
-    assert (state.memory, state.steps) == (0, 0)  # it has only looked
+    assert (state.memory, state.steps) == (0, 0)  # it has only evaluated the start
     state = solver.step(objective, state)
     assert steps[-1].dtype == np.float32
-    np.testing.assert_array_equal(steps[-1], [[far(1.0)]])
+    np.testing.assert_array_equal(steps[-1], [[expected_update(1.0)]])
     assert (state.memory, state.steps) == (1, 1)
 
 
 @jax.numpy_dtype_promotion("standard")
 @pytest.mark.parametrize("steps", [0, 1, 3])
-def test_a_descent_takes_its_steps_and_says_the_value_before_each(steps):
+def test_a_descent_returns_its_end_and_the_value_before_each_step(steps):
     """Of a pytree; the optimizer is told what it is told in a fit."""
 
     def value_and_gradient(point):
         return value_of(point["x"]), {"x": jnp.full((1, 1), 3.0, np.float32)}
 
-    def update(updates, state, params, **extra):
-        value_fn = extra.pop("value_fn")
-        given = [updates["x"], state, params["x"]]
-        extra = {**extra, "grad": extra["grad"]["x"]}
+    def update(updates, state, params, *, value, grad, value_fn):
         new, state = told(np.float32).update(
-            *given, **extra, value_fn=lambda x: value_fn({"x": x})
+            *(updates["x"], state, params["x"]),
+            **{"value": value, "grad": grad["x"]},
+            value_fn=lambda x: value_fn({"x": x}),
         )
         return {"x": new}, state
 
-    both = optax.GradientTransformationExtraArgs(told(0).init, update)
+    optimizer = optax.GradientTransformationExtraArgs(told(0).init, update)
     start = {"x": jnp.ones((1, 1), np.float32)}
-    end, values = descend(value_and_gradient, start, both, steps)
+    end, values = descend(value_and_gradient, start, optimizer, steps)
     points = [1.0]
     for _ in range(steps):
-        points.append(points[-1] + far(points[-1]))
+        points.append(points[-1] + expected_update(points[-1]))
     assert values.shape == (steps,)
     np.testing.assert_allclose(values, 3 * np.array(points[:-1]), rtol=1e-6)
     np.testing.assert_allclose(end["x"][0, 0], points[-1], rtol=1e-6)
