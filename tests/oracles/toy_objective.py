@@ -134,4 +134,5 @@ def take_steps(one_pass, state, max_steps=2000):
         before, passes = state, 0
         while state.steps == before.steps:
             state, passes = one_pass(state), passes + 1
+            assert passes < 100, "a step without end"
         yield Step(before, state, passes)

@@ -27,6 +27,7 @@ def one_pass(toy, inverse, most, state):
     return jl.NewtonCG().step(objective, state)
 
 
+hessian = jax.jit(toys.Toy.hessian)
 RUNS = [(1, 0.3, K), (1, 1.0, K), (2, 0.3, K), (2, 3.0, K), (2, 3.0, 2)]
 
 
@@ -62,13 +63,11 @@ def test_a_step_is_a_trial_and_the_textbooks_iterations(
                 reset = True
                 continue
             g = np.asarray(after.evaluation.gradient)
-            H = np.asarray(toy.hessian(after.point))
+            H = np.asarray(hessian(toy, after.point))
             iterates, sizes = toys.conjugate_gradients(H, g, inverse)
             tolerance = min(INNER, sizes[0] ** 0.25)
-            if (
-                after.status == Status.CONVERGED
-            ):  # only the size of the next step counts
-                tolerance = INNER
+            if after.status == Status.CONVERGED:
+                tolerance = INNER  # only the size of the next step is needed
             reached = [*np.flatnonzero(np.array(sizes) <= tolerance**2 * sizes[0]), K]
             if reached[0] < K or most < K:
                 assert passes == 1 + min(reached[0], most)
