@@ -135,4 +135,5 @@ def take_steps(one_pass, state, max_steps=2000):
         while state.steps == before.steps:
             state, passes = one_pass(state), passes + 1
             assert passes < 100, "a step without end"
+        assert state.steps == before.steps + 1
         yield Step(before, state, passes)

@@ -113,7 +113,7 @@ def test_solvers_go_down_to_the_minimum_of_anything_convex(name, rate):
         values = np.array([state.evaluation.value for state in states])
         few = line_search.VALUE_ROUNDINGS * EPS * np.abs(values[:-1])
         assert (np.diff(values) <= few).all()
-        assert [int(state.steps) for state in states] == list(range(len(states)))
+        assert states[0].steps == 0
         assert values[-1] < values[0]
         assert len(states) <= (40 if newton else 2000)
         most = 1 + max_inner_iterations(K) if name == "newton_cg" else 1
