@@ -117,20 +117,20 @@ def test_it_stops_where_there_is_nothing_to_do(
 @pytest.mark.parametrize(
     ("size", "iterations", "stuck", "unfinished"),
     [
-        (0.25, 3, False, False),  # the tolerance is 1/2
-        (0.26, 3, False, True),
-        (0.26, 4, False, False),
-        (0.26, 3, True, False),
+        (1.0, 3, False, False),  # a quarter of the first size, 4: the tolerance is 1/2
+        (1.01, 3, False, True),
+        (1.01, 4, False, False),
+        (1.01, 3, True, False),
         (math.nan, 3, False, False),
     ],
 )
 def test_it_goes_on_while_all_say_so(size, iterations, stuck, unfinished):
     now = cg.first_iterate(jnp.ones((2, 1)), jnp.ones((2, 1)), jnp.ones((2, 1)))
     one = jnp.asarray(1.0)
-    now = now._replace(size=size * one, first=one, iterations=iterations)
+    now = now._replace(size=size * one, first=4 * one, iterations=iterations)
     now = now._replace(stuck=jnp.asarray(stuck))
     assert cg.is_unfinished(now, 0.5, 4) == unfinished
-    assert cg.solved_by(now, 0.5).reached == (not size > 0.25)
+    assert cg.solved_by(now, 0.5).reached == (not size > 1)
 
 
 def test_iterations_are_limited():

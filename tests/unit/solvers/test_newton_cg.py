@@ -37,7 +37,7 @@ def test_a_step_is_a_trial_and_the_textbooks_iterations(
 ):
     """A rejected trial is a step of its own; another is solved for as far as needed."""
     if most < K:
-        monkeypatch.setattr(module, "max_inner_iterations", lambda k: most)
+        monkeypatch.setattr(module, "max_inner_iterations", lambda k: most + k - K)
     rejected = reset = False
     for seed in range(4):
         random = np.random.default_rng(seed)
