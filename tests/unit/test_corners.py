@@ -10,7 +10,7 @@ import pytest
 from jax.ad_checkpoint import checkpoint_name
 from jax.experimental.sparse import BCOO
 
-from jlogreg import Dense, Newton, Sparse, Status, computation_graph, fit
+from jlogreg import Dense, Newton, Params, Sparse, Status, computation_graph, fit
 from jlogreg.batch import setup as plan_module
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
@@ -96,6 +96,14 @@ def test_a_fit_that_keeps_no_factor_has_the_same_derivatives(shape):
     )()
     assert due != 0
     assert_close(found, due, 1e-12 * abs(due))
+
+
+def test_neither_the_start_nor_the_tolerance_has_a_derivative():
+    def cost_of(tol, start):
+        init = Params(w=start * jnp.ones((2, 1)), b=start * jnp.ones((1, 1)))
+        return fit(X, Y, l2=1.0, tol=tol, init=init).cost
+
+    assert jax.grad(cost_of, (0, 1))(1e-6, 0.5) == (0, 0)
 
 
 @pytest.mark.parametrize(("weight", "status"), [(0.0, "CONVERGED"), (1.0, "BAD_INPUT")])
