@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.base.arrays import power_of_two
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.data.design import Dense, Design, check_design, matmul
-from jlogreg.data.samples import check_samples, prepare_samples
+from jlogreg.data.samples import check_samples, prepare_samples, scale_weights
 
 __all__ = ["Standardized", "standardize"]
 
@@ -188,7 +187,7 @@ def _kept(design: Design, weight: Any) -> tuple[Design, Float[Array, "1 m"]]:
     """
     labels = jnp.zeros((1, design.shape[1]), design.dtype)  # required, but not used
     samples = prepare_samples(check_samples(design, labels, weight))
-    v = samples.weight / power_of_two(samples.weight)
+    v = scale_weights(samples.weights())
     if not design.sliceable:
         return samples.X, v
     # Also finite numbers: their squares might overflow.
