@@ -24,9 +24,22 @@ from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.errors import DtypeError, ShapeError
 from jlogreg.data.sparse import Sparse
 
-__all__ = ["Dense", "Design", "Stacked", "check_design", "matmul"]
+__all__ = ["Dense", "Design", "Stacked", "check_design", "inner_products", "matmul"]
 
 matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+
+
+def inner_products(
+    rows: Float[Array, "K m"], others: Float[Array, "n m"]
+) -> Float[Array, "K n"]:
+    """Return rows othersT, the inner products of all pairs of rows.
+
+    The second factor is not transposed first: where `rows` is a single one, XLA would
+    write the transpose to memory. Over 100 x 2 000 000 that took 490 ms, this 31.
+    """
+    contracted = (((1,), (1,)), ((), ()))
+    precision = lax.Precision.HIGHEST
+    return lax.dot_general(rows, others, contracted, precision=precision)
 
 
 class Design(Protocol):
@@ -123,13 +136,13 @@ class Dense:
         if self._one and len(dz) == 1:
             return (self.X * dz).sum()[None, None]
         # In this order a batch of dz needs no transposition: it is the left factor.
-        return matmul(dz, self.X.T).T
+        return inner_products(dz, self.X).T
 
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
         """Return the sandwich product X diag(s) XT."""
         if self._one:
             return ((s * self.X) * self.X).sum()[None, None]
-        return matmul(self.X * s, self.X.T)
+        return inner_products(self.X * s, self.X)
 
     @property
     def _one(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.data.design import Dense, matmul
+from jlogreg.data.design import Dense, inner_products
 
 __all__ = ["Pairwise", "pairwise"]
 
@@ -42,7 +42,7 @@ class Pairwise(Dense):
         first, second = np.tril_indices(n)
         entries = np.zeros((n, n), int)
         entries[first, second] = entries[second, first] = np.arange(first.size)
-        return jnp.take(matmul(s, self.pairs.T)[0], entries)
+        return jnp.take(inner_products(s, self.pairs)[0], entries)
 
     def validated(self, name: str) -> Pairwise:
         """Return the same design: `pairwise` is given checked features."""

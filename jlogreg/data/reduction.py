@@ -1,8 +1,8 @@
 """The sum over samples, block by block and device by device.
 
 The cost and its derivatives are sums with one term per sample, and one function
-computes all these sums. It goes block by block, so that a block of X is still in the
-cache when it is used for the second time, first for the logits, then for the gradient.
+computes all these sums. Where a block pays it goes block by block, so that what each
+sample needs in between, its logit and the derivatives there, stays in the cache.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ __all__ = ["gram_block", "sum_over_samples"]
 Sums = TypeVar("Sums")
 
 
-# Entries of X in a block: 8 MiB of float32, which a shared last-level cache holds. Over
-# 100 x 2 000 000 on two cores, blocks of 2^20 to 2^22 entries took 38 to 41 ms, one
-# block of everything 45; smaller blocks lose time by the start of each.
+# To cut a block copies it, which pays where the features are few and most of the memory
+# that a pass moves are rows of one number a sample. On two cores a pass over 4 x
+# 5 000 000 took 22 ms in blocks and 44 without, 8 x 3 000 000 took 19 and 30, but
+# 12 x 2 000 000 took 17 and 15, and 100 x 2 000 000 96 and 65.
+MAX_BLOCK_FEATURES = 8
+# Entries of X in a block: 8 MiB of float32, which a shared last-level cache holds.
+# Smaller blocks lose time by the start of each.
 BLOCK_ENTRIES = 2**21
 # Samples in a block when the summand takes a Gram matrix: X diag(s) and X of 20 to 100
 # features stay in the cache of one core. Over 20 x 1 000 000 the pass took 15 ms, with
@@ -49,8 +53,8 @@ def sum_over_samples(
         summand: maps a part of the samples to a pytree of sums over this part.
         samples: X (n, m) and its rows (1, m).
         given: further arguments of summand, common to all samples.
-        block: samples in a block; by default as many as fit the cache on a CPU, and
-            all of them on other devices.
+        block: samples in a block; by default as many as fit the cache on a CPU if the
+            features are few, and else all of them.
         every: sum one block in `every`, for an estimate; by default all blocks.
     """
     axis = _axis_of(samples)
@@ -124,7 +128,7 @@ def gram_block(samples: Samples) -> int:
 
 def _block_length(n: int, m: int) -> int:
     """Return the default number of samples in a block, for X (n, m)."""
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or n > MAX_BLOCK_FEATURES:
         return m
     # Whole cache lines: blocks of an odd length took a sixth longer.
     return min(m, max(1024, BLOCK_ENTRIES // n // 128 * 128))
