@@ -14,7 +14,16 @@ import jax
 import numpy as np
 from hypothesis import strategies as st
 
-from jlogreg import Newton, NewtonCG, Params, Status, fit, testing, value_and_gradient
+from jlogreg import (
+    Newton,
+    NewtonCG,
+    Params,
+    Status,
+    fit,
+    hessian,
+    testing,
+    value_and_gradient,
+)
 from jlogreg.testing import Kind, Problem
 from jlogreg.testing.assertions import assert_close
 from jlogreg.testing.strategies import SHAPES
@@ -30,11 +39,13 @@ __all__ = [
     "assert_close",
     "assert_params_close",
     "compiled",
+    "cost_and_derivatives",
     "cost_and_gradient",
     "entry",
     "fit_problem",
     "has_converged",
     "hessian_slack",
+    "leaf_pairs",
     "make_problem",
     "newton",
     "newton_cg",
@@ -87,9 +98,14 @@ def entry(tree: Any, k: int) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[k], tree)
 
 
+def leaf_pairs(one: Any, other: Any) -> Any:
+    """Return the leaves of two trees, one of each at a time."""
+    return zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+
+
 def same_bits(one: Any, other: Any) -> bool:
     """Return whether two trees are equal bit for bit, NaN included."""
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    pairs = leaf_pairs(one, other)
     return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
@@ -108,6 +124,13 @@ newton_cg = jax.jit(partial(fit_problem, NewtonCG()))
 def cost_and_gradient(params, problem):
     """Return the cost of a problem and its gradient, at other params."""
     return value_and_gradient(params, problem.X, problem.y, **problem.options)
+
+
+@jax.jit
+def cost_and_derivatives(problem):
+    """Return the cost of a problem, its gradient and its Hessian."""
+    arguments, options = problem.arguments, problem.options
+    return *value_and_gradient(*arguments, **options), hessian(*arguments, **options)
 
 
 def has_converged(result: Any) -> Any:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.helpers import assert_close
+from tests.helpers import assert_close, leaf_pairs
 from tests.table import cases
 
 DTYPES = [np.float32, np.float64]
@@ -18,9 +18,9 @@ TRACED = sorted(name for name, case in TABLE[np.float64].items() if case.traced)
 STEP = 1e-5
 
 
-def assert_trees_close(found, due):
-    assert jax.tree.structure(found) == jax.tree.structure(due)
-    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(due), strict=True):
+def assert_trees_close(result, expected):
+    assert jax.tree.structure(result) == jax.tree.structure(expected)
+    for leaf, other in leaf_pairs(result, expected):
         assert leaf.dtype == other.dtype
         size = np.abs(np.asarray(other, float)).max()
         assert_close(leaf, other, 64 * np.finfo(leaf.dtype).eps * size)
@@ -69,7 +69,7 @@ class Traced:
         ]
 
     @cached_property
-    def lanes(self):
+    def mapped(self):
         """Return what vmap makes of them: totals, results and slopes."""
         one = jax.value_and_grad(self.total_and_result, has_aux=True)
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *self.points)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jlogreg import RankError, ShapeError, broadcast_shape, log_loss
 from jlogreg.testing import broadcastable_shapes
-from tests.helpers import assert_close
+from tests.helpers import EPS, assert_close, seeds
 
 SIZES = range(4)
 MATRICES = [*itertools.product(SIZES, SIZES)]
@@ -30,9 +30,8 @@ def test_broadcast_shape_agrees_with_numpy_on_all_small_pairs():
     shapes = [(), *MATRICES]
     outcomes = {}
     for pair in itertools.product(shapes, repeat=2):
-        found = outcome(broadcast_shape, *pair)
-        assert found == outcome(np.broadcast_shapes, *pair), pair
-        outcomes[pair] = found
+        outcomes[pair] = outcome(broadcast_shape, *pair)
+        assert outcomes[pair] == outcome(np.broadcast_shapes, *pair), pair
     assert "error" in outcomes.values()  # or the comparison would see one side only
     assert outcomes[(3, 1), (1, 2)] == (3, 2)
 
@@ -40,16 +39,6 @@ def test_broadcast_shape_agrees_with_numpy_on_all_small_pairs():
 @given(st.lists(st.sampled_from([(), *MATRICES]), min_size=1, max_size=5))
 def test_broadcast_shape_agrees_with_numpy_on_many_shapes(shapes):
     assert outcome(broadcast_shape, *shapes) == outcome(np.broadcast_shapes, *shapes)
-
-
-@given(st.lists(st.sampled_from(MATRICES), min_size=2, max_size=4), st.randoms())
-def test_broadcast_shape_does_not_depend_on_order_or_grouping(shapes, random):
-    whole = outcome(broadcast_shape, *shapes)
-    shuffled = random.sample(shapes, len(shapes))
-    assert outcome(broadcast_shape, *shuffled) == whole
-    head = outcome(broadcast_shape, *shapes[:2])
-    if head != "error":
-        assert outcome(broadcast_shape, head, *shapes[2:]) == whole
 
 
 def repeated(array, shape):
@@ -63,26 +52,19 @@ def repeated(array, shape):
 
 @given(
     shapes=broadcastable_shapes(),
-    seed=st.integers(0, 2**32 - 1),
+    seed=seeds,
     operation=st.sampled_from(OPERATIONS),
 )
 def test_rows_columns_and_scalars_act_as_if_repeated(shapes, seed, operation):
     random = np.random.default_rng(seed)
     pair = [random.uniform(1, 2, shape) for shape in shapes]
     result = operation(*map(jnp.asarray, pair))
-    due = broadcast_shape(*shapes)
-    assert result.shape == due
-    if due:
-        copies = [repeated(array, due) for array in pair]
+    shape = broadcast_shape(*shapes)
+    assert result.shape == shape
+    if shape:
         # XLA may divide by multiplying with a reciprocal: two roundings, not one.
-        exact = operation(*copies)
-        assert_close(result, exact, 2 * np.finfo(float).eps * np.abs(exact))
-
-
-def test_a_row_plus_a_column_is_a_matrix():
-    row, column = jnp.array([[1.0, 2.0, 3.0]]), jnp.array([[10.0], [20.0]])
-    assert broadcast_shape(row.shape, column.shape) == (2, 3)
-    np.testing.assert_array_equal(row + column, [[11, 12, 13], [21, 22, 23]])
+        exact = operation(*(repeated(array, shape) for array in pair))
+        assert_close(result, exact, 2 * EPS * np.abs(exact))
 
 
 def test_a_row_never_meets_a_column_silently_in_a_loss():

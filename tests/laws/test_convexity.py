@@ -7,20 +7,20 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from jlogreg import Params, cost, hessian, logits, squared_loss
+import jlogreg as jl
 from jlogreg.testing import Kind, check_convex
-from tests.helpers import make_problem, problems, slack
+from tests.helpers import make_problem, problems, seeds, slack
 
-compiled_cost = jax.jit(cost)
-compiled_hessian = jax.jit(hessian)
+compiled_cost = jax.jit(jl.cost)
+compiled_hessian = jax.jit(jl.hessian)
 
 
 @jax.jit
 def squared_cost(params, X, y):
-    return squared_loss(logits(params, X), y).mean()
+    return jl.squared_loss(jl.logits(params, X), y).mean()
 
 
-@given(problems(hazards=list(Kind)), st.integers(0, 2**32 - 1))
+@given(problems(hazards=list(Kind)), seeds)
 def test_cost_lies_below_its_chords(problem, seed):
     """Equation (14) of the derivation."""
     random = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def is_convex(f, case):
     """Return whether f lies below its chord between two points, with one feature."""
     seed, *ends = case
     problem = make_problem((1, 7), np.float64, seed=seed, l2=0.0)
-    p, q = (Params(np.full((1, 1), w), np.full((1, 1), b)) for w, b in ends)
+    p, q = (jl.Params(np.full((1, 1), w), np.full((1, 1), b)) for w, b in ends)
     try:
         check_convex(lambda params: f(params, problem.X, problem.y), p, q)
     except AssertionError:
@@ -62,27 +62,20 @@ def is_convex(f, case):
     return True
 
 
-point = st.tuples(*[st.integers(-8, 8).map(float)] * 2)
-segments = st.tuples(st.integers(0, 20), point, point)
-
-
 def test_squared_error_is_not_convex_by_a_counter_example_that_is_found():
     """The same inequality, asked of the squared error, has a counter-example."""
-    found = find(
-        segments,
+    point = st.tuples(*[st.integers(-8, 8).map(float)] * 2)
+    result = find(
+        st.tuples(st.integers(0, 20), point, point),
         lambda case: not is_convex(squared_cost, case),
         settings=settings(max_examples=2000, derandomize=True, database=None),
     )
-    assert is_convex(compiled_cost, found)
+    assert is_convex(compiled_cost, result)
 
 
 def test_squared_error_is_not_convex_on_one_sample():
     """With x = y = 1, b = 0: (1 - sigmoid(w))^2 / 2 is concave for w < -log 2."""
-    X = y = jnp.ones((1, 1))
-    J = [
-        float(squared_cost(Params(w=jnp.full((1, 1), w), b=jnp.zeros((1, 1))), X, y))
-        for w in (-8.0, -5.0, -2.0)
-    ]
-    due = [0.5 / (1 + np.exp(w)) ** 2 for w in (-8.0, -5.0, -2.0)]
-    assert pytest.approx(due, rel=1e-14) == J
+    w, one = np.array([-8.0, -5.0, -2.0]), jnp.ones((1, 1))
+    J = [squared_cost(jl.Params(w=one * at, b=0 * one), one, one) for at in w]
+    assert pytest.approx(0.5 / (1 + np.exp(w)) ** 2, rel=1e-14) == J
     assert J[1] > (J[0] + J[2]) / 2 + 0.03

@@ -1,24 +1,16 @@
 """Laws of every fit: it is the minimum, by any method and alone or among others."""
 
 from functools import partial
-from unittest import mock
 
 import jax
 import numpy as np
 import optax
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import jlogreg as jl
-from jlogreg.data import reduction as module
-from jlogreg.data.samples import Samples
-from jlogreg.formulations.dual import dual_basis
-from jlogreg.formulations.primal import newton_totals
 from tests.helpers import (
-    EPS,
     SHAPE,
-    TOL,
     WIDE,
     Problem,
     assert_close,
@@ -38,7 +30,6 @@ from tests.helpers import (
 from tests.oracles.numpy_fit import (
     assert_minimum,
     assert_same_fit,
-    augmented,
     gradient_slack,
 )
 
@@ -138,64 +129,6 @@ def test_a_fit_in_a_vmap_is_the_fit_alone_whatever_its_neighbors(seed, k, plante
         )
     others[k] = alone[k]
     assert same_bits(entry(mapped_newton(stack(*others)), k), entry(results, k))
-
-
-def samples_of(problem):
-    return Samples(jl.Dense(problem.X), problem.y, problem.weight, problem.offset)
-
-
-@jax.jit
-def dual_logits(problem, point):
-    """Return logits three ways: by the Gram matrix, by params, and there and back."""
-    span = dual_basis(samples_of(problem))
-    params = span.params(point)
-    again = span.params(span.coefficients(params))
-    products = point[:-1].T @ span.gram + point[-1:]
-    return products, jl.logits(params, problem.X), jl.logits(again, problem.X)
-
-
-@SOME
-@given(float64s(shapes=[WIDE], hazards=["plain"]))
-def test_coordinates_in_the_span_have_the_logits_of_their_params(problem):
-    problem = problem._replace(weight=problem.weight + 1)  # all count
-    point = problem.params.w[: WIDE[1] + 1]
-    expected, by_params, there_and_back = dual_logits(problem, point)
-    X = np.abs(problem.X - problem.X.mean(axis=1, keepdims=True))
-    size = np.abs(point[:-1]).T @ X.T @ (X + np.abs(problem.X)) + np.abs(point[-1])
-    within = 4 * sum(WIDE) * EPS * size
-    assert_close(by_params, expected, within)
-    # On the way back a system with the Gram matrix is solved, which is singular.
-    assert_close(there_and_back, expected, 64 * within)
-
-
-@partial(jax.jit, static_argnums=1)
-def totals_in_blocks(problem, block):
-    step = jax.tree.map(lambda leaf: leaf / 8, problem.params)
-    with mock.patch.object(module, "GRAM_SAMPLES", block):
-        return newton_totals(samples_of(problem), problem.params, step, problem.l2, TOL)
-
-
-@SOME
-@given(float64s(shapes=[SHAPE]))
-def test_the_sums_of_a_newton_step_do_not_depend_on_the_blocks(problem):
-    expected, result = totals_in_blocks(problem, 20), totals_in_blocks(problem, 7)
-    X, weight = np.abs(augmented(problem)[0]), problem.weight
-    size = np.abs(np.vstack(problem.params)).T @ X + np.abs(problem.offset) + 1
-    few = 4 * sum(SHAPE) * EPS
-    assert_close(result.loss, expected.loss, few * (weight * size).sum())
-    gradients = np.vstack(result.gradient), np.vstack(expected.gradient)
-    assert_close(*gradients, few * X @ (weight * size).T)
-    assert_close(result.curvature, expected.curvature, few * (X * weight * size) @ X.T)
-    for name in ("n_moved", "n_large_moves", "n_not_separated"):
-        assert getattr(result, name) == getattr(expected, name)
-
-
-@pytest.mark.parametrize(("block", "parts"), [(20, False), (7, True)])
-def test_blocks_are_summed_one_after_another(block, parts):
-    """Or the test above would compare a sum with itself."""
-    problem = make_problem(SHAPE, float)
-    text = jax.make_jaxpr(totals_in_blocks, static_argnums=1)(problem, block)
-    assert ("scan[" in str(text)) == parts
 
 
 @SOME

@@ -11,6 +11,7 @@ from jlogreg.testing import Kind, check_gradient
 from tests.helpers import (
     assert_close,
     assert_params_close,
+    cost_and_gradient,
     hessian_slack,
     make_problem,
     problems,
@@ -18,9 +19,8 @@ from tests.helpers import (
     slack,
 )
 
-compiled_gradient = jax.jit(jl.gradient)
-compiled_both = jax.jit(jl.value_and_gradient)
 compiled_cost = jax.jit(jl.cost)
+compiled_gradient = jax.jit(jl.gradient)
 compiled_hessian = jax.jit(jl.hessian)
 autodiff_hessian = jax.jit(jax.hessian(jl.cost))
 compiled_product = jax.jit(jl.hessian_vector)
@@ -54,62 +54,48 @@ def test_gradient_is_that_of_the_cost(problem):
     check_gradient(f, problem.params, slope, formula=formula, within=within)
 
 
+def assert_like_the_loops(problem):
+    within = slack(problem)
+    expected = loops.value_and_gradient(*problem.arguments, **problem.options)
+    J, slope = cost_and_gradient(problem.params, problem)
+    assert_close(J, expected[0], within.J)
+    assert_params_close(slope, expected[1], within)
+    J = compiled_cost(*problem.arguments, **problem.options)
+    assert_close(J, expected[0], within.J)
+
+
 @given(problems(hazards=list(Kind)))
 def test_cost_and_gradient_equal_the_loops(problem):
-    J, slope = compiled_both(*problem.arguments, **problem.options)
-    due_J, due = loops.value_and_gradient(*problem.arguments, **problem.options)
-    within = slack(problem)
-    assert_close(J, due_J, within.J)
-    assert_params_close(slope, due, within)
-    assert_close(compiled_cost(*problem.arguments, **problem.options), due_J, within.J)
+    assert_like_the_loops(problem)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("hazard", Kind)
-def test_gradient_equals_the_loops_on_every_hazard(hazard, dtype):
+def test_cost_and_gradient_equal_the_loops_on_every_hazard(hazard, dtype):
     """Hypothesis draws hazards; this makes sure that none is ever left out."""
     for seed in range(3):
-        problem = make_problem((3, 20), dtype, hazard, seed)
-        found = compiled_gradient(*problem.arguments, **problem.options)
-        due = loops.gradient(*problem.arguments, **problem.options)
-        assert_params_close(found, due, slack(problem))
-
-
-def flattened(tree):
-    """Return a Hessian that jax.hessian made as one matrix, in the order w, then b."""
-    n = tree.w.w.shape[0]
-    return np.block(
-        [
-            [np.reshape(tree.w.w, (n, n)), np.reshape(tree.w.b, (n, 1))],
-            [np.reshape(tree.b.w, (1, n)), np.reshape(tree.b.b, (1, 1))],
-        ]
-    )
-
-
-@given(problems())
-def test_hessian_equals_autodiff_of_the_cost(problem):
-    found = compiled_hessian(*problem.arguments, **problem.options)
-    due = flattened(autodiff_hessian(*problem.arguments, **problem.options))
-    assert_close(found, due, hessian_slack(problem))
+        assert_like_the_loops(make_problem((3, 20), dtype, hazard, seed))
 
 
 @given(problems(), seeds)
-def test_hessian_vector_is_the_hessian_times_the_vector(problem, seed):
-    random = np.random.default_rng(seed)
-    vector = jax.tree.map(
-        lambda leaf: random.standard_normal(leaf.shape).astype(leaf.dtype),
-        problem.params,
+def test_hessian_is_autodiff_of_the_cost_and_multiplies_a_vector(problem, seed):
+    arguments, options = problem.arguments, problem.options
+    H = np.asarray(compiled_hessian(*arguments, **options), float)
+    rows = autodiff_hessian(*arguments, **options)
+    n = problem.X.shape[0]
+    expected = np.block(
+        [
+            [np.reshape(leaf, (-1, size)) for leaf, size in ((row.w, n), (row.b, 1))]
+            for row in rows
+        ]
     )
-    found = compiled_product(
-        problem.params, Params(*vector), problem.X, problem.y, **problem.options
-    )
-    H = np.asarray(compiled_hessian(*problem.arguments, **problem.options), float)
-    column = np.vstack(vector).astype(float)
-    n, eps = len(column), float(np.finfo(problem.X.dtype).eps)
+    assert_close(H, expected, hessian_slack(problem))
+    random, dtype = np.random.default_rng(seed), problem.X.dtype
+    vector = random.standard_normal((n + 1, 1)).astype(dtype)
+    along = Params(vector[:n], vector[n:])
+    result = compiled_product(problem.params, along, *arguments[1:], **options)
     X = np.vstack([np.abs(problem.X), np.ones((1, problem.X.shape[1]))]).astype(float)
     weight = np.asarray(problem.weight, float)
     size = (X * weight) @ X.T / weight.sum() / 4 + float(problem.l2)
-    within = hessian_slack(problem) @ np.abs(column) + 4 * n * eps * size @ np.abs(
-        column
-    )
-    assert_close(np.vstack(found), H @ column, within)
+    few = hessian_slack(problem) + 4 * (n + 1) * float(np.finfo(dtype).eps) * size
+    assert_close(np.vstack(result), H @ vector, few @ np.abs(vector))

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 import jlogreg as jl
 from jlogreg import Params, Status
-from jlogreg.batch import scheduler as many_module
-from jlogreg.batch import setup as plan_module
+from jlogreg.batch import scheduler, setup
 from tests.helpers import (
     EPS,
     SHAPE,
@@ -107,8 +106,8 @@ def together(way, problems, min_width=4):
     """Return the fits of all in one call, one by one; at most four side by side."""
     batch = batch_of(problems)
     with (
-        mock.patch.object(plan_module, "MAX_WIDTH", 4),
-        mock.patch.object(many_module, "MIN_WIDTH", min_width),
+        mock.patch.object(setup, "MAX_WIDTH", 4),
+        mock.patch.object(scheduler, "MIN_WIDTH", min_width),
     ):
         results = jl.fit_many(
             batch.X,
@@ -191,52 +190,22 @@ def test_an_invalid_neighbor_changes_not_a_bit(way, seed, kind, order):
         assert same_bits(one, other) == (k < 2)
 
 
-def plain(X, y, l2):
-    """Return a problem without weights, offset or start."""
-    zero = Params(np.zeros((len(X), 1)), np.zeros((1, 1)))
-    return Problem(zero, X, y, np.ones_like(y), np.zeros_like(y), np.float64(l2))
-
-
-def plain_problems(seed, count):
-    """Return problems with labels and penalties of their own."""
-    random = np.random.default_rng(seed)
-    X = random.standard_normal(SHAPE)
-    ys = (random.random((count, 1, SHAPE[1])) < 0.5) * 1.0
-    l2s = random.choice([0.01, 1.0], count)
-    return [plain(X, y, l2) for y, l2 in zip(ys, l2s, strict=True)]
-
-
-@pytest.mark.parametrize("draw", [jl.fold_weights, jl.bootstrap_weights])
-@FEW
-@given(seeds)
-def test_whole_weights_are_samples_given_so_often(draw, seed):
-    problems = plain_problems(seed, 5)
-    weights = np.asarray(draw(jax.random.key(seed), SHAPE[1], 5, dtype=float))
-    pairs = list(zip(problems, weights, strict=True))
-    weighted = [problem._replace(weight=row[None]) for problem, row in pairs]
-    repeated = [
-        plain(*(np.repeat(part, row.astype(int), axis=1) for part in (p.X, p.y)), p.l2)
-        for p, row in pairs
-    ]
-    expected = alone("newton", repeated)
-    assert_same_ends(together("newton", weighted), expected, repeated, "newton")
-
-
 @FEW
 @given(seeds, st.sampled_from([np.nan, np.inf, -np.inf]))
 def test_a_feature_may_be_infinite_only_in_samples_without_weight(seed, garbage):
     """One problem may leave out a sample that another may not."""
-    problems, random = plain_problems(seed, 4), np.random.default_rng(seed)
-    X = problems[0].X.copy()
-    X[random.integers(3), :2] = garbage
-    out = np.arange(20)[None] < 2
-    weights = [1.0 - out, 3.0 - 3 * out, 1.0 - out * (np.arange(20) > 0), 0 * out + 1.0]
-    spoilt = [
-        problem._replace(X=X, weight=weight)
-        for problem, weight in zip(problems, weights, strict=True)
+    random = np.random.default_rng(seed)
+    X, out = random.standard_normal(SHAPE), np.arange(20)[None] < 2
+    kept = [1.0 - out, 3.0 - 3 * out, 1.0 - out * (np.arange(20) > 0), 0 * out + 1.0]
+    problems = [problem_of("plain", X, random) for _ in kept]
+    problems = [
+        problem._replace(weight=problem.weight * row)
+        for problem, row in zip(problems, kept, strict=True)
     ]
-    results = together("newton", spoilt)
-    expected = alone("newton", [p._replace(weight=1.0 - out) for p in problems[:2]])
+    spoilt = X.copy()
+    spoilt[random.integers(3), :2] = garbage
+    results = together("newton", [problem._replace(X=spoilt) for problem in problems])
+    expected = alone("newton", problems[:2])
     assert_same_ends(results[:2], expected, problems[:2], "newton")
     for one in results[2:]:
         assert one.status == Status.BAD_INPUT

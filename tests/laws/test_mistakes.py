@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import jlogreg as jl
+from tests.helpers import leaf_pairs, stack
 from tests.mistakes import NOT_SEEN_UNDER_JIT, Mistake
-from tests.table import cases, count_cases, host_cases
+from tests.table import Case, cases, count_cases, host_cases
 
 CASES, HOST_CASES = {**cases(), **count_cases()}, host_cases()
 ALL = {**CASES, **HOST_CASES}
@@ -19,14 +20,14 @@ INDEPENDENT = {("hessian", "y"), ("hessian_vector", "y")}
 WITH_VALUES = [(name, path) for name, path in ARGUMENTS if ALL[name].kinds[path].values]
 
 
-def refuses(call, mistake, path):
+def refuses(case, arguments, mistake, path):
     """Return an empty list, or one with the words of what went wrong."""
     words = mistake.words.replace("{name}", re.escape(path.removeprefix("params.")))
     try:
-        call()
+        case.function(**arguments)
     except mistake.error as error:
-        found = str(error)
-        return [] if re.search(words, found) else [f"{mistake.words}: {found!r}"]
+        text = str(error)
+        return [] if re.search(words, text) else [f"{mistake.words}: {text!r}"]
     except Exception as error:
         return [f"{mistake.words}: {type(error).__name__} {error}"]
     return [f"{mistake.words}: accepted"]
@@ -60,67 +61,63 @@ def under_jit_of_vmap(function, arguments):
     """Trace a function of the arguments, mapped over all that can be traced."""
     leaves, tree = jax.tree.flatten(arguments, is_leaf=lambda leaf: leaf is None)
     traced = [can_be_traced(leaf) for leaf in leaves]
-    twice = [
-        np.stack([leaf, leaf])
-        for leaf, chosen in zip(leaves, traced, strict=True)
-        if chosen
-    ]
+    pairs = list(zip(leaves, traced, strict=True))
+    twice = [np.stack([leaf, leaf]) for leaf, chosen in pairs if chosen]
 
     def called(rest):
         rest = iter(rest)
-        pairs = zip(leaves, traced, strict=True)
         both = [next(rest) if chosen else leaf for leaf, chosen in pairs]
-        return function(**jax.tree.unflatten(tree, both))
+        function(jax.tree.unflatten(tree, both))
 
     jax.eval_shape(jax.vmap(called, axis_size=2), twice)
 
 
 @pytest.mark.parametrize(("name", "path"), ARGUMENTS)
 def test_a_mistake_of_type_or_shape_is_an_error_however_it_is_called(name, path):
-    case, found = ALL[name], []
-    for mistake in case.kinds[path].static:
-        arguments = wrong(case, path, mistake)
-        found += refuses(lambda a=arguments: case.function(**a), mistake, path)
-        if name in CASES:
-            found += refuses(
-                lambda a=arguments: under_jit_of_vmap(case.function, a), mistake, path
-            )
-    assert not found, "\n".join(found)
+    case, problems = ALL[name], []
+    mistakes = case.kinds[path].static
 
+    def refuse_all(calls):
+        for mistake, arguments in zip(mistakes, calls, strict=True):
+            problems.extend(refuses(case, arguments, mistake, path))
 
-def as_a_constant(case, path, arguments):
-    """Trace a function of its parameters or logits, the other arguments known."""
-    root = path.split(".")[0]
-    traced = {
-        key: arguments[key]
-        for key in ("params", "init", "z")
-        if key in arguments and key != root
-    }
-    rest = {key: arguments[key] for key in arguments if key not in traced}
-    jax.eval_shape(lambda traced: case.function(**rest, **traced), traced)
+    calls = [wrong(case, path, mistake) for mistake in mistakes]
+    refuse_all(calls)
+    if name in CASES:
+        under_jit_of_vmap(refuse_all, calls)
+    assert not problems, "\n".join(problems)
 
 
 @pytest.mark.parametrize(("name", "path"), WITH_VALUES)
 def test_a_number_out_of_range_is_an_error_where_it_is_known(name, path):
     """In eager mode, in NumPy's arrays or JAX's, and as a constant under jit."""
-    case, found = ALL[name], []
+    case, problems, root = ALL[name], [], path.split(".")[0]
+    calls = []
     for mistake in case.kinds[path].values:
         arguments = wrong(case, path, mistake)
-        root = path.split(".")[0]
         of_jax = jax.tree.map(jnp.asarray, arguments[root])
-        calls = [arguments, {**arguments, root: of_jax}]
+        calls += [(mistake, arguments), (mistake, {**arguments, root: of_jax})]
         if path == "X" and "weight" in arguments:
-            calls.append({**arguments, "weight": None})
-        for given in calls:
-            found += refuses(lambda a=given: case.function(**a), mistake, path)
-            if name in CASES and case.traced and mistake.words != NOT_SEEN_UNDER_JIT:
-                found += refuses(
-                    lambda a=given: as_a_constant(case, path, a), mistake, path
-                )
-    assert not found, "\n".join(found)
+            calls.append((mistake, {**arguments, "weight": None}))
+    traced = {
+        key: case.arguments[key]
+        for key in ("params", "init", "z")
+        if key in case.arguments and key != root
+    }
+
+    def refuse_all(traced, unseen=()):
+        for mistake, arguments in calls:
+            if mistake.words not in unseen:
+                arguments = {**arguments, **traced}
+                problems.extend(refuses(case, arguments, mistake, path))
+
+    refuse_all({})
+    if name in CASES and case.traced:
+        jax.eval_shape(lambda traced: refuse_all(traced, {NOT_SEEN_UNDER_JIT}), traced)
+    assert not problems, "\n".join(problems)
 
 
-def lanes_of(name):
+def mistakes_of(name):
     """Return the mistakes of numbers whose shapes are valid, and the arguments."""
     case = CASES[name]
     for path, kind in case.kinds.items():
@@ -135,23 +132,19 @@ OF_NUMBERS = sorted({name for name, _ in WITH_VALUES if ALL[name].traced} & set(
 
 
 @pytest.mark.parametrize("name", [name for name in OF_NUMBERS if name != "validate"])
-def test_a_number_out_of_range_makes_nan_of_its_lane_where_it_is_traced(name):
+def test_a_number_out_of_range_makes_nan_of_its_problem_where_it_is_traced(name):
     """Nothing can be raised there; nothing plausible is returned, nor next to it."""
     case = CASES[name]
-    names, lanes = zip(*lanes_of(name), strict=True)
+    names, calls = zip(*mistakes_of(name), strict=True)
     _, function = case.traceable()
     arrays = [
         {key: arguments[key] for key in arguments if key != "steps"}
-        for arguments in (case.arguments, *lanes)
+        for arguments in (case.arguments, *calls)
     ]
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *arrays)
-    found = jax.jit(jax.vmap(function))(stacked)
-    due = case.call()
-    jax.tree.map(
-        lambda leaf, other: np.testing.assert_allclose(leaf[0], other, rtol=1e-12),
-        *(found, due),
-    )
-    leaves = jax.tree.leaves(found)
+    result = jax.jit(jax.vmap(function))(stack(*arrays))
+    for leaf, other in leaf_pairs(result, case.call()):
+        np.testing.assert_allclose(leaf[0], other, rtol=1e-12)
+    leaves = jax.tree.leaves(result)
     first = leaves[name == "standardize"]  # which returns X as it is, before the mean
     spoilt = np.isnan(first).any(axis=tuple(range(1, first.ndim)))
     assert not spoilt[0]
@@ -160,7 +153,7 @@ def test_a_number_out_of_range_makes_nan_of_its_lane_where_it_is_traced(name):
 
 
 @pytest.mark.parametrize(
-    ("error", "found"),
+    ("error", "problem"),
     [
         (None, "accepted"),
         (jl.ShapeError("x has rank 2"), "'x has rank 2'"),
@@ -168,12 +161,12 @@ def test_a_number_out_of_range_makes_nan_of_its_lane_where_it_is_traced(name):
         (jl.ShapeError("y has rank 2, or more"), None),
     ],
 )
-def test_what_is_accepted_or_refused_for_another_reason_is_noticed(error, found):
+def test_what_is_accepted_or_refused_for_another_reason_is_noticed(error, problem):
     mistake = Mistake(jl.ShapeError, "^{name} has rank 2", None)
 
-    def call():
+    def function():
         if error is not None:
             raise error
 
-    expected = [] if found is None else [f"^{{name}} has rank 2: {found}"]
-    assert refuses(call, mistake, "params.y") == expected
+    expected = [] if problem is None else [f"^{{name}} has rank 2: {problem}"]
+    assert refuses(Case(function, {}, {}), {}, mistake, "params.y") == expected

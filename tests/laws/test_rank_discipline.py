@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jlogreg
-from jlogreg import RankError, loops, plots
+import jlogreg as jl
+from jlogreg import loops, plots
 from jlogreg.testing import check_rank_discipline
 from jlogreg.testing.rank_discipline import MODES
 from tests.table import (
@@ -27,10 +27,10 @@ ALL = {**CASES, **HOST_CASES}
 
 def test_the_table_holds_every_public_function():
     others = NOT_FUNCTIONS | NOT_OF_ARRAYS | SAME_AS_ANOTHER
-    public = set(jlogreg.__all__) - others
+    public = set(jl.__all__) - others
     public |= {f"loops.{name}" for name in loops.__all__}
     assert {*ALL, *count_cases()} == public
-    assert others <= set(jlogreg.__all__)
+    assert others <= set(jl.__all__)
 
 
 def test_the_table_names_every_argument():
@@ -42,47 +42,29 @@ def test_the_table_names_every_argument():
 
 
 def arguments_of(cases, *ranks):
+    """Return the functions, and the paths of their given arguments of these ranks."""
     return [
         (name, path)
         for name, case in cases.items()
         for path, kind in case.kinds.items()
-        if kind.rank in ranks and path in named(case)
+        if kind.rank in ranks and path.split(".")[0] in case.arguments
     ]
 
 
-def named(case):
-    """Return the paths of the arguments that are given."""
-    return {path for path in case.kinds if path.split(".")[0] in case.arguments}
-
-
-def check(name, path, **options):
-    """Check an argument, and that the words say what to do about it."""
-    case = ALL[name]
-    argument = re.escape(path.removeprefix("params."))
+@pytest.mark.parametrize(("name", "path"), arguments_of(ALL, 2, "0 or 2"))
+def test_an_array_of_another_rank_is_refused(name, path):
+    """And the words say what to do about it."""
+    case, argument = ALL[name], re.escape(path.removeprefix("params."))
+    role = "matrices" if case.kinds[path].rank == 2 else "elements"
     check_rank_discipline(
         case.function,
         case.arguments,
+        **{"matrices": [], role: [path]},
         free=[path] if case.kinds[path].free else [],
-        error=RankError,
+        modes=MODES if name in CASES else ["eager", "numpy"],
+        error=jl.RankError,
         message=rf"^{argument} has rank {{rank}}.*{argument}[.]reshape\(",
-        **options,
     )
-
-
-@pytest.mark.parametrize(("name", "path"), arguments_of(CASES, 2))
-def test_a_matrix_of_another_rank_is_refused(name, path):
-    check(name, path, matrices=[path], modes=MODES)
-
-
-@pytest.mark.parametrize(("name", "path"), arguments_of(CASES, "0 or 2"))
-def test_elements_of_another_rank_are_refused(name, path):
-    check(name, path, matrices=[], elements=[path], modes=MODES)
-
-
-@pytest.mark.parametrize(("name", "path"), arguments_of(HOST_CASES, 2, "0 or 2"))
-def test_a_matrix_of_another_rank_is_refused_on_the_host(name, path):
-    role = "matrices" if HOST_CASES[name].kinds[path].rank == 2 else "elements"
-    check(name, path, modes=["eager", "numpy"], **{"matrices": [], role: [path]})
 
 
 @pytest.mark.parametrize(
@@ -137,15 +119,15 @@ PLOTS = [
 def test_figures_refuse_rank_1_too(function, arguments):
     for name, value in arguments.items():
         if isinstance(value, jax.Array):
-            with pytest.raises(RankError, match=rf"^{name} has rank 1"):
+            with pytest.raises(jl.RankError, match=rf"^{name} has rank 1"):
                 function(**{**arguments, name: value.ravel()})
-    with pytest.raises(RankError, match="images"):
-        plots.image_grid(row, ["a"])
 
 
 def test_every_figure_function_is_among_these():
     others = {"image_grid", "graph_diagram"}  # of images, and of no array
     assert {f.__name__ for f, _ in PLOTS} | others == set(plots.__all__)
+    with pytest.raises(jl.RankError, match="images"):
+        plots.image_grid(row, ["a"])
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jlogreg
+import jlogreg as jl
 from jlogreg.testing import check_no_retrace
-from tests.helpers import EPS, assert_close, entry
+from tests.helpers import EPS, assert_close, entry, leaf_pairs
 from tests.laws.conftest import (
     DTYPES,
     SHAPE,
@@ -36,26 +36,25 @@ def sizes(tree):
 
 def inner(tree, other):
     """Return the sum of the products of two trees' entries."""
-    pairs = zip(jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
-    return sum(np.vdot(leaf, along) for leaf, along in pairs)
+    return sum(np.vdot(leaf, along) for leaf, along in leaf_pairs(tree, other))
 
 
 def test_jit_equals_eager_and_keeps_the_dtype(traced):
-    due = traced.function(traced.arrays)
-    assert_trees_close(traced.compiled(traced.arrays), due)
-    assert_dtype(due, np.float64)
+    expected = traced.function(traced.arrays)
+    assert_trees_close(traced.compiled(traced.arrays), expected)
+    assert_dtype(expected, np.float64)
 
 
 def test_vmap_equals_a_loop_over_problems(traced):
-    (_, many), _ = traced.lanes
+    (_, many), _ = traced.mapped
     for lane, point in enumerate(traced.points):
-        due = jax.tree.map(np.asarray, traced.compiled(point))
-        assert_trees_close(entry(many, lane), due)
+        expected = jax.tree.map(np.asarray, traced.compiled(point))
+        assert_trees_close(entry(many, lane), expected)
 
 
 def test_forward_and_reverse_differentiation_agree_with_a_difference(traced):
     """The derivative along a direction, by jvp, by grad and by a central difference."""
-    (totals, _), slopes = traced.lanes
+    (totals, _), slopes = traced.mapped
     (slope, _), (forward, _) = traced.second
     size = 1 + sizes(slope)
     # Reverse mode sums in another order: a few roundings of the parts.
@@ -68,15 +67,15 @@ def test_forward_and_reverse_differentiation_agree_with_a_difference(traced):
 
 def test_derivatives_of_derivatives_agree_with_a_difference(traced):
     """The jvp of a gradient is its difference; along it is the jvp of a jvp."""
-    _, slopes = traced.lanes
-    (slope, found), (_, twice) = traced.second
-    size = 1 + sizes(slope) + sizes(found)
-    assert_close(inner(found, traced.direction), twice, 1e4 * EPS * size)
+    _, slopes = traced.mapped
+    (slope, result), (_, twice) = traced.second
+    size = 1 + sizes(slope) + sizes(result)
+    assert_close(inner(result, traced.direction), twice, 1e4 * EPS * size)
     jax.tree.map(
         lambda leaf, lanes: assert_close(
             (lanes[2] - lanes[3]) / (2 * STEP), leaf, 1e-8 * size
         ),
-        found,
+        result,
         slopes,
     )
 
@@ -90,11 +89,11 @@ def test_float32_on_four_devices_is_near_to_float64_on_one(traced):
         spec = jax.P(None, "samples") if rows else jax.P()
         return jax.device_put(leaf, jax.NamedSharding(mesh, spec))
 
-    found = jax.jit(traced.function)(jax.tree.map(put, traced.single))
-    assert_dtype(found, np.float32)
+    result = jax.jit(traced.function)(jax.tree.map(put, traced.single))
+    assert_dtype(result, np.float32)
     same = jax.tree.map(lambda leaf: np.asarray(leaf, float), traced.single)
-    due = traced.compiled(same)
-    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(due), strict=True):
+    expected = traced.compiled(same)
+    for leaf, other in leaf_pairs(result, expected):
         assert len(leaf.sharding.device_set) == 4
         within = 64 * np.finfo(np.float32).eps * np.abs(other).max()
         assert_close(leaf, other, within)
@@ -115,46 +114,17 @@ def test_cross_validation_keeps_float32_and_compiles_once():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("function", [jlogreg.fold_weights, jlogreg.bootstrap_weights])
+@pytest.mark.parametrize("function", [jl.fold_weights, jl.bootstrap_weights])
 def test_rows_of_weights_are_the_same_in_every_mode(function, dtype):
     def rows(key):
         return function(key, 7, 3, dtype=dtype)
 
     keys = jax.random.split(jax.random.key(0), 3)
-    found = jax.jit(jax.vmap(rows))(keys)
-    assert (found.shape, found.dtype) == ((3, 3, 7), dtype)
+    result = jax.jit(jax.vmap(rows))(keys)
+    assert (result.shape, result.dtype) == ((3, 3, 7), dtype)
     for lane, key in enumerate(keys):
-        np.testing.assert_array_equal(found[lane], rows(key))
-    assert len({leaf.tobytes() for leaf in np.asarray(found)}) == 3  # keys differ
-
-
-def test_many_rates_in_one_call_equal_one_rate_at_a_time():
-    arrays, _ = cases()["gradient_descent"].traceable()
-    rates = jnp.array([1e-3, 1e-2, 0.1, 1.0])
-
-    def costs(rate):
-        options = {**arrays, "learning_rate": rate}
-        return jlogreg.gradient_descent(**options, steps=30).costs
-
-    many, one = jax.jit(jax.vmap(costs))(rates), jax.jit(costs)
-    assert many.shape == (4, 1, 30)
-    for lane, rate in enumerate(rates):
-        assert_close(many[lane], one(rate), 1e4 * EPS)
-
-
-def test_samples_of_several_blocks_may_be_spread_over_devices(monkeypatch):
-    # Blocks of 1024 samples.
-    monkeypatch.setattr("jlogreg.data.reduction.BLOCK_ENTRIES", 1)
-    case = cases(shape=(3, 2056))["value_and_gradient"]
-    mesh = jax.make_mesh((4,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
-    spread = jax.NamedSharding(mesh, jax.P(None, "samples"))
-    rows = ("X", "y", "weight", "offset")
-    moved = {name: jax.device_put(case.arguments[name], spread) for name in rows}
-    found = jax.jit(case.function)(**{**case.arguments, **moved})
-    monkeypatch.undo()
-    due = jax.jit(case.function)(**case.arguments)
-    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(due), strict=True):
-        assert_close(leaf, other, 2056 * np.finfo(float).eps)
+        np.testing.assert_array_equal(result[lane], rows(key))
+    assert len({leaf.tobytes() for leaf in np.asarray(result)}) == 3  # keys differ
 
 
 PRODUCTS = ["logits", "value_and_gradient", "hessian", "hessian_vector"]
@@ -174,7 +144,7 @@ def test_every_product_is_taken_at_the_highest_precision(name):
 
 
 def gradient_descent_of(arrays, steps):
-    return jlogreg.gradient_descent(**arrays, steps=steps)
+    return jl.gradient_descent(**arrays, steps=steps)
 
 
 def test_reverse_differentiation_keeps_no_second_copy_of_the_data(monkeypatch):

@@ -46,7 +46,7 @@ TESTS = {
         "laws/test_rank_discipline",
     ],
     "losses.arithmetic": [*LIKELIHOODS, "experiments/test_accuracy"],
-    "losses.elementwise": ["unit/losses/test_elementwise", *LIKELIHOODS],
+    "losses.elementwise": LIKELIHOODS,
     "losses.bernoulli": [*LIKELIHOODS, "laws/test_mistakes"],
     "data.design": [
         *("unit/data/test_design", "laws/test_rank_discipline", "laws/test_mistakes"),

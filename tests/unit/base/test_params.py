@@ -14,8 +14,7 @@ def test_init_params_are_zeros(dtype):
     assert isinstance(params, jl.Params)
     assert (params.w.shape, params.b.shape) == ((3, 1), (1, 1))
     assert params.w.dtype == params.b.dtype == (dtype or np.float64)
-    assert not params.w.any()
-    assert not params.b.any()
+    assert not any(map(np.any, params))
 
 
 def test_parameters_show_themselves():
@@ -30,8 +29,8 @@ def test_stacked_models_are_columns(transform):
     """Of K models as fit_many and jax.vmap(fit) return them, all numbers different."""
     numbers = np.arange(9.0).reshape(3, 3, 1) / 7 - 1
     params = jl.Params(w=numbers[:, :2], b=numbers[:, 2:])
-    found = transform(jl.stack)(params)
-    assert (found.w.shape, found.b.shape) == ((2, 3), (3, 1))
+    result = transform(jl.stack)(params)
+    assert (result.w.shape, result.b.shape) == ((2, 3), (3, 1))
     for k in range(3):
-        np.testing.assert_array_equal(found.w[:, k], params.w[k, :, 0])
-        np.testing.assert_array_equal(found.b[k], params.b[k, :, 0])
+        np.testing.assert_array_equal(result.w[:, k], params.w[k, :, 0])
+        np.testing.assert_array_equal(result.b[k], params.b[k, :, 0])

@@ -8,14 +8,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from jlogreg import (
-    Scan,
-    ShapeError,
-    Status,
-    fit,
-    scan_blocks,
-    scan_features,
-)
+import jlogreg as jl
+from jlogreg import Status, scan_blocks
 from jlogreg.feature_scan import scan_features as module
 from jlogreg.feature_scan.single_feature import newton_scan
 from tests.helpers import EPS, Problem, assert_close
@@ -27,6 +21,7 @@ M = STUDENTS.y.shape[1]
 GPA, TUCE, PSI = (row[None] for row in STUDENTS.X)
 COVARIATES, Y = np.concatenate([GPA, TUCE]), STUDENTS.y
 ONES, ZEROS = np.ones((1, M)), np.zeros((1, M))
+ROWS = {"weight": ONES, "offset": ZEROS}
 
 
 def features(V=12, seed=0):
@@ -35,35 +30,32 @@ def features(V=12, seed=0):
     return np.concatenate([PSI, random.integers(0, 3, (V - 1, M)) * 1.0])
 
 
-def scanned(G, covariates=COVARIATES, y=Y, *, weight=ONES, offset=ZEROS, tol=None):
+def scanned(G, covariates=COVARIATES, y=Y, **rows):
     """Return a scan in NumPy; all with weight and offset, so that all compile alike."""
-    rows = {"weight": weight, "offset": offset}
-    found = scan_features(G, covariates, y, **rows, tol=tol)
-    return jax.tree.map(np.asarray, found)
+    result = jl.scan_features(G, covariates, y, **ROWS | rows)
+    return jax.tree.map(np.asarray, result)
 
 
 def test_it_is_what_statsmodels_finds():
     """To its own tolerance, 1e-10 here on the log likelihood, and Newton's to its root.
 
-    Spector and Mazzeo's students: PSI beside GPA and TUCE, and made-up features.
+    Spector and Mazzeo's students: PSI given GPA and TUCE, and made-up features.
     """
     models = pytest.importorskip("statsmodels.api")
     G = features()
-    found = scanned(G)
-    assert not found.status.any()
+    result = scanned(G)
+    assert not result.status.any()
     for j, g in enumerate(G):
         columns = np.column_stack([*COVARIATES, g, np.ones(M)])
-        due = models.Logit(Y[0], columns).fit(disp=0, method="newton", tol=1e-12)
-        row = [column[j, 0] for column in found[:4]]
-        np.testing.assert_allclose(row[0], due.params[2], rtol=1e-9)
-        np.testing.assert_allclose(row[1], due.bse[2], rtol=1e-8)
-        np.testing.assert_allclose(row[2], due.tvalues[2], rtol=1e-8)
-        np.testing.assert_allclose(row[3], np.log10(due.pvalues[2]), rtol=1e-7)
-        # The variance of another parameter, or of a t-test, is another one.
-        assert not np.isclose(row[1], due.bse[0], rtol=1e-3)
+        expected = models.Logit(Y[0], columns).fit(disp=0, method="newton", tol=1e-12)
+        row = [column[j, 0] for column in result[:4]]
+        np.testing.assert_allclose(row[0], expected.params[2], rtol=1e-9)
+        np.testing.assert_allclose(row[1], expected.bse[2], rtol=1e-8)
+        np.testing.assert_allclose(row[2], expected.tvalues[2], rtol=1e-8)
+        np.testing.assert_allclose(row[3], np.log10(expected.pvalues[2]), rtol=1e-7)
     # The published numbers: Greene, Econometric Analysis, table 21.1.
-    np.testing.assert_allclose(found.estimate[0], 2.379, atol=5e-4)
-    np.testing.assert_allclose(found.standard_error[0], 1.065, atol=5e-4)
+    np.testing.assert_allclose(result.estimate[0], 2.379, atol=5e-4)
+    np.testing.assert_allclose(result.standard_error[0], 1.065, atol=5e-4)
 
 
 def log10_p_of(z):
@@ -72,73 +64,72 @@ def log10_p_of(z):
         return float(mpmath.log10(mpmath.erfc(abs(mpmath.mpf(z)) / mpmath.sqrt(2))))
 
 
-def test_p_values_do_not_underflow():
-    """Weights make z large: p is right to a few roundings, and beyond 20 to a series.
+def test_a_weight_counts_a_sample_as_often_and_p_values_do_not_underflow():
+    """Four times as many of each halve the standard error, and make z large.
 
-    JAX's series of the tail leaves out at most 105 / z^8 of p, its first term that is
-    not taken (Abramowitz and Stegun, 26.2.12), and as much over log p of the logarithm.
-    Where p is near 1 its logarithm is small, and a rounding of log 2 is left.
+    p is right to a few roundings, and beyond 20 to a series: JAX's, of the tail, leaves
+    out at most 105 / z^8 of p, its first term that is not taken (Abramowitz and Stegun,
+    26.2.12), and as much over log p of the logarithm. Where p is near 1 its logarithm
+    is small, and a rounding of log 2 is left.
     """
-    scans = [scanned(features(seed=k), weight=4.0**k * ONES) for k in range(8)]
+    times = [1e-8, 1e12, *(4.0**k for k in range(8))]
+    once = scanned(features(30))
+    scans = [scanned(features(30), weight=number * ONES) for number in times]
+    for number, scan in zip(times, scans, strict=True):
+        assert not scan.status.any()
+        assert_close(scan.estimate, once.estimate, 1e-12)
+        far = 64 * EPS * once.standard_error
+        assert_close(scan.standard_error * number**0.5, once.standard_error, far)
     z, log10_p = (
-        np.concatenate([getattr(scan, name)[:, 0] for scan in scans])
+        np.concatenate([getattr(scan, name)[:, 0] for scan in scans[2:]])
         for name in ("z", "log10_p")
     )
-    due = np.array([log10_p_of(value) for value in z])
+    expected = np.array([log10_p_of(value) for value in z])
     left_out = np.where(np.abs(z) > 20, 105 / np.abs(z).clip(1) ** 8, 0)
-    assert_close(log10_p, due, 8 * EPS * (np.abs(due) + 1) + left_out)
-    assert due.min() < -700  # of p, a float underflows at -324
+    assert_close(log10_p, expected, 8 * EPS * (np.abs(expected) + 1) + left_out)
+    assert expected.min() < -700  # of p, a float underflows at -324
     assert np.abs(z).max() > 60
     assert ((np.abs(z) > 20) & (np.abs(z) < 40)).sum() > 9
 
 
-def test_a_weight_counts_a_sample_as_often():
-    """Four times as many of each halve the standard error, and that is all."""
-    due = scanned(features())
-    for times in (1e-8, 4.0, 1e12):
-        found = scanned(features(), weight=times * ONES)
-        assert_close(found.estimate, due.estimate, 1e-12)
-        far = 64 * EPS * due.standard_error
-        assert_close(found.standard_error * times**0.5, due.standard_error, far)
-        assert not found.status.any()
+def assert_estimates(scan, G, covariates=COVARIATES, lost=0.0):
+    """Assert that a scan is right; lost: what it may be off, in standard errors."""
+    assert not scan.status.any()
+    for j, g in enumerate(G):
+        X = np.vstack([covariates, g])
+        problem = Problem(None, X, Y, ONES, ZEROS, 0.0)
+        estimate, far, error, within = numpy_wald(problem, float)
+        assert_close(scan.estimate[j, 0], estimate, far + lost * error)
+        assert_close(scan.standard_error[j, 0], error, within + lost * error)
 
 
-@pytest.mark.parametrize(
-    "collect",
-    [iter, list, tuple, lambda pair: map(jnp.asarray, pair), lambda p: (g for g in p)],
-    ids=["iterator", "list", "tuple", "map to JAX", "generator"],
-)
-def test_blocks_are_joined_whatever_they_come_in(collect):
-    G = features(30)
-    due = scanned(G[:16]), scanned(G[16:])
-    found = scanned(collect([G[:16], G[16:]]))
-    assert isinstance(found, Scan)
-    for column, *parts in zip(found, *due, strict=True):
-        assert column.shape == (30, 1)
-        np.testing.assert_array_equal(column, np.concatenate(parts))
-
-
-def test_blocks_may_have_any_size():
+def test_blocks_may_have_any_size_and_come_in_anything():
     """A few first make narrower batches; the last may be one feature."""
     G = features(30)
-    columns = [np.vstack([COVARIATES, g]) for g in G]
-    due = [numpy_wald(Problem(None, X, Y, ONES, ZEROS, 0.0), float) for X in columns]
-    for sizes in ([3, 13, 14], [16, 13, 1]):
-        found = scanned(iter(np.split(G, np.cumsum(sizes)[:-1])))
-        assert not found.status.any()
-        for j, (estimate, far, error, within) in enumerate(due):
-            assert_close(found.estimate[j, 0], estimate, far)
-            assert_close(found.standard_error[j, 0], error, within)
+    whole = scanned(G)
+    assert_estimates(whole, G)
+    for sizes, collect in [
+        ([16, 14], iter),
+        ([16, 14], tuple),
+        ([3, 13, 14], list),
+        ([16, 13, 1], lambda blocks: map(jnp.asarray, blocks)),
+        ([16, 13, 1], lambda blocks: (block for block in blocks)),
+    ]:
+        result = scanned(collect(np.split(G, np.cumsum(sizes)[:-1])))
+        assert isinstance(result, jl.Scan)
+        for column, expected in zip(result, whole, strict=True):
+            assert column.shape == (30, 1)
+            np.testing.assert_allclose(column, expected, rtol=1e-11)
 
 
 def test_many_features_go_through_in_batches():
     """Of as many as fit the cache, several in a call, and several calls."""
     G = features(100)
-    due = [scanned(G[start : start + 16]) for start in range(0, 96, 16)]
+    expected = [scanned(G[start : start + 16]) for start in range(0, 96, 16)]
     with mock.patch.multiple(module, MAX_FEATURES=16, BATCHES=2):
-        found = scanned(G)
-    assert found.status.shape == (100, 1)
-    for column, *parts in zip(found, *due, strict=True):
+        result = scanned(G)
+    assert result.status.shape == (100, 1)
+    for column, *parts in zip(result, *expected, strict=True):
         np.testing.assert_allclose(column[:96], np.concatenate(parts), rtol=1e-11)
 
 
@@ -151,7 +142,7 @@ def test_blocks_are_read_one_ahead_of_what_is_asked_for():
             read.append(start)
             yield features(48)[start : start + 12]
 
-    scans = scan_blocks(blocks(), COVARIATES, Y, weight=ONES, offset=ZEROS)
+    scans = scan_blocks(blocks(), COVARIATES, Y, **ROWS)
     assert read == []
     assert next(scans).status.shape == (12, 1)
     assert read == [0, 12]
@@ -167,17 +158,17 @@ def test_arguments_are_looked_at_before_any_block_is_read():
 
     with pytest.raises(ValueError, match=r"y must be in \[0, 1\]"):
         scan_blocks(unread(), COVARIATES, 2 * Y)
-    with pytest.raises(ShapeError, match=r"y has rank 2, shape \(1, 32\)"):
+    with pytest.raises(jl.ShapeError, match=r"y has rank 2, shape \(1, 32\)"):
         scan_blocks(unread(), COVARIATES[:, 1:], Y)
     with pytest.raises(AssertionError, match="read"):
-        next(iter(scan_blocks(unread(), COVARIATES, Y, weight=ONES)))
+        next(iter(scan_blocks(unread(), COVARIATES, Y, **ROWS)))
 
 
 def test_a_bad_block_ends_the_scan_when_it_is_read():
     blocks = [features(), features(), features()[:, 1:], features()]
-    scans = scan_blocks(blocks, COVARIATES, Y, weight=ONES, offset=ZEROS)
+    scans = scan_blocks(blocks, COVARIATES, Y, **ROWS)
     next(scans)
-    with pytest.raises(ShapeError, match=rf"G has shape \(12, 31\), .* \(V, {M}\)"):
+    with pytest.raises(jl.ShapeError, match=rf"G has shape \(12, 31\), .* \(V, {M}\)"):
         next(scans)
 
 
@@ -185,51 +176,47 @@ def test_covariates_that_separate_leave_no_feature_a_fit():
     """Each has the status of its own fit, on the matrix of both."""
     apart = np.concatenate([GPA, Y + GPA / 100])
     G = features()
-    found = scanned(G, apart)
-    alone = jax.jit(lambda g: fit(jnp.concatenate([apart, g[None]]), Y).status)
-    for status, g in zip(found.status[:, 0], G, strict=True):
+    result = scanned(G, apart)
+    alone = jax.jit(lambda g: jl.fit(jnp.concatenate([apart, g[None]]), Y).status)
+    for status, g in zip(result.status[:, 0], G, strict=True):
         assert status == alone(g) == Status.SEPARATED
-    for column in found[:4]:
+    for column in result[:4]:
         assert np.isnan(column).all()
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e7])
 def test_a_few_steps_find_what_a_fit_does(mean):
-    """Also beside covariates of a large mean: all see them standardised.
+    """Also given covariates of a large mean: all see them standardised.
 
-    Of those the digits are lost that the mean takes.
+    The digits that the mean takes are lost.
     """
-    near = np.random.default_rng(3).standard_normal((2, M))
-    near = near + mean - mean  # rounded
-    G, few = features(), scanned(features(), near + mean)
+    near = np.random.default_rng(3).standard_normal((2, M)) + mean
+    G, lost = features(), 64 * EPS * mean
+    few = scanned(G, near)
 
     def gives_up(*arguments):
         scan = newton_scan(*arguments)
         return scan._replace(status=scan.status * 0 + int(Status.MAX_STEPS))
 
     with mock.patch.object(module, "newton_scan", gives_up):
-        alone = scanned(G, near + mean)
-    for found in (few, alone):
-        assert not found.status.any()
-        for j, g in enumerate(G):
-            problem = Problem(None, np.vstack([near, g]), Y, ONES, ZEROS, 0.0)
-            estimate, far, error, within = numpy_wald(problem, float)
-            lost = 64 * EPS * mean * error
-            assert_close(found.estimate[j, 0], estimate, far + lost)
-            assert_close(found.standard_error[j, 0], error, within + lost)
+        alone = scanned(G, near)
+    for result in (few, alone):
+        assert_estimates(result, G, near - mean, lost)
     assert (few.estimate != alone.estimate).any()  # two ways
 
 
 @pytest.mark.parametrize("value", [np.inf, 1e9])
 @pytest.mark.parametrize("name", ["covariates", "y", "offset", "G"])
 def test_a_sample_that_weighs_nothing_may_contain_anything(name, value):
-    """As in `fit`: what is beside it is found to the same digits."""
+    """As in `fit`: the same is found to the same digits."""
     weight = (np.arange(M) != 5)[None] * 1.0
     given = {"covariates": COVARIATES, "y": Y, "offset": ZEROS, "G": features()}
-    due = scanned(weight=weight, **given)
+    expected = scanned(weight=weight, **given)
     spoilt = given[name].copy()
     spoilt[:, 5] = value
-    found = scanned(weight=weight, **{**given, name: spoilt})
-    np.testing.assert_array_equal(found.status, due.status)
-    np.testing.assert_allclose(found.estimate, due.estimate, rtol=1e-9)
-    np.testing.assert_allclose(found.standard_error, due.standard_error, rtol=1e-7)
+    result = scanned(weight=weight, **{**given, name: spoilt})
+    np.testing.assert_array_equal(result.status, expected.status)
+    np.testing.assert_allclose(result.estimate, expected.estimate, rtol=1e-9)
+    np.testing.assert_allclose(
+        result.standard_error, expected.standard_error, rtol=1e-7
+    )

@@ -8,115 +8,106 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlogreg import Params, hessian
-from jlogreg.data.design import Dense
+import jlogreg as jl
 from jlogreg.data.samples import Samples
-from jlogreg.formulations import preconditioner as bound
-from jlogreg.formulations.preconditioner import (
-    Spectrum,
-    adapt_preconditioner,
-    shared_preconditioner,
-    spectral_preconditioner,
-)
+from jlogreg.formulations import preconditioner as module
 from jlogreg.formulations.problem import Problem
-from tests.helpers import assert_close
+from tests.helpers import EPS, assert_close
 
-EPS = float(np.finfo(float).eps)
 N, M = 4, 15
 KINDS = {
-    "one penalty": shared_preconditioner,
-    "many penalties": spectral_preconditioner,
+    "one penalty": module.shared_preconditioner,
+    "many penalties": module.spectral_preconditioner,
 }
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 PENALTIES = [0.0, 1e-3, 1.0, 1e3]
+COLUMN = np.array([[0.1], [0.0], [2.0], [1.0]])
+ONES = np.ones((N + 1, 1))
 
 
-def problem_of(X, l2, weight=None):
+def make_problem(X, l2, weight=None):
     y = np.arange(M)[None] % 2 * 1.0
-    return Problem(Samples(Dense(jnp.asarray(X)), y, weight), jnp.asarray(l2))
+    return Problem(Samples(jl.Dense(jnp.asarray(X)), y, weight), jnp.asarray(l2))
 
 
-def features(seed, kind="plain"):
+def features(seed, of="plain"):
     random = np.random.default_rng(seed)
     X = random.standard_normal((N, M))
-    if kind == "means":
+    if of == "means":
         X += np.array([[0.0], [1.0], [-10.0], [100.0]])
-    if kind == "units":
+    if of == "units":
         X *= np.array([[1.0], [10.0], [0.1], [30.0]])
-    if kind == "twice":
+    if of == "twice":
         X[3] = X[1]
     return X
 
 
-def due_of(X, l2, curvature=0.25, weight=1.0):
+def bound_of(X, l2, weight=1.0, curvature=0.25):
     """Return the mean of [x; 1] [x; 1]T times a curvature, and the penalty."""
     columns = np.vstack([X, np.ones((1, M))])
     weight = np.broadcast_to(weight, (1, M))
     bound = (columns * weight) @ columns.T * curvature / weight.sum()
-    return bound + np.diag(np.append(np.full(N, l2), 0))
+    return bound + np.diag(np.append(np.broadcast_to(l2, (N, 1)), 0))
 
 
 @partial(jax.jit, static_argnums=0)
 def solved(kind, problem, right):
     """Return the inverse of the bound times right, with what a problem adds."""
-    own = adapt_preconditioner(problem, KINDS[kind](problem))
+    own = module.adapt_preconditioner(problem, KINDS[kind](problem))
     return own.solve(right), own.singular, own.scale
 
 
-def assert_solved(found, B, right):
-    """Assert that B found = right, to roundings of B that are as large as its norm.
+def assert_solved(result, B, right):
+    """Assert that B result = right, to roundings of B that are as large as its norm.
 
     The factor's, of a scaled B, or its eigenvalues': a few of each of k^2 entries. To
     solve for the bias takes a product with the mean.
     """
     inverse = np.linalg.inv(B)
-    far = 16 * len(B) ** 2 * EPS * np.linalg.norm(B) * np.linalg.norm(inverse)
-    due = inverse @ right
-    assert_close(found, due, far * np.linalg.norm(inverse) * np.linalg.norm(right))
+    far = 16 * len(B) ** 2 * EPS * np.linalg.norm(B) * np.linalg.norm(inverse) ** 2
+    assert_close(result, inverse @ right, far * np.linalg.norm(right))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY_KIND
 @pytest.mark.parametrize("of", ["plain", "means", "units"])
 def test_the_inverse_is_that_of_the_bound(kind, of):
     for seed in range(4):
         X = features(seed, of)
         for l2 in PENALTIES:
-            problem, B = problem_of(X, l2), due_of(X, l2)
+            problem, B = make_problem(X, l2), bound_of(X, l2)
             for right in np.eye(N + 1)[:, :, None]:
-                found, singular, _ = solved(kind, problem, right)
-                assert_solved(found, B, right)
+                result, singular, _ = solved(kind, problem, right)
+                assert_solved(result, B, right)
                 assert not singular
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_comparison_notices_another_bound(kind):
-    X, right = features(0), np.ones((N + 1, 1))
-    found, *_ = solved(kind, problem_of(X, 0.1), right)
-    for wrong in (
-        due_of(X, 0.1 + 1e-9),
-        due_of(X, 0.1, 0.25 + 1e-9),
-        due_of(X, 0.1) + 0.1 * np.diag(np.arange(N + 1) == N),  # the bias has none
+    # Another bound, or a penalty of the bias, would be noticed.
+    result, *_ = solved(kind, make_problem(features(0), 0.1), ONES)
+    bias = 0.1 * np.diag(np.arange(N + 1) == N)
+    for other in (
+        bound_of(features(0), 0.1 + 1e-9),
+        bound_of(features(0), 0.1, curvature=0.25 + 1e-9),
+        bound_of(features(0), 0.1) + bias,
     ):
         with pytest.raises(AssertionError, match="too far"):
-            assert_solved(found, wrong, right)
+            assert_solved(result, other, ONES)
 
 
 @jax.jit
 def hessian_at(params, problem):
-    samples, l2 = problem
-    return hessian(params, samples.X, samples.y, l2=l2)
+    X, y = problem.samples.X, problem.samples.y
+    return jl.hessian(params, X, y, l2=problem.l2)
 
 
 def least(X, l2, curvature=0.25):
     """Return the least eigenvalue of the bound less the Hessian, of several points."""
-    problem, random = problem_of(X, l2), np.random.default_rng(0)
-    scale = 1 / np.sqrt(np.diag(due_of(X, l2)))[:, None]
-    found = []
+    problem, random = make_problem(X, l2), np.random.default_rng(0)
+    scale = 1 / np.sqrt(np.diag(bound_of(X, l2)))[:, None]
+    result = []
     for reach in (0.0, 0.1, 1.0, 100.0):
         w, b = random.standard_normal((N, 1)), random.standard_normal((1, 1))
-        H = np.asarray(hessian_at(Params(reach * w, reach * b), problem))
-        less = (due_of(X, l2, curvature) - H) * scale * scale.T
-        found.append(np.linalg.eigvalsh(less)[0])
-    return min(found)
+        H = np.asarray(hessian_at(jl.Params(reach * w, reach * b), problem))
+        less = (bound_of(X, l2, curvature=curvature) - H) * scale * scale.T
+        result.append(np.linalg.eigvalsh(less)[0])
+    return min(result)
 
 
 @pytest.mark.parametrize("of", ["plain", "means", "units", "twice"])
@@ -127,82 +118,76 @@ def test_no_hessian_exceeds_the_bound(of):
     assert least(X, 0.0, 0.249) < -1e-3 / 2  # a smaller one is none
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def of_samples(count):
+    """Return weights that leave so many samples in."""
+    return (np.arange(M) < count)[None] * 1.0
+
+
+@EVERY_KIND
 @pytest.mark.parametrize(
-    ("of", "l2", "due"),
+    ("of", "l2", "weight", "expected"),
     [
-        ("plain", 0.0, False),
-        ("means", 0.0, False),
-        ("twice", 0.0, True),
-        ("twice", 1e-17, True),  # lost beside the features
-        ("twice", 1e-6, False),
-        ("twice", 1.0, False),
+        *((of, 0.0, None, of == "twice") for of in ("plain", "means", "twice")),
+        *((of, 0.0, of_samples(M), of == "twice") for of in ("plain", "twice")),
+        ("twice", 1e-17, None, True),  # lost beside the features
+        *(("twice", l2, None, False) for l2 in (1e-6, 1.0)),
+        # More unknowns than samples.
+        ("plain", 0.0, of_samples(N), True),
+        ("plain", 0.0, of_samples(N + 1), False),
+        ("plain", 0.1, of_samples(N), False),
     ],
 )
-def test_collinear_features_have_no_inverse_without_a_penalty(kind, of, l2, due):
-    for weight in (None, np.ones((1, M))):
-        problem = problem_of(features(1, of), l2, weight)
-        found, singular, _ = solved(kind, problem, np.ones((N + 1, 1)))
-        assert singular == due
-        assert np.isfinite(found).all()
+def test_too_little_data_without_a_penalty_have_no_inverse(
+    kind, of, l2, weight, expected
+):
+    problem = make_problem(features(1, of), l2, weight)
+    result, singular, _ = solved(kind, problem, ONES)
+    assert singular == expected
+    assert np.isfinite(result).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("kept", "due"), [(N, True), (N + 1, False)])
-def test_more_unknowns_than_samples_have_no_inverse_without_a_penalty(kind, kept, due):
-    weight = (np.arange(M) < kept)[None] * 1.0
-    right = np.ones((N + 1, 1))
-    assert solved(kind, problem_of(features(2), 0.0, weight), right)[1] == due
-    assert not solved(kind, problem_of(features(2), 0.1, weight), right)[1]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY_KIND
 def test_a_problem_has_a_diagonal_of_its_own(kind):
     """Its weights', also in units that make numbers large and small."""
     random = np.random.default_rng(3)
     weight = random.choice([0.0, 1.0, 3.0], (1, M))
+    X = features(3, "units")
+    expected = np.diag(bound_of(X, 0.1, weight))[:, None] ** -0.5
     for size in (1.0, 1e-300, 1e300):
-        problem = problem_of(features(3, "units"), 0.1, weight * size)
-        *_, scale = solved(kind, problem, np.ones((N + 1, 1)))
-        due = due_of(features(3, "units"), 0.1, weight=weight)
-        diagonal = np.diag(due)[:, None]
-        assert_close(scale, 1 / np.sqrt(diagonal), 4 * M * EPS / np.sqrt(diagonal))
+        *_, scale = solved(kind, make_problem(X, 0.1, weight * size), ONES)
+        assert_close(scale, expected, 4 * M * EPS * expected)
 
 
 def test_samples_left_out_do_not_make_the_others_collinear():
     """A sample of 1e9 hides all others; without it there is an inverse again."""
-    X, right = features(4), np.ones((N + 1, 1))
+    X = features(4)
     X[:, 0] = 1e9
-    weight = (np.arange(M) > 0)[None] * 1.0
-    assert solved("one penalty", problem_of(X, 0.0), right)[1]
-    found, singular, scale = solved("one penalty", problem_of(X, 0.0, weight), right)
+    assert solved("one penalty", make_problem(X, 0.0), ONES)[1]
+    problem = make_problem(X, 0.0, 1 - of_samples(1))
+    result, singular, scale = solved("one penalty", problem, ONES)
     assert not singular
-    assert_close(found, np.asarray(scale) ** 2, 4 * EPS * np.asarray(scale) ** 2)
+    assert_close(result, np.asarray(scale) ** 2, 4 * EPS * np.asarray(scale) ** 2)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY_KIND
 def test_of_too_many_features_the_diagonal_has_to_do(kind):
-    """Or a factor would take longer than the fits."""
+    """Or a factor would take longer than the fits; nor have columns a spectrum."""
     X, right = features(5, "means"), np.arange(1.0, N + 2)[:, None]
     limit = {"one penalty": "MAX_FACTOR", "many penalties": "MAX_SPECTRUM"}[kind]
-    for most, diagonal in ((N, True), (N + 1, False)):
-        with mock.patch.object(bound, limit, most):
-            problem = problem_of(X, 0.1)
+    spectral = kind == "many penalties"
+    for most, l2, diagonal in (
+        (N, 0.1, True),
+        (N + 1, 0.1, False),
+        (N + 1, COLUMN, spectral),
+    ):
+        with mock.patch.object(module, limit, most):
+            problem, B = make_problem(X, l2), bound_of(X, l2)
             shared = KINDS[kind](problem)
-            found = adapt_preconditioner(problem, shared).solve(right)
+            result = module.adapt_preconditioner(problem, shared).solve(right)
         assert (shared.inverse is None) == diagonal
-        due = np.diag(due_of(X, 0.1))[:, None]
         if diagonal:
-            assert_close(found, right / due, 8 * M * EPS * right / due)
+            expected = right / np.diag(B)[:, None]
+            assert_close(result, expected, 8 * M * EPS * expected)
         else:
-            assert_solved(found, due_of(X, 0.1), right)
-
-
-def test_penalties_by_feature_have_no_spectrum():
-    X = features(6)
-    column = np.array([[0.1], [0.0], [2.0], [1.0]])
-    assert spectral_preconditioner(problem_of(X, column)).inverse is None
-    assert isinstance(spectral_preconditioner(problem_of(X, 0.1)).inverse, Spectrum)
-    problem, right = problem_of(X, column), np.ones((N + 1, 1))
-    found = adapt_preconditioner(problem, shared_preconditioner(problem)).solve(right)
-    assert_solved(found, due_of(X, 0.0) + np.diag(np.append(column, 0)), right)
+            assert isinstance(shared.inverse, module.Spectrum) == spectral
+            assert_solved(result, B, right)

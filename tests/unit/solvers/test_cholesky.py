@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jlogreg.solvers.cholesky import MAX_UNROLLED, factorize, rounding_level
-from tests.helpers import EPS, assert_close, entry, seeds
+from tests.helpers import EPS, assert_close, entry, same_bits, seeds
 from tests.oracles.toy_objective import positive_definite
 
 PROBLEMS = 6
@@ -134,23 +134,26 @@ def systems_with_singular(k):
     return matrix, right, [0, 5]
 
 
+def unrepaired(matrix, right):
+    factor = factorize(matrix, repaired=False)
+    return factor.solve(right), factor
+
+
 @pytest.mark.parametrize("k", [2, 5, MAX_UNROLLED + 1])
-def test_singular_problems_change_no_bit_of_the_others(k):
+def test_a_singular_matrix_gets_the_factor_of_a_little_more_if_asked(k):
+    """Of 10 k eps more, where it is one of sums of squares; alone and in a batch.
+
+    The others in the batch do not change by a bit.
+    """
     matrix, right = systems(k, np.float64)
     mixed, _, regular = systems_with_singular(k)
-    expected, result = batch(matrix, right), batch(mixed, right)
-    np.testing.assert_array_equal(np.flatnonzero(~result[1].singular), regular)
+    expected, together = batch(matrix, right), batch(mixed, right)
+    left = jax.jit(jax.vmap(unrepaired))(mixed, right)
+    for result in (together, left):
+        np.testing.assert_array_equal(np.flatnonzero(~result[1].singular), regular)
     for i in regular:
-        one, other = entry(expected, i), entry(result, i)
-        jax.tree.map(np.testing.assert_array_equal, one, other)
-    assert np.isnan(result[0][3]).all()
-
-
-@pytest.mark.parametrize("k", [2, 5, MAX_UNROLLED + 1])
-def test_a_singular_matrix_gets_the_factor_of_a_little_more(k):
-    """Of 10 k eps more, where it is one of sums of squares; alone and in a batch."""
-    mixed, right, _ = systems_with_singular(k)
-    together = batch(mixed, right)
+        assert same_bits(entry(together, i), entry(expected, i))
+        assert_factor(entry(left, i), mixed[i], right[i])
     for i, unit in ((1, unit_of(mixed[1])[0]), (2, mixed[2])):
         for x, factor in (alone(mixed[i], right[i]), entry(together, i)):
             assert factor.singular
@@ -158,24 +161,12 @@ def test_a_singular_matrix_gets_the_factor_of_a_little_more(k):
             L = np.asarray(factor.L).astype(np.longdouble)
             size, more = np.abs(L) @ np.abs(L).T, 10 * k * EPS * np.eye(k)
             assert_close(L @ L.T, unit + more, (k + 5) * EPS * size)
-
-
-def unrepaired(matrix, right):
-    factor = factorize(matrix, repaired=False)
-    return factor.solve(right), factor
-
-
-@pytest.mark.parametrize("k", [2, MAX_UNROLLED + 1])
-def test_singular_matrices_are_left_as_they_are_if_asked(k):
-    mixed, right, regular = systems_with_singular(k)
-    result = jax.jit(jax.vmap(unrepaired))(mixed, right)
-    np.testing.assert_array_equal(np.flatnonzero(~result[1].singular), regular)
-    for i in regular:
-        assert_factor(entry(result, i), mixed[i], right[i])
-    texts = (
-        str(jax.make_jaxpr(jax.vmap(f))(mixed, right)) for f in (unrepaired, solved)
+    assert np.isnan(together[0][3]).all()
+    # Without a repair there is no branch for it.
+    less, more = (
+        str(jax.make_jaxpr(jax.vmap(function))(mixed, right)).count(" cond[")
+        for function in (unrepaired, solved)
     )
-    less, more = (text.count(" cond[") for text in texts)
     assert more == less + 1
 
 
@@ -187,16 +178,12 @@ def test_the_rounding_error_of_a_remainder_is_the_callers_choice():
     @jax.jit
     def is_singular(off):
         cosine = jnp.sqrt(1 - off)
-        matrix = jnp.array([[1.0, 0.0], [0.0, 1.0]]) + cosine * (1 - jnp.eye(2))
+        matrix = jnp.eye(2) + cosine * (1 - jnp.eye(2))
         return factorize(matrix).singular, factorize(matrix, 1).singular
 
     # The part of the second column that the first does not explain is `off`.
-    for roundings, expected in [
-        (0.5, (1, 1)),
-        (8, (1, 0)),
-        (100, (1, 0)),
-        (140, (0, 0)),
-    ]:
+    table = {0.5: (1, 1), 8: (1, 0), 100: (1, 0), 140: (0, 0)}
+    for roundings, expected in table.items():
         assert tuple(map(int, is_singular(roundings * EPS))) == expected, roundings
 
 

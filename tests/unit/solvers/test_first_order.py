@@ -112,9 +112,14 @@ def told(dtype):
     """Return an optimizer that makes its update of all that it is told."""
 
     def update(updates, state, params, *, value, grad, value_fn):
-        other = value_fn(jnp.asarray(params + 1, np.float64))
-        new = 2.0**4 * value + 2.0**8 * grad + 2.0**12 * other + 2.0**16 * params
-        return (new + 2.0**20 * updates).astype(dtype), state + 1
+        later = jax.tree.map(lambda at: jnp.asarray(at + 1, np.float64), params)
+        known = 2.0**4 * value + 2.0**12 * value_fn(later)
+
+        def new(update, slope, at):
+            total = known + 2.0**8 * slope + 2.0**16 * at + 2.0**20 * update
+            return total.astype(dtype)
+
+        return jax.tree.map(new, updates, grad, params), state + 1
 
     def init(params):
         return jnp.zeros((), jnp.int32)
@@ -161,17 +166,8 @@ def test_a_descent_returns_its_end_and_the_value_before_each_step(steps):
     def value_and_gradient(point):
         return value_of(point["x"]), {"x": jnp.full((1, 1), 3.0, np.float32)}
 
-    def update(updates, state, params, *, value, grad, value_fn):
-        new, state = told(np.float32).update(
-            *(updates["x"], state, params["x"]),
-            **{"value": value, "grad": grad["x"]},
-            value_fn=lambda x: value_fn({"x": x}),
-        )
-        return {"x": new}, state
-
-    optimizer = optax.GradientTransformationExtraArgs(told(0).init, update)
     start = {"x": jnp.ones((1, 1), np.float32)}
-    end, values = descend(value_and_gradient, start, optimizer, steps)
+    end, values = descend(value_and_gradient, start, told(np.float32), steps)
     points = [1.0]
     for _ in range(steps):
         points.append(points[-1] + expected_update(points[-1]))

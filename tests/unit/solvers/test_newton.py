@@ -79,10 +79,3 @@ def test_a_run_takes_its_passes_or_its_steps():
         assert result.steps == steps
     done = state._replace(status=jnp.asarray(int(Status.SEPARATED)))
     assert driver.run_solver(CountingSolver(), None, done, 10, 3).steps == 0
-
-
-def test_where_takes_one_tree_or_the_other():
-    one, other = {"a": np.ones(2), "b": np.zeros(())}, {"a": np.zeros(2), "b": 1.0}
-    for condition, expected in ((True, one), (False, other)):
-        result = driver.where(condition, one, other)
-        jax.tree.map(np.testing.assert_array_equal, result, expected)
