@@ -163,29 +163,3 @@ def test_only_samples_of_weight_0_may_have_overflowed():
     result = samples.weighted(row)
     np.testing.assert_array_equal(result, [[0.0, np.inf, 1.0, 0.0, np.nan, 0.0]])
     np.testing.assert_array_equal(samples._replace(weight=None).weighted(row), row)
-
-
-def test_large_data_are_cut_into_blocks_and_differentiate_in_both_modes(monkeypatch):
-    """The scan over blocks is what large data take; small data never see it."""
-    monkeypatch.setattr(module, "BLOCK_ENTRIES", 1)
-    random = np.random.default_rng(0)
-    m = 2500  # blocks of 1024, and a rest
-    X, y = random.standard_normal((2, m)), (random.random((1, m)) < 0.5).astype(float)
-    samples = Samples(jl.Dense(X), y)
-    params = jl.Params(w=np.array([[0.3], [-0.2]]), b=np.array([[0.1]]))
-    assert sum_of_powers(y)[1] == {1024, 452}
-
-    def loss(params, X):
-        return loss_total(params, samples._replace(X=jl.Dense(X)))
-
-    @jax.jit  # one compilation for all
-    def measured(params, X):
-        forward = jax.jvp(lambda X: loss(params, X), (X,), (X,))[1]
-        reverse = jax.grad(loss, argnums=(0, 1))(params, X)
-        return reverse, forward, totals(params, samples).gradient.w
-
-    reverse, forward, dw = measured(params, X)
-    assert_close(reverse[0].w, dw, 1e-11 * m)
-    dz = 1 / (1 + np.exp(-params.w.T @ X - params.b)) - y
-    assert_close(reverse[1], params.w * dz, 1e-14)
-    assert_close(forward, np.sum(reverse[1] * X), 1e-11 * m)
