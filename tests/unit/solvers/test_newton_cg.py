@@ -28,17 +28,15 @@ def one_pass(toy, inverse, most, state):
 
 
 hessian = jax.jit(toys.Toy.hessian)
-RUNS = [(1, 0.3, K), (1, 1.0, K), (2, 0.3, K), (2, 3.0, K), (2, 3.0, 2)]
+RUNS = [(1, 0.3, K), (1, 1.0, K), (2, 3.0, K), (2, 3.0, 2)]
 
 
 @pytest.mark.parametrize(("kind", "radius", "most"), RUNS)
-def test_a_step_is_a_trial_and_the_textbooks_iterations(
+def test_a_system_is_solved_by_the_textbooks_iterations_as_far_as_needed(
     kind, radius, most, monkeypatch
 ):
-    """A rejected trial is a step of its own; another is solved for as far as needed."""
     if most < K:
         monkeypatch.setattr(module, "max_inner_iterations", lambda k: most + k - K)
-    rejected = reset = False
     for seed in range(4):
         random = np.random.default_rng(seed)
         A, root = toys.positive_definite(seed)[0] / 3, random.standard_normal((K, K))
@@ -47,20 +45,13 @@ def test_a_step_is_a_trial_and_the_textbooks_iterations(
         start = toy.c + random.uniform(-radius, radius, (K, 1))
         state = one_pass(toy, inverse, most, None)._replace(point=start)
         run = partial(one_pass, toy, inverse, most)
-        for before, after, passes in toys.take_steps(run, state, 60):
-            assert after.memory.trying
-            new, change = after.direction, after.memory.change
-            if after.step_size < 1:
-                np.testing.assert_array_equal(change, before.memory.change)
-                assert passes == 1
-                rejected = True
-                continue
+        for _, after, passes in toys.take_steps(run, state, 60):
+            new = after.direction
             # The logits are the vector's entries.
             few = 1e5 * EPS * (np.abs(after.point) + np.abs(new.vector)).max()
-            assert_close(change, new.vector.T, few)
-            if np.isinf(new.decrement):
-                assert (before.steps, passes) == (-1, 1)
-                reset = True
+            assert_close(after.memory.change, new.vector.T, few)
+            if after.step_size < 1 or np.isinf(new.decrement):
+                assert passes == 1  # a trial that is taken back, or a reset to zero
                 continue
             g = np.asarray(after.evaluation.gradient)
             H = np.asarray(hessian(toy, after.point))
@@ -75,15 +66,9 @@ def test_a_step_is_a_trial_and_the_textbooks_iterations(
                 assert passes > K
             # Roundings grow by the square of the condition, which is below 1e5.
             few = 1e10 * EPS * np.abs(iterates[-1]).max()
-            expected = -iterates[min(passes - 1, K)]
-            assert_close(new.vector, expected, few)
-            terms = -np.asarray(new.vector) * g
-            few = 4 * K * EPS * np.abs(terms).sum()
-            assert_close(new.decrement**2, terms.sum(), few)
+            assert_close(new.vector, -iterates[min(passes - 1, K)], few)
             assert new.solved == (reached[0] <= most)
-            assert not new.singular
         assert after.status == Status.CONVERGED or most < K
-    assert rejected == reset == (radius > 0.5)
 
 
 def made_of(evaluate, singular=False):
