@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jlogreg as jl
 from tests.helpers import leaf_pairs, stack
-from tests.mistakes import NOT_SEEN_UNDER_JIT, Mistake
-from tests.table import Case, cases, count_cases, host_cases
+from tests.mistakes import NOT_SEEN_UNDER_JIT
+from tests.table import cases, count_cases, host_cases
 
 CASES, HOST_CASES = {**cases(), **count_cases()}, host_cases()
 ALL = {**CASES, **HOST_CASES}
@@ -150,23 +149,3 @@ def test_a_number_out_of_range_makes_nan_of_its_problem_where_it_is_traced(name)
     assert not spoilt[0]
     accepted = [name for name, bad in zip(names, spoilt[1:], strict=True) if not bad]
     assert not accepted
-
-
-@pytest.mark.parametrize(
-    ("error", "problem"),
-    [
-        (None, "accepted"),
-        (jl.ShapeError("x has rank 2"), "'x has rank 2'"),
-        (TypeError("y has rank 2"), "TypeError y has rank 2"),
-        (jl.ShapeError("y has rank 2, or more"), None),
-    ],
-)
-def test_what_is_accepted_or_refused_for_another_reason_is_noticed(error, problem):
-    mistake = Mistake(jl.ShapeError, "^{name} has rank 2", None)
-
-    def function():
-        if error is not None:
-            raise error
-
-    expected = [] if problem is None else [f"^{{name}} has rank 2: {problem}"]
-    assert refuses(Case(function, {}, {}), {}, mistake, "params.y") == expected

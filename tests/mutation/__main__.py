@@ -67,7 +67,9 @@ TESTS = {
     "solvers.newton": ["unit/solvers/test_newton", *FITS],
     "solvers.conjugate_gradients": ["unit/solvers/test_conjugate_gradients", *FITS],
     "solvers.newton_cg": ["unit/solvers/test_newton_cg", *FITS],
-    "solvers.first_order": ["unit/solvers/test_first_order", *FITS],
+    "solvers.first_order": [
+        *("unit/solvers/test_first_order", "unit/fitting/test_gradient_descent", *FITS),
+    ],
 }
 FOLDER = ROOT / ".mutation"
 # What takes long to import, and starts nothing.

@@ -61,21 +61,3 @@ def test_a_first_state_knows_nothing_but_its_start(dtype):
         assert (leaf.dtype, leaf.shape) == (dtype, ())
     assert state.steps.dtype == state.status.dtype == np.int32
     assert driver.first_state(shapes, start).memory is None
-
-
-class CountingSolver:
-    """A solver that counts steps, and never ends."""
-
-    def step(self, objective, state):
-        return state._replace(steps=state.steps + 1)
-
-
-def test_a_run_takes_its_passes_or_its_steps():
-    start = jnp.zeros((2, 1))
-    shapes = jax.eval_shape(make_objective(1).evaluate, start, start)
-    state = driver.first_state(shapes, start)._replace(steps=jnp.asarray(0))
-    for most, passes, steps in [(10, 3, 3), (10, 0, 0), (2, 3, 2), (10, None, 10)]:
-        result = driver.run_solver(CountingSolver(), None, state, most, passes)
-        assert result.steps == steps
-    done = state._replace(status=jnp.asarray(int(Status.SEPARATED)))
-    assert driver.run_solver(CountingSolver(), None, done, 10, 3).steps == 0
