@@ -3,8 +3,8 @@
 Under jit, vmap, jvp, grad, vmap of grad, jvp of jvp, jvp of grad and grad of jvp; with
 its samples spread over devices; and with other numbers, which compile nothing.
 
-jit is not bit-equal to eager mode (XLA contracts a * b + c), nor is a lane of vmap to a
-call of its own, so results are compared to a tolerance: 64 roundings of the largest
+jit is not bit-equal to eager mode (XLA contracts a * b + c), nor is vmap to calls of
+each problem alone, so results are compared to a tolerance: 64 roundings of the largest
 entry, enough for sums over four samples, and twice as much as any was seen to need.
 """
 
@@ -47,9 +47,9 @@ def test_jit_equals_eager_and_keeps_the_dtype(traced):
 
 def test_vmap_equals_a_loop_over_problems(traced):
     (_, many), _ = traced.mapped
-    for lane, point in enumerate(traced.points):
+    for k, point in enumerate(traced.points):
         expected = jax.tree.map(np.asarray, traced.compiled(point))
-        assert_trees_close(entry(many, lane), expected)
+        assert_trees_close(entry(many, k), expected)
 
 
 def test_forward_and_reverse_differentiation_agree_with_a_difference(traced):
@@ -60,9 +60,8 @@ def test_forward_and_reverse_differentiation_agree_with_a_difference(traced):
     # Reverse mode sums in another order: a few roundings of the parts.
     assert_close(inner(slope, traced.direction), forward, 1e3 * EPS * size)
     assert_close((totals[2] - totals[3]) / (2 * STEP), forward, 1e-8 * size)
-    jax.tree.map(
-        lambda lane, leaf: assert_close(lane[0], leaf, 1e3 * EPS * size), slopes, slope
-    )
+    for leaves, leaf in leaf_pairs(slopes, slope):
+        assert_close(leaves[0], leaf, 1e3 * EPS * size)
 
 
 def test_derivatives_of_derivatives_agree_with_a_difference(traced):
@@ -71,13 +70,8 @@ def test_derivatives_of_derivatives_agree_with_a_difference(traced):
     (slope, result), (_, twice) = traced.second
     size = 1 + sizes(slope) + sizes(result)
     assert_close(inner(result, traced.direction), twice, 1e4 * EPS * size)
-    jax.tree.map(
-        lambda leaf, lanes: assert_close(
-            (lanes[2] - lanes[3]) / (2 * STEP), leaf, 1e-8 * size
-        ),
-        result,
-        slopes,
-    )
+    for leaves, leaf in leaf_pairs(slopes, result):
+        assert_close((leaves[2] - leaves[3]) / (2 * STEP), leaf, 1e-8 * size)
 
 
 def test_float32_on_four_devices_is_near_to_float64_on_one(traced):
@@ -122,8 +116,8 @@ def test_rows_of_weights_are_the_same_in_every_mode(function, dtype):
     keys = jax.random.split(jax.random.key(0), 3)
     result = jax.jit(jax.vmap(rows))(keys)
     assert (result.shape, result.dtype) == ((3, 3, 7), dtype)
-    for lane, key in enumerate(keys):
-        np.testing.assert_array_equal(result[lane], rows(key))
+    for k, key in enumerate(keys):
+        np.testing.assert_array_equal(result[k], rows(key))
     assert len({leaf.tobytes() for leaf in np.asarray(result)}) == 3  # keys differ
 
 

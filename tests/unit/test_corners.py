@@ -49,8 +49,8 @@ def test_the_gram_of_a_span_does_not_depend_on_its_parts(monkeypatch, rows):
     monkeypatch.setattr("jlogreg.formulations.dual.BLOCK_FEATURES", rows)
     wide = np.random.default_rng(0).integers(-8, 9, (12, 4)) * 4.0  # all is exact
     result = dual_basis(Samples(jl.Dense(wide), wide[:1]))
-    centred = wide - wide.mean(axis=1, keepdims=True)
-    np.testing.assert_array_equal(result.gram, centred.T @ centred)
+    centered = wide - wide.mean(axis=1, keepdims=True)
+    np.testing.assert_array_equal(result.gram, centered.T @ centered)
 
 
 @pytest.mark.parametrize(

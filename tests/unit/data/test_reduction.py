@@ -1,4 +1,4 @@
-"""Samples are summed: split them anywhere, the totals are the same."""
+"""Samples are summed in parts, each once; test_spread.py compares their sums."""
 
 from functools import partial
 from unittest import mock
@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from jax.experimental.sparse import BCOO
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -23,44 +21,6 @@ from jlogreg.objective.sums import (
     loss_total,
     totals,
 )
-from tests.helpers import SHAPE, assert_close, problems
-
-
-@partial(jax.jit, static_argnames="block")
-def all_totals(params, samples, block=None):
-    return (
-        totals(params, samples, block),
-        loss_total(params, samples, block),
-        curvature_total(params, samples, block),
-        curvature_along_total(params, params, samples, block),
-    )
-
-
-def size_of_terms(problem):
-    """Return a bound of every sum of absolute values that the totals add up."""
-    weight, X = np.asarray(problem.weight, float), np.asarray(problem.X, float)
-    ones = np.vstack([np.abs(X), np.ones((1, X.shape[1]))])
-    w = np.abs(np.vstack(problem.params)).astype(float)
-    z = w.T @ ones + np.abs(np.asarray(problem.offset, float))
-    return float(((1 + z) * weight * (1 + ones.sum(axis=0) ** 2)).sum() + 1)
-
-
-@given(problems(shapes=[SHAPE]), st.sampled_from([3, 10]))
-def test_totals_are_those_of_their_blocks_and_of_two_parts_together(problem, block):
-    samples = Samples(jl.Dense(problem.X), problem.y, problem.weight, problem.offset)
-    left, right = (
-        jax.tree.map(lambda row, part=part: row[:, part], samples)
-        for part in (slice(7), slice(7, None))
-    )
-    whole, in_blocks, one, other = (
-        jax.tree.leaves(all_totals(problem.params, *given))
-        for given in [(samples,), (samples, block), (left,), (right,)]
-    )
-    within = 64 * np.finfo(problem.X.dtype).eps * size_of_terms(problem)
-    for expected, result, *parts in zip(whole, in_blocks, one, other, strict=True):
-        assert_close(result, expected, within)
-        assert_close(sum(parts), expected, within)
-
 
 # Each subset of the samples has another sum.
 POWERS = 2.0 ** np.arange(20)[None]

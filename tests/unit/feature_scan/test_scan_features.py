@@ -186,7 +186,7 @@ def test_covariates_that_separate_leave_no_feature_a_fit():
 
 @pytest.mark.parametrize("mean", [0.0, 1e7])
 def test_a_few_steps_find_what_a_fit_does(mean):
-    """Also given covariates of a large mean: all see them standardised.
+    """Also given covariates of a large mean: all see them standardized.
 
     The digits that the mean takes are lost.
     """

@@ -105,7 +105,7 @@ def of_samples(count):
     [
         *((of, 0.0, None, of == "twice") for of in ("plain", "means", "twice")),
         *((of, 0.0, of_samples(M), of == "twice") for of in ("plain", "twice")),
-        ("twice", 1e-17, None, True),  # lost beside the features
+        ("twice", 1e-17, None, True),  # lost in roundings of the features
         *(("twice", l2, None, False) for l2 in (1e-6, 1.0)),
         # More unknowns than samples.
         ("plain", 0.0, of_samples(N), True),
