@@ -1,7 +1,7 @@
 """Fit to 60 digits: Newton's method on equation (8) of docs/derivation.md, in mpmath.
 
-It shares no code with jlogreg, starts from the exact values of the float64 data, and
-its result depends on the data alone.
+It shares no code with jlogreg, starts from the exact values of the data, and its result
+depends on the data alone. Arrays are NumPy's, of mpmath's numbers.
 """
 
 from __future__ import annotations
@@ -11,121 +11,129 @@ from typing import Any, NamedTuple
 import numpy as np
 from mpmath import mp, mpf
 
+__all__ = [
+    "WORKING",
+    "Exact",
+    "State",
+    "big",
+    "exact",
+    "exact_minimum",
+    "exp",
+    "inverse_hessian",
+    "root",
+]
+
 WORKING = 60  # digits computed with
-LAST_STEP = mpf(10) ** -52
+ROUNDINGS = mpf(10) ** (10 - WORKING)
+# A whole step that moves no logit by more is the last: the next would be its square.
+LAST_MOVE = mpf(10) ** -28
+LAST_SLOPE = mpf(10) ** -52
 MAX_STEPS = 60
+
+big = np.frompyfunc(lambda number: mpf(float(number)), 1, 1)
+exp = np.frompyfunc(mp.exp, 1, 1)
+log1p = np.frompyfunc(mp.log1p, 1, 1)
+root = np.frompyfunc(mp.sqrt, 1, 1)
 
 
 class Exact(NamedTuple):
-    """A problem in mpmath's numbers, with the bias as a last feature of ones.
+    """A problem without its samples of weight 0, and a last feature of ones.
 
-    rows are n + 1 lists of m numbers, columns the same transposed; weight is divided
-    by the sum of the weights; l2 has n + 1 numbers, 0 for the bias.
+    Shapes: rows (n + 1, m); y, weight and offset (m,), the weights divided by their
+    sum; l2 (n + 1,), 0 for the bias.
     """
 
-    rows: list[list[mpf]]
-    columns: list[tuple[mpf, ...]]
-    y: list[mpf]
-    weight: list[mpf]
-    offset: list[mpf]
-    l2: list[mpf]
+    rows: Any
+    y: Any
+    weight: Any
+    offset: Any
+    l2: Any
 
 
 class State(NamedTuple):
-    """The parameters, their cost, and each sample's terms of the derivatives."""
+    """The parameters (n + 1,), their cost and its gradient, and derivatives (m,)."""
 
-    theta: list[mpf]
-    J: mpf
-    dz: list[mpf]
-    dz2: list[mpf]
+    theta: Any
+    J: Any
+    gradient: Any
+    dz: Any
+    dz2: Any
 
 
 def exact(problem: Any) -> Exact:
+    """Return a problem with X, y, l2, and weight and offset, which may be None."""
     n, m = problem.X.shape
-    rows = [numbers(row) for row in problem.X] + [m * [mpf(1)]]
-    weight = m * [mpf(1)] if problem.weight is None else numbers(problem.weight)
-    return Exact(
-        rows=rows,
-        columns=list(zip(*rows, strict=True)),
-        y=numbers(problem.y),
-        weight=[v / mp.fsum(weight) for v in weight],
-        offset=m * [mpf(0)] if problem.offset is None else numbers(problem.offset),
-        l2=[*numbers(np.broadcast_to(problem.l2, (n, 1))), mpf(0)],
-    )
+    weight = np.ones((1, m)) if problem.weight is None else problem.weight
+    offset = np.zeros((1, m)) if problem.offset is None else problem.offset
+    kept = np.asarray(weight)[0] != 0
+    rows = np.vstack([problem.X, np.ones((1, m)), problem.y, weight, offset])
+    *rows, y, weight, offset = big(rows[:, kept])
+    l2 = np.append(np.broadcast_to(problem.l2, (n, 1)), 0.0)
+    return Exact(np.array(rows), y, weight / weight.sum(), offset, big(l2))
 
 
-def numbers(array: np.ndarray) -> list[mpf]:
-    return [mpf(number) for number in array.ravel().tolist()]
+def evaluate(theta: Any, data: Exact) -> State:
+    z = theta @ data.rows + data.offset
+    a, q = 1 / (1 + exp(-z)), 1 / (1 + exp(z))
+    losses = data.y * log1p(exp(-z)) + (1 - data.y) * log1p(exp(z))
+    J = (data.weight * losses).sum() + (data.l2 * theta**2).sum() / 2
+    dz = (1 - data.y) * a - data.y * q
+    gradient = data.rows @ (data.weight * dz) + data.l2 * theta
+    return State(theta, J, gradient, dz, a * q)
 
 
-def evaluate(theta: list[mpf], data: Exact) -> State:
-    J, dz, dz2 = mpf(0), [], []
-    samples = zip(data.columns, data.y, data.weight, data.offset, strict=True)
-    for x, y, v, offset in samples:
-        z = mp.fdot(theta, x) + offset
-        a, q = 1 / (1 + mp.exp(-z)), 1 / (1 + mp.exp(z))
-        J += v * (y * mp.log1p(mp.exp(-z)) + (1 - y) * mp.log1p(mp.exp(z)))
-        dz.append(v * ((1 - y) * a - y * q))
-        dz2.append(v * a * q)
-    J += mp.fsum(l2 * t * t for l2, t in zip(data.l2, theta, strict=True)) / 2
-    return State(theta, J, dz, dz2)
+def scaled_hessian(state: State, data: Exact) -> tuple[Any, Any]:
+    """Return the Hessian with ones on its diagonal, and what scales it so."""
+    H = (data.rows * (data.weight * state.dz2)) @ data.rows.T + np.diag(data.l2)
+    scale = 1 / root(np.diag(H))
+    return mp.matrix((H * scale * scale[:, None]).tolist()), scale
 
 
-def gradient(state: State, data: Exact) -> list[mpf]:
-    terms = zip(data.rows, data.l2, state.theta, strict=True)
-    return [mp.fdot(row, state.dz) + l2 * t for row, l2, t in terms]
+def inverse_hessian(state: State, data: Exact) -> Any:
+    unit, scale = scaled_hessian(state, data)
+    inverse = np.reshape(list(mp.inverse(unit)), (len(scale), len(scale)))
+    return inverse * scale * scale[:, None]
 
 
-def hessian(state: State, data: Exact) -> Any:
-    result = mp.diag(data.l2)
-    for j, row in enumerate(data.rows):
-        scaled = [x * c for x, c in zip(row, state.dz2, strict=True)]
-        for k in range(j + 1):
-            result[j, k] += mp.fdot(scaled, data.rows[k])
-            result[k, j] = result[j, k]
-    return result
-
-
-def exact_minimum(problem: Any) -> State:
+def exact_minimum(problem: Any, near: Any = None) -> State:
     """Return the minimum, by Newton's method from zero with halved steps.
+
+    near: (n + 1,), where to start instead.
 
     Raises:
         ArithmeticError: the steps do not become small, or the gradient does not.
     """
     with mp.workdps(WORKING):
         data = exact(problem)
-        state = evaluate(len(data.rows) * [mpf(0)], data)
+        start = np.zeros(len(data.rows)) if near is None else np.array(near, float)
+        state = evaluate(big(start), data)
         for _ in range(MAX_STEPS):
-            slope = mp.matrix(gradient(state, data))
-            step = list(mp.cholesky_solve(hessian(state, data), slope))
-            state = descend(state, step, data)
-            if small(step, state.theta):
+            unit, scale = scaled_hessian(state, data)
+            right = mp.matrix(list(scale * state.gradient))
+            step = scale * list(mp.cholesky_solve(unit, right))
+            moved = max(abs(step @ data.rows)) + root((data.l2 * step**2).sum())
+            if moved < LAST_MOVE:
+                state = evaluate(state.theta - step, data)
                 check_gradient(state, data)
                 return state
+            state = descend(state, step, data)
     raise ArithmeticError(f"no convergence in {MAX_STEPS} steps")
 
 
-def small(step: list[mpf], theta: list[mpf]) -> bool:
-    pairs = zip(step, theta, strict=True)
-    return all(abs(s) <= LAST_STEP * abs(t) for s, t in pairs)
-
-
-def descend(state: State, step: list[mpf], data: Exact) -> State:
+def descend(state: State, step: Any, data: Exact) -> State:
     """Return the state after the step, halved until the cost does not rise."""
-    rounding = state.J * mpf(10) ** (4 - WORKING)
     for halvings in range(MAX_STEPS):
-        pairs = zip(state.theta, step, strict=True)
-        tried = evaluate([t - s / 2**halvings for t, s in pairs], data)
-        rise = tried.J - state.J
-        if rise <= rounding:
+        tried = evaluate(state.theta - step / 2**halvings, data)
+        if tried.J <= state.J * (1 + ROUNDINGS):
             return tried
     raise ArithmeticError("no step lowers the cost")
 
 
 def check_gradient(state: State, data: Exact) -> None:
-    """Raise if the gradient is not 0 next to the terms that it is the sum of."""
-    slope = gradient(state, data)
-    for row, l2, t, found in zip(data.rows, data.l2, state.theta, slope, strict=True):
-        size = mp.fdot(map(abs, row), map(abs, state.dz)) + abs(l2 * t)
-        if abs(found) > LAST_STEP * size:
-            raise ArithmeticError(f"gradient {mp.nstr(found)} of {mp.nstr(size)}")
+    """Raise if the gradient is not 0 next to its terms, and to roundings of logits."""
+    sizes = abs(data.rows)
+    size_z = abs(state.theta) @ sizes + abs(data.offset)
+    size = sizes @ (data.weight * (abs(state.dz) + state.dz2 * size_z))
+    size += data.l2 * abs(state.theta)
+    if any(abs(state.gradient) > LAST_SLOPE * size):
+        raise ArithmeticError(f"the gradient is {state.gradient.astype(float)}")
