@@ -1,10 +1,12 @@
 """A path of penalties: each fit is the one alone, only reached sooner."""
 
+from functools import partial
+
 import jax
 import numpy as np
 
 import jlogreg as jl
-from jlogreg import Status, regularization_path
+from jlogreg import Status
 from tests.helpers import SHAPE, TOL, assert_close, entry, make_problem, stack
 from tests.oracles.numpy_fit import assert_minimum
 
@@ -14,22 +16,18 @@ PROBLEM = jax.tree.map(np.asarray, make_problem(SHAPE, np.float64, seed=3))
 OPTIONS = {"weight": PROBLEM.weight, "offset": PROBLEM.offset, "tol": TOL}
 
 
-def path_of(y, l2, max_steps):
-    return regularization_path(PROBLEM.X, y, l2, max_steps=max_steps, **OPTIONS)
-
-
-traced_path = jax.jit(path_of)
-traced_fit = jax.jit(
-    lambda y, l2, most: jl.fit(PROBLEM.X, y, l2=l2, max_steps=most, **OPTIONS)
-)
+traced_path = jax.jit(partial(jl.regularization_path, **OPTIONS))
+traced_fit = jax.jit(partial(jl.fit, **OPTIONS))
 
 
 def path(y=PROBLEM.y, l2=L2, max_steps=100):
-    return jax.device_get(traced_path(y, l2, np.int32(max_steps)))
+    return jax.device_get(traced_path(PROBLEM.X, y, l2, max_steps=max_steps))
 
 
 def alone(y=PROBLEM.y, l2=L2, max_steps=100):
-    return stack(*(traced_fit(y, penalty, np.int32(max_steps)) for penalty in l2[:, 0]))
+    return stack(
+        *(traced_fit(PROBLEM.X, y, l2=one, max_steps=max_steps) for one in l2[:, 0])
+    )
 
 
 def assert_minima(result, y=PROBLEM.y, chosen=range(L)):
@@ -84,11 +82,3 @@ def test_a_penalty_that_fails_does_not_change_the_others():
     assert result.status.tolist() == alone(y=apart, l2=l2).status.tolist() == expected
     assert np.isnan(result.params.w[1]).all()
     assert_minima(result, apart, (0, 2, 3))
-
-
-def test_paths_map_over_labels():
-    random = np.random.default_rng(5)
-    ys = np.stack([PROBLEM.y, 1 - PROBLEM.y, random.random((1, SHAPE[1]))])
-    paths = jax.jit(jax.vmap(path_of, in_axes=(0, None, None)))(ys, L2, np.int32(100))
-    for k, y in enumerate(ys):
-        assert_minima(entry(paths, k), y)
