@@ -10,11 +10,11 @@ from jlogreg.inference.calibration import calibration
 def test_calibration_by_hand():
     a = np.array([[0.0, 0.2, 0.3], [0.9, 1.0, np.nan]])
     y = np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
-    found = calibration(a, y, bins=4)
-    np.testing.assert_array_equal(found.count, [[2, 1, 0, 2]])
-    np.testing.assert_allclose(found.predicted, [[0.1, 0.3, np.nan, 0.95]])
-    np.testing.assert_allclose(found.observed, [[0.5, 0, np.nan, 1]])
-    assert found.error == pytest.approx((2 * 0.4 + 0.3 + 2 * 0.05) / 5)
+    result = calibration(a, y, bins=4)
+    np.testing.assert_array_equal(result.count, [[2, 1, 0, 2]])
+    np.testing.assert_allclose(result.predicted, [[0.1, 0.3, np.nan, 0.95]])
+    np.testing.assert_allclose(result.observed, [[0.5, 0, np.nan, 1]])
+    assert result.error == pytest.approx((2 * 0.4 + 0.3 + 2 * 0.05) / 5)
 
 
 @pytest.mark.parametrize("bins", [0, -1])
@@ -26,6 +26,6 @@ def test_calibration_needs_a_bin(bins):
 
 
 def test_calibration_of_nothing_is_no_error():
-    found = calibration(np.full((1, 2), np.nan), np.ones((1, 2)))
-    assert found.error == 0
-    assert np.isnan(found.predicted).all()
+    result = calibration(np.full((1, 2), np.nan), np.ones((1, 2)))
+    assert result.error == 0
+    assert np.isnan(result.predicted).all()

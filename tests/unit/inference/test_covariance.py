@@ -1,4 +1,4 @@
-"""The covariance of a penalised estimate is the sandwich of the derivation."""
+"""The covariance of a penalized estimate is the sandwich of the derivation."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ N, M = 3, 20
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.1, 2.0])
-def test_the_covariance_of_a_penalised_estimate(l2):
+def test_the_covariance_of_a_penalized_estimate(l2):
     """Without a penalty it is the inverse Hessian over m."""
     problem = make_problem((N, M), np.float64, seed=3, l2=l2)
     ones = np.ones((1, M))

@@ -13,11 +13,18 @@ from tests.helpers import make_problem
 from tests.references import datasets
 
 NAMES = ["GPA", "TUCE", "PSI"]
+X, Y = map(jnp.asarray, datasets.spector()[:2])
+SEPARATED = jnp.asarray(X[:1] > 3.0, X.dtype)
 
 
-def spector():
-    X, y, *_ = datasets.spector()
-    return jnp.asarray(X), jnp.asarray(y)
+@pytest.fixture(scope="module")
+def plain():
+    return jl.fit(X, Y)
+
+
+@pytest.fixture(scope="module")
+def penalized():
+    return jl.fit(X, Y, l2=0.1)
 
 
 def lines_of(text):
@@ -26,10 +33,9 @@ def lines_of(text):
     return {row[0]: row[1:] for row in rows if row}
 
 
-def test_it_prints_what_is_published_of_the_spector_data():
+def test_it_prints_what_is_published_of_the_spector_data(plain):
     """Greene's table of the logit model, which statsmodels and Stata reprint."""
-    X, y = spector()
-    text = jl.summary(jl.fit(X, y), X, y, NAMES)
+    text = jl.summary(plain, X, Y, NAMES)
     assert text.startswith("CONVERGED: the minimum was found\n")
     assert "3 features, 32 samples, mean label 0.344" in text
     table = lines_of(text)
@@ -40,37 +46,31 @@ def test_it_prints_what_is_published_of_the_spector_data():
     assert "no standard errors" not in text
 
 
-def test_cost_steps_and_accuracy_are_those_of_the_fit():
-    X, y = spector()
-    found = jl.fit(X, y, l2=0.1)
-    text = jl.summary(found, X, y)
+def test_cost_steps_and_accuracy_are_those_of_the_fit(penalized):
+    text = jl.summary(penalized, X, Y)
     words = re.search(r"cost J (\S+) nats after (\d+) steps", text)
-    assert float(words[1]) == pytest.approx(float(found.cost), rel=1e-5)
-    assert int(words[2]) == int(found.steps)
-    z = found.params.w.T @ X + found.params.b
-    right = np.mean((np.asarray(z) > 0) == (np.asarray(y) == 1))
-    assert f"training accuracy {right:.1%}" in text
+    assert float(words[1]) == pytest.approx(float(penalized.cost), rel=1e-5)
+    assert int(words[2]) == int(penalized.steps)
+    right = (jl.logits(penalized.params, X) > 0) == (Y == 1)
+    assert f"training accuracy {right.mean():.1%}" in text
     assert list(lines_of(text))[-4:-1] == ["x1", "x2", "bias"]
 
 
 def standard_errors(X, params, offset=0.0):
-    x = np.concatenate([np.asarray(X, float), np.ones((1, X.shape[1]))])
-    theta = np.concatenate(list(map(np.asarray, params))).astype(float)
-    a = 1 / (1 + np.exp(-theta.T @ x - offset))
+    x = np.vstack([X, np.ones((1, X.shape[1]))]).astype(float)
+    a = 1 / (1 + np.exp(-np.vstack(params).astype(float).T @ x - offset))
     return np.sqrt(np.diag(np.linalg.inv(x * (a * (1 - a)) @ x.T)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_standard_errors_are_those_of_the_inverse_information(dtype):
     problem = make_problem((4, 60), dtype, seed=3)
-    X, y = problem.X, problem.y
-    found = jl.fit(X, y)
-    table = lines_of(jl.summary(found, X, y))
-    theta = np.concatenate(list(map(np.asarray, found.params))).astype(float)
-    errors = standard_errors(X, found.params)
-    for name, value, error in zip(
-        ["x0", "x1", "x2", "x3", "bias"], theta[:, 0], errors, strict=True
-    ):
+    result = jl.fit(problem.X, problem.y)
+    table = lines_of(jl.summary(result, problem.X, problem.y))
+    values = np.vstack(result.params)[:, 0]
+    errors = standard_errors(problem.X, result.params)
+    names = ["x0", "x1", "x2", "x3", "bias"]
+    for name, value, error in zip(names, values, errors, strict=True):
         weight, shown, z, p = map(float, table[name])
         assert weight == pytest.approx(value, rel=1e-3)
         assert shown == pytest.approx(error, rel=1e-2)
@@ -78,121 +78,110 @@ def test_standard_errors_are_those_of_the_inverse_information(dtype):
         assert p == pytest.approx(2 * NormalDist().cdf(-abs(value / error)), rel=0.06)
 
 
-def test_there_are_none_where_they_would_mean_nothing():
-    X, y = spector()
+@pytest.mark.parametrize(
+    "options", [{"l2": 0.1}, {"weight": Y + 1.0}, {"offset": X[:1]}], ids=str
+)
+def test_there_are_none_away_from_the_largest_likelihood(options):
     away = "a penalty, weights or another offset led away from the maximum of the like"
-    assert away in jl.summary(jl.fit(X, y, l2=0.1), X, y)
-    assert away in jl.summary(jl.fit(X, y, weight=jnp.asarray(y + 1.0)), X, y)
-    assert away in jl.summary(jl.fit(X, y, offset=X[:1]), X, y)
-    # A penalty that moves nothing is none.
-    assert "no standard errors" not in jl.summary(jl.fit(X, y, l2=1e-12), X, y)
-    separated = jnp.asarray(X[:1] > 3.0, X.dtype)
-    text = jl.summary(jl.fit(X, separated), X, separated)
+    assert away in jl.summary(jl.fit(X, Y, **options), X, Y)
+
+
+def test_a_penalty_that_moves_nothing_is_none():
+    assert "no standard errors" not in jl.summary(jl.fit(X, Y, l2=1e-12), X, Y)
+
+
+def test_there_are_none_where_the_fit_has_no_answer():
+    text = jl.summary(jl.fit(X, SEPARATED), X, SEPARATED)
     assert text.startswith(f"SEPARATED: {jl.Status.SEPARATED.message}\n")
     assert "(no standard errors: the fit has no answer)" in text
-
-
-def test_an_offset_that_is_given_counts():
-    X, y = spector()
-    offset = 3 * (1 - 2 * np.asarray(y))  # so that without it most would be wrong
-    found = jl.fit(X, y, offset=offset)
-    z = np.asarray(found.params.w.T @ X + found.params.b + offset)
-    text = jl.summary(found, X, y, offset=offset)
-    assert f"training accuracy {np.mean((z > 0) == (y > 0.5)):.1%}" in text
-    assert "no standard errors" not in text
-    assert text != jl.summary(found, X, y)
-    rows = lines_of(text)
-    due = standard_errors(X, found.params, offset)
-    shown = [float(rows[name][1]) for name in ("x0", "x1", "x2", "bias")]
-    np.testing.assert_allclose(shown, due, rtol=1e-2)
-
-
-def test_a_fit_without_numbers_has_a_summary():
-    X, y = spector()
-    nothing = jax.jit(jl.fit)(X.at[0, 0].set(np.nan), y)
-    text = jl.summary(nothing, X, y)
+    nothing = jax.jit(jl.fit)(X.at[0, 0].set(np.nan), Y)
+    text = jl.summary(nothing, X, Y)
     assert text.startswith("BAD_INPUT: ")
     assert lines_of(text)["bias"] == ["nan"]
 
 
-def test_of_many_features_the_largest_are_listed():
-    problem = make_problem((30, 400), np.float64, seed=1)
-    X, y = problem.X, problem.y
-    found = jl.fit(X, y)
-    text = jl.summary(found, X, y)
+def test_an_offset_that_is_given_counts():
+    offset = 3 * (1 - 2 * Y)  # so that without it most would be wrong
+    result = jl.fit(X, Y, offset=offset)
+    right = (jl.logits(result.params, X) + offset > 0) == (Y > 0.5)
+    text = jl.summary(result, X, Y, offset=offset)
+    assert f"training accuracy {right.mean():.1%}" in text
+    assert "no standard errors" not in text
+    assert text != jl.summary(result, X, Y)
     table = lines_of(text)
-    listed = [name for name in table if re.fullmatch(r"x\d+", name)]
-    assert len(listed) == 20
+    shown = [float(table[name][1]) for name in ("x0", "x1", "x2", "bias")]
+    expected = standard_errors(X, result.params, np.asarray(offset))
+    np.testing.assert_allclose(shown, expected, rtol=1e-2)
+
+
+def listed(problem, l2):
+    """Return a fit's params, its summary, and the lines of its features."""
+    result = jl.fit(problem.X, problem.y, l2=l2)
+    text = jl.summary(result, problem.X, problem.y)
+    table = lines_of(text)
+    lines = {name: table[name] for name in table if re.fullmatch(r"x\d+", name)}
+    return result.params, text, lines
+
+
+def test_of_many_features_those_with_the_largest_z_are_listed():
+    problem = make_problem((30, 400), np.float64, seed=1)
+    params, text, lines = listed(problem, l2=0.0)
     assert "(20 of 30 features, those with the largest |z|)" in text
-    sizes = {name: abs(float(table[name][2])) for name in listed}
-    z = np.asarray(found.params.w)[:, 0] / standard_errors(X, found.params)[:-1]
-    largest = np.argsort(-np.abs(z))[:20]
-    assert sizes == {f"x{j}": pytest.approx(abs(z[j]), abs=0.006) for j in largest}
-    wide = make_problem((600, 20), np.float64, seed=1)
-    found = jl.fit(wide.X, wide.y, l2=0.1)
-    text = jl.summary(found, wide.X, wide.y)
+    z = np.asarray(params.w)[:, 0] / standard_errors(problem.X, params)[:-1]
+    largest = {f"x{j}": z[j] for j in np.argsort(-np.abs(z))[:20]}
+    shown = {name: float(line[2]) for name, line in lines.items()}
+    assert shown == pytest.approx(largest, abs=0.006)
+
+
+def test_of_more_features_those_with_the_largest_weights_are_listed():
+    problem = make_problem((600, 20), np.float64, seed=1)
+    params, text, lines = listed(problem, l2=0.1)
     assert "(20 of 600 features, those with the largest |w|)" in text
     assert "there are more than 512 features" in text
-    largest = np.argsort(-np.abs(np.asarray(found.params.w)[:, 0]))[:20]
-    assert {name for name in lines_of(text) if re.fullmatch(r"x\d+", name)} == {
-        f"x{j}" for j in largest
-    }
+    largest = np.argsort(-np.abs(np.asarray(params.w)[:, 0]))[:20]
+    assert set(lines) == {f"x{j}" for j in largest}
 
 
 def test_designs_have_summaries():
-    X, y = spector()
     design = jl.standardize(X)
-    text = jl.summary(jl.fit(design, y), design, y, NAMES)
+    text = jl.summary(jl.fit(design, Y), design, Y, NAMES)
     assert lines_of(text)["GPA"][2:] == ["2.24", "0.025"]  # z knows no units
 
 
-def test_names_and_fits_that_do_not_belong_are_refused():
-    X, y = spector()
-    found = jl.fit(X, y, l2=0.1)
+def test_names_and_fits_that_do_not_belong_are_refused(penalized):
     with pytest.raises(jl.ShapeError, match="there are 3 features, but 2 names"):
-        jl.summary(found, X, y, ["a", "b"])
+        jl.summary(penalized, X, Y, ["a", "b"])
+    many = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), penalized)
     with pytest.raises(jl.ShapeError, match="of 2 problems"):
-        jl.summary(jl.fit_many(X, jnp.concatenate([y, 1 - y]), l2=0.1), X, y)
+        jl.summary(many, X, Y)
 
 
-def test_small_fits_show_their_numbers():
+def test_small_fits_show_their_numbers(plain):
     params = jl.Params(w=jnp.array([[1.5], [-2.0]]), b=jnp.array([[0.25]]))
     assert repr(params) == "Params(w=[[ 1.5], [-2. ]], b=0.25 (1, 1))"
-    X, y = spector()
-    found = jl.fit(X, y)
-    assert "status=CONVERGED" in repr(found)
-    assert f"cost={float(found.cost):.6g}" in repr(found)
-    assert f"steps={int(found.steps)}" in repr(found)
+    for text in (
+        "status=CONVERGED",
+        f"cost={float(plain.cost):.6g}",
+        f"steps={int(plain.steps)}",
+    ):
+        assert text in repr(plain)
+    html = plain._repr_html_()
+    rows = re.findall(r"<tr><th>(\w+)</th><td>([^<]*)</td></tr>", html)
+    assert [name for name, _ in rows] == list(plain._fields)
+    assert dict(rows)["status"] == "CONVERGED"
 
 
-def test_no_representation_prints_a_thousand_numbers():
+def test_no_representation_prints_a_thousand_numbers(plain):
     large = jl.init_params(100_000)
-    many = jl.fit_many(*many_rows(), l2=0.1)
+    many = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], 1000, axis=0), plain)
     for thing in (large, many, many.params):
         for text in (repr(thing), thing._repr_html_()):
             assert len(text) < 600
             assert len(re.findall(r"\d+", text)) < 60
     assert "(100000, 1)" in repr(large)
     assert "status=1000 CONVERGED" in repr(many)
-
-
-def many_rows():
-    X, y = spector()
-    return X, jnp.tile(y, (1000, 1))
-
-
-def test_mixed_statuses_are_counted():
-    X, y = spector()
-    rows = jnp.concatenate([y, 1 - y, jnp.asarray(X[:1] > 3.0, X.dtype)])
-    assert "status=2 CONVERGED, 1 SEPARATED" in repr(jl.fit_many(X, rows))
-
-
-def test_the_html_is_a_table_of_the_fields():
-    X, y = spector()
-    found = jl.fit(X, y)
-    rows = re.findall(r"<tr><th>(\w+)</th><td>([^<]*)</td></tr>", found._repr_html_())
-    assert [name for name, _ in rows] == list(found._fields)
-    assert dict(rows)["status"] == "CONVERGED"
+    mixed = many._replace(status=many.status.at[-1].set(jl.Status.SEPARATED))
+    assert "status=999 CONVERGED, 1 SEPARATED" in repr(mixed)
 
 
 def test_what_is_not_an_array_of_numbers_is_shown_as_python_does():
@@ -201,5 +190,4 @@ def test_what_is_not_an_array_of_numbers_is_shown_as_python_does():
     jax.jit(lambda p: seen.append(repr(p)) or p)(jl.init_params(2))
     assert "Tracer" in seen[0]
     assert "[2,1]" in seen[0].replace("float64", "")
-    shapes = jax.eval_shape(jl.fit, *spector())
-    assert "ShapeDtypeStruct" in repr(shapes)
+    assert "ShapeDtypeStruct" in repr(jax.eval_shape(jl.fit, X, Y))
