@@ -1,6 +1,5 @@
-"""How each primitive is written."""
+"""How each primitive is written, but those that laws/test_graph.py reads back."""
 
-import jax
 import jax.numpy as jnp
 import pytest
 from jax import lax
@@ -10,30 +9,22 @@ import jlogreg as jl
 ARRAY = jnp.arange(1.0, 5.0).reshape(2, 2)
 # A function of a number x and a matrix A, and the expression of one of its nodes.
 EXPRESSIONS = {
-    "x + 2": lambda x, A: x + 2,
-    "x - 2": lambda x, A: x - 2,
     "x * (-2)": lambda x, A: x * -2,
+    "(-0.5) * x": lambda x, A: jnp.asarray(-0.5) * x,
     "x / 2": lambda x, A: x / 2,
     "x ** u": lambda x, A: x ** jnp.sin(x),
-    "x ** 2": lambda x, A: x**2,
-    "x ** 3": lambda x, A: x**3,
     "A ** 2": lambda x, A: lax.square(A),
     "x % 2": lambda x, A: lax.rem(x, 2.0),
     "x == 2": lambda x, A: x == 2,
     "x != 2": lambda x, A: x != 2,
     "x < 2": lambda x, A: x < 2,
     "x <= 2": lambda x, A: x <= 2,
-    "x > 2": lambda x, A: x > 2,
     "x >= 2": lambda x, A: x >= 2,
     "p & q": lambda x, A: (x > 2) & (x < 9),
     "p | q": lambda x, A: (x > 2) | (x < 9),
     "p ^ q": lambda x, A: (x > 2) ^ (x < 9),
     "~(u)": lambda x, A: ~(x > 2),
-    "-x": lambda x, A: -x,
-    "(-0.5) * x": lambda x, A: jnp.asarray(-0.5) * x,
     "isfinite(x)": lambda x, A: jnp.isfinite(x),
-    "sigmoid(x)": lambda x, A: jax.nn.sigmoid(x),
-    "where(u, x, 9)": lambda x, A: jnp.where(x > 2, x, 9.0),
     "float32(x)": lambda x, A: x.astype(jnp.float32),
     "broadcast(x)": lambda x, A: jnp.broadcast_to(x, (2,)),
     "A.T": lambda x, A: A.T,
@@ -43,10 +34,8 @@ EXPRESSIONS = {
     "max(A)": lambda x, A: A.max(),
     "min(A)": lambda x, A: A.min(),
     "prod(A)": lambda x, A: A.prod(),
-    "max(x, 2)": lambda x, A: jnp.maximum(x, 2),
     "split(A)[1]": lambda x, A: jnp.split(A, 2)[1],
     "clamp(0, x, 2)": lambda x, A: lax.clamp(0.0, x, 2.0),
-    "exp(x)": lambda x, A: jnp.exp(x),
 }
 
 

@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-import jlogreg as jl
 from jlogreg.testing import Kind, make_problem, problems
 from jlogreg.testing.problems import can_be
 from jlogreg.testing.strategies import SHAPES
@@ -78,27 +77,6 @@ def test_weights_are_drawn_on_request():
     }
     assert any(problem.offset.any() for problem in drawn)
     assert len(np.unique(weighted.weight)) > 2
-
-
-fitted = jax.jit(jl.fit)
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        (Kind.WELL_POSED, "CONVERGED"),
-        (Kind.COLLINEAR, "SINGULAR"),
-        (Kind.CONSTANT_COLUMN, "SINGULAR"),
-        (Kind.ONE_CLASS, "SEPARATED"),
-        (Kind.SEPARABLE, "SEPARATED"),
-        (Kind.QUASI_SEPARABLE, "DIVERGED SINGULAR MAX_STEPS"),
-    ],
-)
-def test_the_status_of_a_fit_of_each_kind(kind, expected):
-    for seed in range(20):
-        problem = make_problem(kind, (3, 20), np.float64, seed=seed)
-        status = int(fitted(problem.X, problem.y).status)
-        assert jl.Status(status).name in expected.split()
 
 
 @pytest.mark.parametrize(
