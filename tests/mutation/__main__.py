@@ -29,7 +29,6 @@ GRAPHS = [
 ]
 COSTS = ["unit/objective/test_cost", "laws/test_gradient", "laws/test_mistakes"]
 FITS = ["unit/solvers/test_solvers", "unit/fitting/test_fit"]
-LIKELIHOODS = ["unit/losses/test_bernoulli", "laws/test_likelihood"]
 SUMS = [
     *("unit/data/test_reduction", "unit/objective/test_cost", "laws/test_gradient"),
     *("unit/batch/test_problems", "unit/data/test_spread"),
@@ -45,9 +44,9 @@ TESTS = {
         *("unit/base/test_shapes", "laws/test_broadcasting", "laws/test_mistakes"),
         "laws/test_rank_discipline",
     ],
-    "losses.arithmetic": [*LIKELIHOODS, "experiments/test_accuracy"],
-    "losses.elementwise": LIKELIHOODS,
-    "losses.bernoulli": [*LIKELIHOODS, "laws/test_mistakes"],
+    "losses.arithmetic": ["unit/losses/test_bernoulli", "experiments/test_accuracy"],
+    "losses.elementwise": ["unit/losses/test_bernoulli"],
+    "losses.bernoulli": ["unit/losses/test_bernoulli", "laws/test_mistakes"],
     "data.design": [
         *("unit/data/test_design", "laws/test_rank_discipline", "laws/test_mistakes"),
     ],

@@ -25,14 +25,17 @@ def sig(z):
     return 1 / (1 + mpmath.exp(-z))
 
 
+def loss(z, y):
+    return y * mpmath.log1p(mpmath.exp(-z)) + (1 - y) * mpmath.log1p(mpmath.exp(z))
+
+
 # Written from the definitions; at 50 digits nothing cancels that matters below.
 ORACLES = {
     "sigmoid": sig,
     "log_sigmoid": lambda z: -mpmath.log1p(mpmath.exp(-z)),
     "log_loss_dz2": lambda z: sig(z) * sig(-z),
-    "log_loss": lambda z, y: (
-        y * mpmath.log1p(mpmath.exp(-z)) + (1 - y) * mpmath.log1p(mpmath.exp(z))
-    ),
+    "log_loss": loss,
+    "log_likelihood": lambda z, y: -loss(z, y),
     "log_loss_dz": lambda z, y: (1 - y) * sig(z) - y * sig(-z),
     "squared_loss": lambda z, y: ((1 - y) * sig(z) - y * sig(-z)) ** 2 / 2,
     "likelihood": lambda z, y: sig(z) ** y * sig(-z) ** (1 - y),
@@ -44,6 +47,7 @@ BUDGETS = {
     "log_sigmoid": 1,
     "log_loss_dz2": 2,
     "log_loss": 1.3,
+    "log_likelihood": 1.3,
     "log_loss_dz": 1,
     "squared_loss": 3,
 }
@@ -56,7 +60,10 @@ FAST_BUDGETS = {
     "log_loss_dz": 3.5,
 }
 HARD, SOFT = (0.0, 1.0), (0.3, 0.9999, 1e-6)
-LABELS = {"log_loss": (*HARD, *SOFT), "log_loss_dz": HARD, "squared_loss": HARD}
+LABELS = {
+    **dict.fromkeys(["log_loss", "log_likelihood"], (*HARD, *SOFT)),
+    **dict.fromkeys(["log_loss_dz", "squared_loss"], HARD),
+}
 
 
 def points(dtype, reach):
