@@ -60,10 +60,10 @@ TESTS = {
     "graph.expressions": ["unit/graph/test_expressions", *GRAPHS],
     "graph.tape": ["unit/graph/test_tape", *GRAPHS],
     "graph.graph": ["unit/graph/test_graph", "unit/test_corners", *GRAPHS],
-    "solvers.driver": ["unit/solvers/test_newton", *FITS],
+    "solvers.driver": FITS,
     "solvers.cholesky": ["unit/solvers/test_cholesky", "unit/solvers/test_solvers"],
     "solvers.line_search": ["unit/solvers/test_line_search", *FITS],
-    "solvers.newton": ["unit/solvers/test_newton", *FITS],
+    "solvers.newton": FITS,
     "solvers.conjugate_gradients": ["unit/solvers/test_conjugate_gradients", *FITS],
     "solvers.newton_cg": ["unit/solvers/test_newton_cg", *FITS],
     "solvers.first_order": [
