@@ -20,7 +20,7 @@ CORE = (
     *("tests/unit/losses/test_bernoulli.py", "tests/unit/objective/test_cost.py"),
     *("tests/unit/data/test_reduction.py", "tests/unit/solvers/test_solvers.py"),
     *("tests/unit/fitting/test_fit.py", "tests/unit/objective/test_prediction.py"),
-    *("tests/laws/test_convexity.py", "tests/laws/test_gradient.py"),
+    "tests/laws/test_gradient.py",
 )
 # Tests that make on purpose what these flags forbid: numbers that are not finite, and
 # counts of compilations, which a look for leaks repeats.

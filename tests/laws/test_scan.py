@@ -91,15 +91,18 @@ def study_of(kind, seed):
     covariates = random.standard_normal((2, M))
     covariates[0] = random.integers(0, 3, M)
     weight = random.choice([0.0, 0.5, 1.0, 2.0], (1, M), p=[0.1, 0.2, 0.5, 0.2])
-    numbers = np.stack(
-        [feature(name, random, covariates, y, whole) for name in HAZARDS]
-    )
-    order = random.permutation(len(HAZARDS))
-    names, numbers = np.array(HAZARDS)[order], numbers[order]
+    offset = random.standard_normal((1, M))
+    names = random.permutation(HAZARDS)
+    numbers = np.stack([feature(name, random, covariates, y, whole) for name in names])
+    # A sample that weighs nothing may contain anything; a missing number stays missing.
+    out = more & (weight[0] == 0)
+    numbers[:, out] += np.inf
+    for row in (covariates, y, offset):
+        row[:, out] = random.choice([np.nan, np.inf, 1e9])
     G = numbers.astype(dtype)
     if whole:
         G = np.nan_to_num(numbers, nan=-1, posinf=-2).astype(np.int8)
-    rows = [covariates, y, weight, random.standard_normal((1, M))]
+    rows = (covariates, y, weight, offset)
     covariates, y, weight, offset = (row.astype(dtype) for row in rows)
     numbers = numbers if whole else G.astype(float)
     if not more:

@@ -203,20 +203,3 @@ def test_a_few_steps_find_what_a_fit_does(mean):
     for result in (few, alone):
         assert_estimates(result, G, near - mean, lost)
     assert (few.estimate != alone.estimate).any()  # two ways
-
-
-@pytest.mark.parametrize("value", [np.inf, 1e9])
-@pytest.mark.parametrize("name", ["covariates", "y", "offset", "G"])
-def test_a_sample_that_weighs_nothing_may_contain_anything(name, value):
-    """As in `fit`: the same is found to the same digits."""
-    weight = (np.arange(M) != 5)[None] * 1.0
-    given = {"covariates": COVARIATES, "y": Y, "offset": ZEROS, "G": features()}
-    expected = scanned(weight=weight, **given)
-    spoilt = given[name].copy()
-    spoilt[:, 5] = value
-    result = scanned(weight=weight, **{**given, name: spoilt})
-    np.testing.assert_array_equal(result.status, expected.status)
-    np.testing.assert_allclose(result.estimate, expected.estimate, rtol=1e-9)
-    np.testing.assert_allclose(
-        result.standard_error, expected.standard_error, rtol=1e-7
-    )

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import jlogreg as jl
-from jlogreg.objective.prediction import adjoint
 from tests.helpers import EPS, assert_close, make_problem, stack
 
 X = jnp.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
@@ -37,18 +36,6 @@ def test_k_models_predict_by_one_product(function):
     assert result.shape == (4, 20)
     for k, model in enumerate(models):
         assert_close(result[k : k + 1], function(model, data), 64 * EPS)
-
-
-def test_the_adjoint_is_the_adjoint():
-    """<logits(p, X), dz> = <p, adjoint(X, dz)>, for every p and dz."""
-    for seed in range(5):
-        problem = make_problem((5, 64), np.float64, seed=seed)
-        params, X, dz = problem.params, problem.X, problem.weight
-        back = adjoint(jl.Dense(X), dz)
-        right = jnp.sum(params.w * back.w) + jnp.sum(params.b * back.b)
-        size = jnp.sum(jnp.abs(params.w).T @ jnp.abs(X) * dz) + 64
-        left = jnp.sum(jl.logits(params, X) * dz)
-        assert_close(left, right, 128 * EPS * float(size))
 
 
 def test_where_there_is_no_probability_there_is_no_label():
