@@ -104,6 +104,8 @@ def test_blocks_are_the_callers_or_fit_the_cache_of_a_cpu(function, monkeypatch)
         rest = {length, 20000 % length} if length < 20000 else set()
         assert lengths_of(function, n, 20000) == rest
     monkeypatch.setattr(module, "BLOCK_ENTRIES", 1)
+    least = 1500 if function is curvature_total else 1024
+    assert lengths_of(function, 8, 2000) == {least, 2000 - least}
     assert lengths_of(function, 8, 1000) == set()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert lengths_of(function, 8, 50000) == set()
