@@ -73,24 +73,24 @@ def under_jit_of_vmap(function, arguments):
 
 @pytest.mark.parametrize(("name", "path"), ARGUMENTS)
 def test_a_mistake_of_type_or_shape_is_an_error_however_it_is_called(name, path):
-    case, problems = ALL[name], []
+    case, faults = ALL[name], []
     mistakes = case.kinds[path].static
 
     def refuse_all(calls):
         for mistake, arguments in zip(mistakes, calls, strict=True):
-            problems.extend(refuses(case, arguments, mistake, path))
+            faults.extend(refuses(case, arguments, mistake, path))
 
     calls = [wrong(case, path, mistake) for mistake in mistakes]
     refuse_all(calls)
     if name in CASES:
         under_jit_of_vmap(refuse_all, calls)
-    assert not problems, "\n".join(problems)
+    assert not faults, "\n".join(faults)
 
 
 @pytest.mark.parametrize(("name", "path"), WITH_VALUES)
 def test_a_number_out_of_range_is_an_error_where_it_is_known(name, path):
     """In eager mode, in NumPy's arrays or JAX's, and as a constant under jit."""
-    case, problems, root = ALL[name], [], path.split(".")[0]
+    case, faults, root = ALL[name], [], path.split(".")[0]
     calls = []
     for mistake in case.kinds[path].values:
         arguments = wrong(case, path, mistake)
@@ -108,12 +108,12 @@ def test_a_number_out_of_range_is_an_error_where_it_is_known(name, path):
         for mistake, arguments in calls:
             if mistake.words not in unseen:
                 arguments = {**arguments, **traced}
-                problems.extend(refuses(case, arguments, mistake, path))
+                faults.extend(refuses(case, arguments, mistake, path))
 
     refuse_all({})
     if name in CASES and case.traced:
         jax.eval_shape(lambda traced: refuse_all(traced, {NOT_SEEN_UNDER_JIT}), traced)
-    assert not problems, "\n".join(problems)
+    assert not faults, "\n".join(faults)
 
 
 def mistakes_of(name):
