@@ -35,7 +35,9 @@ SUMS = [
 ]
 # The files of tests that are run for each module, of those that reach it.
 TESTS = {
-    "base.arrays": ["unit/base/test_arrays", "unit/data/test_reduction"],
+    "base.arrays": [
+        *("unit/base/test_arrays", "unit/base/test_checks", "laws/test_mistakes"),
+    ],
     "base.params": [
         *("unit/base/test_params", "unit/objective/test_prediction"),
         *("laws/test_rank_discipline", "laws/test_mistakes"),

@@ -57,8 +57,9 @@ def test_absent_options_are_ones_and_zeros(function):
 def test_the_penalty_of_the_hessian_leaves_b_out():
     plain, H = jl.hessian(PARAMS, X, Y), jl.hessian(PARAMS, X, Y, l2=COLUMN)
     assert_close(H - plain, np.diag([2.0, 4.0, 0.0]), 16 * EPS)
-    product = jl.hessian_vector(PARAMS, PARAMS, X, Y, l2=COLUMN)
-    assert_close(np.vstack(product), H @ np.vstack(PARAMS), 32 * EPS)
+    for matrix, options in ((plain, {}), (H, {"l2": COLUMN})):
+        product = jl.hessian_vector(PARAMS, PARAMS, X, Y, **options)
+        assert_close(np.vstack(product), matrix @ np.vstack(PARAMS), 32 * EPS)
 
 
 def test_curvature_is_not_lost_at_misclassified_samples_far_out():
