@@ -1,18 +1,23 @@
 """Run the command line in process, on files small enough to compile nothing large."""
 
+import functools
 import io
+import json
 import re
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
+import jax
 import matplotlib.image
 import numpy as np
 import pytest
+from rich.console import Console
 
-from experiments import timing
+from experiments import benchmarks, timing
 from experiments.__main__ import main
+from experiments.benchmarks.harness import report
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = ROOT / "experiments/configs"
@@ -32,6 +37,10 @@ learning_rate = 0.5
 steps = 5
 print_every = 2
 """
+
+
+# To build the parser is to read the source of every benchmark: most of a short call.
+benchmarks.describe = functools.cache(benchmarks.describe)
 
 
 class Result(NamedTuple):
@@ -59,6 +68,13 @@ def call_main(*arguments):
     return Result(code, out.getvalue(), err.getvalue())
 
 
+def error_line(result):
+    """Return the line that a command that failed has printed as an error."""
+    assert result.code == 2
+    (line,) = result.err.splitlines(keepends=True)
+    return re.fullmatch(r"error: (\S.*)\n", line)[1]
+
+
 @contextmanager
 def fails_at(place, name, at, failure=Killed):
     """Let the call of this number, counted from 1, fail; yield a list of the calls."""
@@ -81,17 +97,11 @@ def runs(tmp_path):
 
 
 @pytest.fixture
-def command():
-    """Return the function that calls the command line in process."""
-    return call_main
-
-
-@pytest.fixture
-def run_cli(command, runs):
+def run_cli(runs):
     """Return a function that calls `run` with the run folders under tmp_path."""
 
     def call(config, *overrides, runs=runs):
-        return command("run", config, *overrides, "--runs", runs)
+        return call_main("run", config, *overrides, "--runs", runs)
 
     return call
 
@@ -116,13 +126,9 @@ def refused(run_cli, runs):
 
     def call(config, *overrides):
         result = run_cli(config, *overrides)
-        assert result.code == 2
         assert result.out == ""
-        assert result.err.endswith("\n")
-        (line,) = result.err.splitlines()
-        assert re.match(r"error: \S", line)
         assert not runs.exists()
-        return line
+        return error_line(result)
 
     return call
 
@@ -152,6 +158,24 @@ def config(tmp_path, table):
 @pytest.fixture
 def no_pause(monkeypatch):
     monkeypatch.setattr(timing, "PAUSE", 0)
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=300)
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Return a function that reads the only file that a benchmark has written."""
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+
+    def read(name):
+        (path,) = report.RESULTS.iterdir()
+        assert path.name == f"{name}-{jax.default_backend()}.json"
+        return json.loads(path.read_text())
+
+    return read
 
 
 def write_csv(path, values, labels):
@@ -196,6 +220,12 @@ def printed_costs(out):
     lines = re.findall(r"^step +(\d+)   J (\d+\.\d{6})$", out, re.MULTILINE)
     assert len(lines) == out.count("   J ")
     return {int(step): float(J) for step, J in lines}
+
+
+def table_cells(text):
+    """Return the rows of a table on the terminal as lists of text."""
+    rows = [line for line in text.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in row.strip("│").split("│")] for row in rows]
 
 
 def names(folder):

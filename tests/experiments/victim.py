@@ -1,23 +1,21 @@
-"""Start runs that die: a server that forks one for each line that it is told.
+"""Runs that die, or find the disk full, at any moment: each in a fork of this process.
 
-A fresh interpreter would take a second to import what a run needs; a fork takes
-milliseconds. What runs is the whole command line with a program that computes next to
-nothing. A line is a JSON object of the arguments of `victim`; the answer is one too.
+`python -m tests.experiments.victim TEST FOLDER` makes one of the tests below. What runs
+is the whole command line with a program that computes next to nothing. A fresh
+interpreter would take a second to import what a run needs; a fork takes milliseconds.
 """
 
-from __future__ import annotations
-
 import errno
-import json
+import functools
+import itertools
 import os
 import resource
-import select
 import signal
 import sys
 import types
-from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -39,31 +37,30 @@ if __name__ == "__main__":
         vars(sys.modules[name]).update(held)
 
 from experiments import __main__ as cli
-from experiments import programs, runner
+from experiments import benchmarks, programs, runner
 from experiments.config import Count, Section
 
 DEAD = 99  # the code of a process that ended itself
+STEPS = 2
+# Seven files that are written whole, two lines, and the lock, each opened, and so on.
+MOMENTS = 7 * 3 + 2 + 3
 
 
 class Config(Section):
-    """Say how long to compute."""
-
     program: Literal["light"]
     steps: Count
-    seed: int = 0
 
 
-def load(config: Config) -> None:
+def load(config):
     """Return nothing: there are no data."""
 
 
-def work(config: Config, data: None, run: runner.Run) -> Sequence[runner.Row]:
+def work(config, data, run):
     """Take steps that differ by a bit where one is left out, doubled or begun anew."""
-    w, costs = np.full((3, 1), 0.1 + config.seed), np.zeros((1, 0))
+    w, costs = np.full((3, 1), 0.1), np.zeros((1, 0))
     saved = run.read_arrays("params.npz")
     if saved is not None:
         w, costs = saved["w"], saved["costs"]
-        run.console.print(f"Resuming after step {costs.shape[1]}.")
     run.keep_metrics(before=costs.shape[1])
     with run.progress("computing", config.steps, costs.shape[1]) as advance:
         while (done := costs.shape[1]) < config.steps:
@@ -78,144 +75,155 @@ def work(config: Config, data: None, run: runner.Run) -> Sequence[runner.Row]:
     return [{"quantity": "w", "value": float(value)} for value in w[:, 0]]
 
 
-class Moments:
-    """Count the moments before, within and after what a run does to its files."""
-
-    def __init__(self, at: int, act: Callable[[], None]) -> None:
-        """Let `act` be called at this moment, counted from 1."""
-        self.at, self.act, self.count = at, act, 0
-
-    def pass_one(self) -> None:
-        self.count += 1
-        if self.count == self.at:
-            self.act()
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            self.pass_one()
-            result = function(*arguments, **options)
-            self.pass_one()
-            return result
-
-        return call
-
-    def watch(self) -> None:
-        """Put this between the runner and the system."""
-        plain_open = Path.open
-
-        def open_torn(path: Path, mode: str = "r", **options: Any) -> Any:
-            if "r" in mode:
-                return plain_open(path, mode, **options)
-            return Torn(self.around(plain_open)(path, mode, **options), self)
-
-        Path.open = open_torn  # type: ignore[assignment, method-assign]
-        for place, name in (
-            (Path, "mkdir"), (Path, "replace"), (Path, "unlink"),
-            (os, "fsync"), (os, "open"), (runner.fcntl, "flock"),
-        ):  # fmt: skip
-            setattr(place, name, self.around(getattr(place, name)))
+# What a run does to its files: Python's audit events, which come right before.
+EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "fcntl.flock")
 
 
-class Torn:
-    """Pass everything on to a file, but write in two halves."""
+def act_before(at, act, runs):
+    """Let `act` be called before a run does something, counted from 1, to its files."""
+    moments = itertools.count(1)
 
-    def __init__(self, file: Any, moments: Moments) -> None:
-        self.file, self.moments = file, moments
+    def hook(event, arguments):
+        own = event == "fcntl.flock" or str(runs) in str(arguments[:1])
+        if event in EVENTS and own and next(moments) == at:
+            act()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
-
-    def __enter__(self) -> Torn:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.moments.around(self.file.close)()
-
-    def write(self, content: Any) -> None:
-        half = len(content) // 2
-        for part in (content[:half], content[half:]):
-            self.moments.pass_one()
-            self.file.write(part)
-            self.file.flush()
+    sys.addaudithook(hook)
 
 
-def disk_full() -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def die_before(at, runs):
+    act_before(at, lambda: os._exit(DEAD), runs)
 
 
-def die() -> None:
-    os._exit(DEAD)
+def find_the_disk_full(at, runs):
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    act_before(at, full, runs)
 
 
-def child(
-    arguments: Sequence[str], die_at: int, full_at: int, most_bytes: int | None,
-    by_signal: bool,
-) -> int:  # fmt: skip
-    """Run the command line, failing as told; return its code."""
-    Moments(die_at or full_at, die if die_at else disk_full).watch()
-    if most_bytes is not None:
-        # Python ignores the signal of a file that grew too large; a write then fails.
-        if by_signal:
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-    try:
-        return cli.main(arguments)
-    finally:
-        sys.stdout.flush()
+def limit_files(at, runs, stride=29):
+    """Let a write fail that makes a file longer than so many times `stride` bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (at * stride, at * stride))
 
 
-def victim(
-    arguments: Sequence[str],
-    die_at: int = 0,
-    full_at: int = 0,
-    most_bytes: int | None = None,
-    by_signal: bool = False,
-    kill_after: float | None = None,
-    out_to: str | None = None,
-) -> dict[str, Any]:
-    """Run the command line in a process of its own; return how it ended.
+def die_within_a_write(at, runs, stride=29):
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores
+    limit_files(at, runs, stride)
 
-    It ends itself at a moment, finds the disk full at a moment, may write files of so
-    many bytes, is killed after so many seconds, or prints to another file.
-    """
-    out, err, ended = os.pipe(), os.pipe(), os.pipe()
+
+die_at_a_byte = partial(die_within_a_write, stride=1)
+
+
+class Ended(NamedTuple):
+    """The code of a process, and the errors that it has printed."""
+
+    code: int
+    errors: str
+
+
+def run(runs, disturb=lambda runs: None, out=os.devnull):
+    """Run the command line in a process of its own, which something disturbs."""
+    config, errors = runs.parent / "light.toml", os.pipe()
+    config.write_text(f'program = "light"\nsteps = {STEPS}\n')
     pid = os.fork()
     if not pid:
-        os.dup2(os.open(out_to, os.O_WRONLY) if out_to else out[1], 1)
-        os.dup2(err[1], 2)
+        os.dup2(os.open(out, os.O_WRONLY), 1)
+        os.dup2(errors[1], 2)
         code = 70
         try:
-            code = child(arguments, die_at, full_at, most_bytes, by_signal)
+            disturb(runs)
+            code = cli.main(["run", str(config), "--runs", str(runs)])
+            sys.stdout.flush()
         except BaseException as error:  # what the interpreter would print
             print("Traceback", repr(error), file=sys.stderr, flush=True)
         os._exit(code)
-    for pipe in (out, err, ended):
-        os.close(pipe[1])
-    if kill_after is not None:
-        select.select([ended[0]], [], [], kill_after)
-        os.kill(pid, signal.SIGKILL)
-    texts = []
-    for read, _ in (out, err):
-        with os.fdopen(read, encoding="utf-8") as file:
-            texts.append(file.read())
-    os.close(ended[0])
+    os.close(errors[1])
+    with os.fdopen(errors[0]) as file:
+        text = file.read()
     _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return {"code": code, "out": texts[0], "err": texts[1]}
+    return Ended(os.waitstatus_to_exitcode(status), text)
 
 
-def main() -> None:
+def contents(runs):
+    """Return the bytes of each file of the only run, by name."""
+    files = (path for path in runs.glob("*/*") if path.name != ".lock")
+    return {path.name: path.read_bytes() for path in files}
+
+
+def assert_arrives(runs, expected):
+    assert run(runs) == (0, "")
+    assert contents(runs) == contents(expected)
+
+
+def is_disturbed_once(disturb, code, folder, expected):
+    """Disturb runs later and later; each ends as it must, and arrives in the end."""
+    for at in itertools.count(1):
+        runs = folder / f"{at}"
+        ended = run(runs, partial(disturb, at))
+        if ended.code == 0:
+            break
+        assert ended.code == code
+        if code == 2:
+            (line,) = ended.errors.splitlines()
+            assert line.startswith(f"error: {runs}")
+            assert line.endswith(("No space left on device", "File too large"))
+        else:
+            assert not ended.errors
+        assert_arrives(runs, expected)
+    assert contents(runs) == contents(expected)
+    assert at > MOMENTS
+
+
+def dies_again_and_again(folder, expected):
+    """Each attempt gets a few moments further than the one before."""
+    for stride in (1, 3, 5):
+        runs = folder / f"{stride}"
+        for at in itertools.count(1, stride):
+            ended = run(runs, partial(die_before, at))
+            if ended.code == 0:
+                break
+            assert ended == (DEAD, "")
+        assert at > stride
+        assert contents(runs) == contents(expected)
+
+
+def cannot_print(folder, expected):
+    """That is no fault of the run's folder; the work goes on where there is room."""
+    for _ in range(2):
+        line = f"error: standard output: {os.strerror(errno.ENOSPC)}\n"
+        assert run(folder / "runs", out="/dev/full") == (2, line)
+    assert_arrives(folder / "runs", expected)
+
+
+KILLED = -signal.SIGXFSZ
+TESTS = {
+    "dies_at_any_moment": partial(is_disturbed_once, die_before, DEAD),
+    "dies_within_a_write": partial(is_disturbed_once, die_within_a_write, KILLED),
+    "dies_at_any_byte": partial(is_disturbed_once, die_at_a_byte, KILLED),
+    "finds_the_disk_full": partial(is_disturbed_once, find_the_disk_full, 2),
+    "writes_a_file_too_large": partial(is_disturbed_once, limit_files, 2),
+    "dies_again_and_again": dies_again_and_again,
+    "cannot_print": cannot_print,
+}
+
+
+def main(name, folder):
     programs.PROGRAMS = {"light": sys.modules[__name__]}
     runner.environment = lambda: {"python": "light"}
     runner.code_digest = lambda: "light"
+    benchmarks.describe = functools.cache(benchmarks.describe)
     # What the system has taken outlives the process: only a power cut would show
     # whether it was synced, and a disk takes milliseconds to.
     os.fsync = lambda descriptor: None
     cli.main(["run", "none.toml"])  # imports what there is to import
-    print("ready", flush=True)
-    for line in sys.stdin:
-        print(json.dumps(victim(**json.loads(line))), flush=True)
+    assert run(folder / "expected") == (0, "")
+    assert contents(folder / "expected").keys() == {
+        *("config.toml", "environment.json", "metrics.jsonl", "params.npz"),
+        *("figure.png", "results.csv"),
+    }
+    TESTS[name](folder, folder / "expected")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], Path(sys.argv[2]))
