@@ -11,7 +11,17 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-__all__ = ["as_array", "canonical_dtype", "is_traced", "on_host", "power_of_two"]
+__all__ = [
+    "as_array",
+    "at_least",
+    "at_most",
+    "canonical_dtype",
+    "is_traced",
+    "largest",
+    "on_host",
+    "power_of_two",
+    "smallest",
+]
 
 # Arrays up to this size are inspected with NumPy: JAX would compile a program for their
 # shape, which takes longer than the inspection.
@@ -51,6 +61,32 @@ def canonical_dtype(dtype: Any) -> Any:
     return jax.dtypes.canonicalize_dtype(dtype)
 
 
+# On a CPU a maximum or minimum, of two arrays or of the entries of one, may pass over
+# NaN where there are 4096 numbers or more (issue 21461 of openxla/xla). So nothing in
+# this package takes one but the functions below, which keep NaN by a comparison.
+
+
+def at_least(array: Array, low: Any) -> Array:
+    """Return the entries, `low` in place of smaller ones; NaN stays."""
+    return jnp.where(array < low, low, array)
+
+
+def at_most(array: Array, high: Any) -> Array:
+    """Return the entries, `high` in place of larger ones; NaN stays."""
+    return jnp.where(array > high, high, array)
+
+
+def largest(array: Array, axis: int | None = None) -> Array:
+    """Return the largest entry, NaN where an entry is NaN."""
+    none = jnp.isnan(array).any(axis=axis)
+    return jnp.where(none, jnp.nan, array.max(axis=axis))
+
+
+def smallest(array: Array) -> Float[Array, ""]:
+    """Return the smallest entry, NaN where an entry is NaN."""
+    return -largest(-array)
+
+
 @partial(jax.jit, inline=True)
 def power_of_two(array: Array) -> Float[Array, ""]:
     """Return the largest power of 2 that is not above max |entry|.
@@ -58,7 +94,7 @@ def power_of_two(array: Array) -> Float[Array, ""]:
     Shapes: array of any shape; result (). Division by it is exact. Its derivative is
     defined as 0, since no final result depends on the scaling.
     """
-    _, exponent = jnp.frexp(lax.stop_gradient(jnp.abs(array).max()))
+    _, exponent = jnp.frexp(lax.stop_gradient(largest(jnp.abs(array))))
     # XLA multiplies by the reciprocal instead, which must not be flushed to 0.
-    largest = np.finfo(array.dtype).maxexp - 2
-    return jnp.ldexp(jnp.ones((), array.dtype), jnp.minimum(exponent - 1, largest))
+    most = np.finfo(array.dtype).maxexp - 2
+    return jnp.ldexp(jnp.ones((), array.dtype), at_most(exponent - 1, most))

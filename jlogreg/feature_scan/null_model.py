@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import largest
 from jlogreg.base.checks import check_matrix, check_range, refuse_traced
 from jlogreg.data.design import Design
 from jlogreg.data.pairwise import Pairwise, pairwise
@@ -107,7 +108,7 @@ def fit_null_model(samples: Samples, alone: bool, tol: Array) -> NullModel:
         rows=X,
         theta=theta,
         z=samples.add_offset(X.forward(theta)),
-        row_max=jnp.abs(rows).max(axis=1),
+        row_max=largest(jnp.abs(rows), axis=1),
         samples=samples,
         tol=tol,
     )

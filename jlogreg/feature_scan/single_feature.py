@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from jlogreg.base.arrays import largest
 from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, Design, Stacked
 from jlogreg.data.samples import Samples
@@ -100,7 +101,7 @@ def newton_scan(
         start = (theta, newton_step(X, samples, null.z))
         (theta, step), _ = lax.scan(advance, start, length=steps)
         # The test of `fit`, with a bound of the change of the logits.
-        row_max = jnp.append(null.row_max, jnp.abs(number).max())[:, None]
+        row_max = jnp.append(null.row_max, largest(jnp.abs(number)))[:, None]
         moved = jnp.sum(jnp.abs(step.vector) * row_max)
         decrement = jnp.sqrt(step.predicted_decrease / samples.total_weight())
         small = (moved <= null.tol) & (decrement <= null.tol) & ~step.singular

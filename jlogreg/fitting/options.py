@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from jlogreg.base.arrays import as_array, is_traced
+from jlogreg.base.arrays import as_array, at_least, is_traced
 from jlogreg.base.checks import check_count, check_number, check_range
 from jlogreg.base.errors import DtypeError
 from jlogreg.data.design import Design
@@ -52,7 +52,7 @@ def check_limits(solver: Solver, tol: Any, max_steps: Any, dtype: Any) -> Limits
     tol = check_range("tol", check_number("tol", tol, dtype), 0.0, 0.1, above=True)
     if max_steps is None:
         max_steps = 10_000 if isinstance(solver, Optax) else 100
-    return Limits(jnp.maximum(tol, 4 * eps), _check_steps(max_steps))
+    return Limits(at_least(tol, 4 * eps), _check_steps(max_steps))
 
 
 def _check_steps(value: Any) -> Int[Array, ""]:

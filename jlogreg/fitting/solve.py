@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool
 
+from jlogreg.base.arrays import at_least
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.fitting.options import formulation_of
@@ -116,7 +117,7 @@ def finalize(
     return solution._replace(
         params=jax.tree.map(unless_invalid, solution.params),
         status=status,
-        steps=jnp.maximum(solution.steps, 0),
+        steps=at_least(solution.steps, 0),
         cost=unless_invalid(solution.cost),
         gradient_norm=unless_invalid(solution.gradient_norm),
         decrement=unless_invalid(solution.decrement),

@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from jlogreg.base.arrays import at_least, largest
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, Design, matmul
@@ -200,7 +201,7 @@ def _newton_direction(evaluation: Evaluation, C: Array, l2: Array) -> Direction:
     squared = -jnp.sum(image * step) - jnp.sum(db * beta)
     return Direction(
         vector=jnp.concatenate([step, beta]),
-        decrement=jnp.sqrt(jnp.maximum(squared, 0)),
+        decrement=jnp.sqrt(at_least(squared, 0)),
         singular=l2 == 0,
         solved=jnp.ones((), bool),
         factor=factor,
@@ -215,7 +216,7 @@ def dual_factor(curvature: Array, C: Array, l2: Array) -> DualFactor:
     # If the penalty is below the roundings of the curvature, a step with a slightly
     # larger one still goes down; without a penalty the step must keep some digits.
     least = jnp.where(l2 == 0, eps**0.5, LOST_ROUNDINGS * eps)
-    l2 = jnp.maximum(l2, least * (jnp.diagonal(inner).max() + eps))
+    l2 = at_least(l2, least * (largest(jnp.diagonal(inner)) + eps))
     eye = jnp.eye(C.shape[0], dtype=C.dtype)
     return DualFactor(root=root, inner=factorize(inner + l2 * eye, 1), l2=l2)
 

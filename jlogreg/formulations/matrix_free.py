@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import at_least, at_most, smallest
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.reduction import sum_over_samples
@@ -161,7 +162,7 @@ def has_flat_direction(
         rights.append(waves / preconditioner.scale)
         tolerances.append(INNER_TOLERANCE / k**0.5)  # so that no direction is neglected
 
-    least = (penalty * jnp.square(preconditioner.scale))[:-1].min()
+    least = smallest((penalty * jnp.square(preconditioner.scale))[:-1])
     penalized = least > rounding_level(k, right.dtype)
 
     def is_flat(right: Array, tolerance: Array) -> Bool[Array, ""]:
@@ -249,9 +250,9 @@ def _confirm(objective: MatrixFreeObjective, state: State, limits: Limits) -> St
     ended = state.status != Status.CONVERGED
     first = NewtonCG().init(objective, state.point)
     first = first._replace(status=jnp.where(ended, state.status, RUNNING))
-    most = jnp.minimum(limits.max_steps - state.steps, MAX_CONFIRM_STEPS)
+    most = at_most(limits.max_steps - state.steps, MAX_CONFIRM_STEPS)
     confirmed = run_solver(NewtonCG(), objective, first, most)
-    steps = state.steps + jnp.maximum(confirmed.steps, 0)
+    steps = state.steps + at_least(confirmed.steps, 0)
     # The memories are those of two solvers.
     confirmed, state = confirmed._replace(memory=None), state._replace(memory=None)
     return where(ended, state, confirmed)._replace(steps=steps)

@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import at_least, largest
 from jlogreg.base.params import Params
 from jlogreg.data.design import matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
@@ -121,7 +122,7 @@ def spectral_preconditioner(problem: Problem) -> Preconditioner:
     values, vectors = jnp.linalg.eigh(quarters[:-1, :-1] - 0.25 * mean * mean.T)
     eps = float(np.finfo(values.dtype).eps)
     # An eigenvalue below rounding error is raised to it.
-    values = jnp.maximum(values, 10 * n * eps * jnp.maximum(values[-1], eps))
+    values = at_least(values, 10 * n * eps * at_least(values[-1], eps))
     spectrum = Spectrum(vectors, values[:, None], mean)
     return Preconditioner(spectrum, factor.scale, factor.singular)
 
@@ -137,7 +138,7 @@ def adapt_preconditioner(problem: Problem, shared: Preconditioner) -> Preconditi
     # More unknowns without a penalty than samples make the bound singular.
     free = jnp.sum(penalty == 0)
     if isinstance(shared.inverse, Spectrum):
-        part = problem.l2 * jnp.square(shared.scale[:-1]).max()
+        part = problem.l2 * jnp.square(largest(shared.scale[:-1]))
         none = part <= rounding_level(len(penalty), penalty.dtype)
         shared = shared._replace(l2=problem.l2, singular=shared.singular & none)
     if weight is None and shared.inverse is not None:

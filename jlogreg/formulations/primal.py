@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
@@ -125,7 +126,7 @@ def primal_objective(
         squared = -jnp.sum(vector * evaluation.gradient)
         return Direction(
             vector=vector,
-            decrement=jnp.sqrt(jnp.maximum(squared, 0)),
+            decrement=jnp.sqrt(at_least(squared, 0)),
             singular=factor.singular,
             solved=jnp.ones((), bool),
             factor=factor,
@@ -172,7 +173,7 @@ class Primal:
         known, tol = prepare(samples), jnp.full((), START_TOLERANCE, X.dtype)
         for every in START_PARTS:
             if blocks >= 2 * every and m >= MIN_START_SAMPLES * n * every:
-                most = jnp.minimum(limits.max_steps, MAX_START_STEPS)
+                most = at_most(limits.max_steps, MAX_START_STEPS)
                 part = primal_objective(problem, known, tol, every)
                 point = minimize(solver, part, start, most).point
                 start = jnp.where(jnp.isfinite(point).all(), point, start)

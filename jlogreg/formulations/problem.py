@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jlogreg.base.arrays import largest
 from jlogreg.base.params import Params
 from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
@@ -169,7 +170,7 @@ def solution_of(state: State, params: Params, factor: Any) -> Solution:
         status=state.status,
         steps=state.steps,
         cost=state.evaluation.value,
-        gradient_norm=jnp.abs(state.evaluation.gradient).max(),
+        gradient_norm=largest(jnp.abs(state.evaluation.gradient)),
         decrement=state.direction.decrement,
         factor=factor,
     )

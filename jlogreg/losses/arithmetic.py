@@ -18,6 +18,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
+from jlogreg.base.arrays import at_most
+
 __all__ = ["EXACT", "FAST", "Tails"]
 
 
@@ -101,7 +103,7 @@ def _exp(z: Array) -> tuple[Array, Array]:
     Since |r| <= 0.35, exp(r) is a short Taylor series.
     """
     form = _FORMATS[z.dtype.name]
-    distance = jnp.minimum(jnp.abs(z), form.largest)
+    distance = at_most(jnp.abs(z), form.largest)
     # r and its rounding error `lost`; k high - |z| is exact.
     k = jnp.round(distance * (1 / math.log(2)))
     far = k * form.high - distance
@@ -149,7 +151,7 @@ def _exact_log_loss(z: Array, y: Array) -> Array:
     total = _rounded(against + first)
     part = _rounded(total - against)
     rest = rest + (against - _rounded(total - part)) + (first - part)
-    near = total + (rest + lost * jnp.minimum(distance, largest))
+    near = total + (rest + lost * at_most(distance, largest))
     return jnp.where(distance > largest, against, near)  # e is 0 there
 
 

@@ -63,7 +63,7 @@ def factorize(
     unit = matrix * scale * scale.T
     # Factorize; the squared diagonal of L holds the remainders.
     L = _cholesky(unit)
-    singular = ~(jnp.diagonal(L).min() ** 2 > small)
+    singular = ~(jnp.square(jnp.diagonal(L)) > small).all()
     return Factor(_repair_if(singular, unit, L) if repaired else L, scale, singular)
 
 

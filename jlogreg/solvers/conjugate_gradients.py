@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jlogreg.base.arrays import largest
 from jlogreg.solvers.driver import loop
 
 __all__ = [
@@ -105,8 +106,8 @@ def first_iterate(x: Any, right: Array, inverse: Array) -> Iterate:
         inverse: M^-1 times the right-hand side.
     """
     # A unit near the square root of rT M^-1 r, whose square would overflow.
-    largest = jnp.sqrt(jnp.abs(right).max()) * jnp.sqrt(jnp.abs(inverse).max())
-    unit = jnp.where(largest > 0, largest, 1.0)
+    root = jnp.sqrt(largest(jnp.abs(right))) * jnp.sqrt(largest(jnp.abs(inverse)))
+    unit = jnp.where(root > 0, root, 1.0)
     residual, search = right / unit, inverse / unit
     size = jnp.sum(residual * search)
     return Iterate(

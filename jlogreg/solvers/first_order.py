@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from jlogreg.base.arrays import at_most
 from jlogreg.base.status import Status
 from jlogreg.solvers.driver import (
     RUNNING,
@@ -132,7 +133,7 @@ class Optax:
         trial = objective.evaluate(state.point + step, step)
         accept = first | (trial.value <= old.value + rounding(old.value))
         evaluation = where(accept, trial, old)
-        longer = jnp.minimum(2 * state.step_size, 1.0)
+        longer = at_most(2 * state.step_size, 1.0)
         step_size = jnp.where(accept, longer, state.step_size / 2)
 
         # Each status overrules those before it.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.status import Status
 from jlogreg.solvers.driver import RUNNING, Direction, Evaluation, State, where
 
@@ -130,7 +131,7 @@ def _shortening(rise: Array, predicted: Array) -> Float[Array, ""]:
     Nocedal and Wright, equation (3.58), kept in [0.1, 0.5].
     """
     part = predicted / (2 * (rise + predicted))
-    return jnp.clip(jnp.where(jnp.isfinite(part), part, 0.1), 0.1, 0.5)
+    return at_most(at_least(jnp.where(jnp.isfinite(part), part, 0.1), 0.1), 0.5)
 
 
 def _status(state: State, direction: Direction, trial: Trial) -> Array:

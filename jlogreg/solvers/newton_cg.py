@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import at_least, at_most
 from jlogreg.solvers.conjugate_gradients import (
     Iterate,
     Solved,
@@ -149,7 +150,7 @@ def _tolerance(iterate: Iterate, trial: Trial) -> Float[Array, ""]:
     Wright, algorithm 7.1. At a minimum, only the size of the next step is needed.
     """
     size = iterate.unit * jnp.sqrt(iterate.first)
-    least = jnp.minimum(INNER_TOLERANCE, jnp.sqrt(size))
+    least = at_most(jnp.sqrt(size), INNER_TOLERANCE)
     return jnp.where(trial.within_tolerance, INNER_TOLERANCE, least)
 
 
@@ -159,7 +160,7 @@ def _direction(solved: Solved, gradient: Array, singular: Array) -> Direction:
     squared = -jnp.sum(vector * gradient)
     return Direction(
         vector=vector,
-        decrement=jnp.sqrt(jnp.maximum(squared, 0)),
+        decrement=jnp.sqrt(at_least(squared, 0)),
         singular=singular | solved.stuck,
         solved=solved.reached | solved.stuck,
         factor=None,
