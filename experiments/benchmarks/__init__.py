@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ def load(name: str) -> Callable[..., Any]:
     return found
 
 
+@cache
 def describe(name: str) -> str:
     """Return the first line of the docstring of a benchmark.
 
-    It is read from the source: to import the module would import JAX.
+    It is read from the source, once: to import the module would import JAX.
     """
     module, function = BENCHMARKS[name]
     source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")

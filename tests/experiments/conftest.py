@@ -1,6 +1,5 @@
 """Run the command line in process, on files small enough to compile nothing large."""
 
-import functools
 import io
 import json
 import re
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments import benchmarks, timing
+from experiments import timing
 from experiments.__main__ import main
 from experiments.benchmarks.harness import report
 
@@ -37,10 +36,6 @@ learning_rate = 0.5
 steps = 5
 print_every = 2
 """
-
-
-# To build the parser is to read the source of every benchmark: most of a short call.
-benchmarks.describe = functools.cache(benchmarks.describe)
 
 
 class Result(NamedTuple):

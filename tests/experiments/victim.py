@@ -6,7 +6,6 @@ interpreter would take a second to import what a run needs; a fork takes millise
 """
 
 import errno
-import functools
 import itertools
 import os
 import resource
@@ -37,7 +36,7 @@ if __name__ == "__main__":
         vars(sys.modules[name]).update(held)
 
 from experiments import __main__ as cli
-from experiments import benchmarks, programs, runner
+from experiments import programs, runner
 from experiments.config import Count, Section
 
 DEAD = 99  # the code of a process that ended itself
@@ -212,7 +211,6 @@ def main(name, folder):
     programs.PROGRAMS = {"light": sys.modules[__name__]}
     runner.environment = lambda: {"python": "light"}
     runner.code_digest = lambda: "light"
-    benchmarks.describe = functools.cache(benchmarks.describe)
     # What the system has taken outlives the process: only a power cut would show
     # whether it was synced, and a disk takes milliseconds to.
     os.fsync = lambda descriptor: None
