@@ -78,8 +78,8 @@ def at_most(array: Array, high: Any) -> Array:
 
 def largest(array: Array, axis: int | None = None) -> Array:
     """Return the largest entry, NaN where an entry is NaN."""
-    none = jnp.isnan(array).any(axis=axis)
-    return jnp.where(none, jnp.nan, array.max(axis=axis))
+    undefined = jnp.isnan(array).any(axis=axis)
+    return jnp.where(undefined, jnp.nan, array.max(axis=axis))
 
 
 def smallest(array: Array) -> Float[Array, ""]:

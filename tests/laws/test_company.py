@@ -5,13 +5,11 @@ one.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jlogreg as jl
 from jlogreg import Status
-from jlogreg.base.arrays import largest, smallest
 
 M, COMPANIES = 24, (100, 5000)
 
@@ -81,12 +79,3 @@ def test_cross_validation_and_scans_do_not_depend_on_the_number_either():
     ends = [jl.scan_features(G[:count], X[:1], Y[5:6]).status for count in COMPANIES]
     np.testing.assert_array_equal(ends[0], ends[1][:100])
     assert ends[0][2] == Status.SINGULAR
-
-
-def test_a_number_that_is_not_one_is_the_largest_among_many():
-    for size in (3, 5000):
-        row = jnp.ones(size).at[1].set(jnp.nan)
-        assert np.isnan(largest(row))
-        assert np.isnan(smallest(row))
-        assert largest(row.at[1].set(2)) == 2
-        assert smallest(row.at[1].set(-2)) == -2

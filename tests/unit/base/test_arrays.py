@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from jlogreg import fit, validate
-from jlogreg.base.arrays import MAX_ON_HOST, as_array, on_host, power_of_two
+from jlogreg.base.arrays import (
+    MAX_ON_HOST,
+    as_array,
+    at_least,
+    at_most,
+    largest,
+    on_host,
+    power_of_two,
+    smallest,
+)
 
 MANY = (2, MAX_ON_HOST // 2 + 1)  # two numbers too many for the host
 
@@ -73,8 +82,8 @@ def test_a_fit_is_that_of_the_features_as_they_were():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_power_of_two_is_just_below_the_largest_entry_and_has_a_reciprocal(dtype):
-    for largest in (1.0, 1.5, 2.0, 3.75, 1e-30, 1e30):
-        array = np.array([[0.25 * largest, -largest, 0.0]], dtype)
+    for size in (1.0, 1.5, 2.0, 3.75, 1e-30, 1e30):
+        array = np.array([[0.25 * size, -size, 0.0]], dtype)
         power = power_of_two(array)
         assert power.dtype == dtype
         assert np.frexp(power)[0] == 0.5
@@ -82,3 +91,21 @@ def test_a_power_of_two_is_just_below_the_largest_entry_and_has_a_reciprocal(dty
     power = power_of_two(np.array([[np.finfo(dtype).max]]))
     assert power == 2.0 ** (np.finfo(dtype).maxexp - 2)  # its reciprocal is normal
     assert 1 / np.asarray(power) >= np.finfo(dtype).tiny
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+def test_nan_passes_through_a_bound_and_an_extreme_among_many(size):
+    row = jnp.ones(size).at[1].set(jnp.nan)
+    assert np.isnan(largest(row))
+    assert np.isnan(smallest(row))
+    assert largest(row.at[1].set(2)) == 2
+    assert smallest(row.at[1].set(-2)) == -2
+    for bounded in (at_least(row, 2), at_most(row, -2)):
+        np.testing.assert_array_equal(np.isnan(bounded), np.isnan(row))
+    assert at_least(row, 2)[0] == at_most(jnp.full(size, 3.0), 2)[0] == 2
+    assert at_least(row, 0)[0] == at_most(row, 2)[0] == 1
+
+
+def test_the_largest_of_each_row_is_nan_where_that_row_has_one():
+    rows = jnp.array([[1.0, np.nan, 3.0], [2.0, 5.0, -7.0]])
+    np.testing.assert_array_equal(largest(rows, axis=1), [np.nan, 5])
