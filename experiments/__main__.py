@@ -5,25 +5,31 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.table import Column, Table
 
 from experiments import benchmarks
 from experiments.config import CONFIGS, convert, describe, read_table
-from experiments.errors import UserError, one_line
+from experiments.errors import UserError
+from experiments.terminal import output, report, streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    # Names of files, keys and features may look like markup.
-    plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
-    console = Console(file=cast(IO[str], _Output()), **plain)
-    options, rest = _parser().parse_known_args(arguments)
+    with streams():
+        options, rest = _parser().parse_known_args(arguments)
+        try:
+            return _call(options, rest, output())
+        except UserError as error:
+            report(error)
+            return 2
+
+
+def _call(options: argparse.Namespace, rest: Sequence[str], console: Console) -> int:
+    """Do what the command says; return the exit code."""
     try:
         if options.command == "run":
             _run(Path(options.config), rest, Path(options.runs), console)
@@ -38,40 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             _choose_platform(options.platform)
             benchmarks.load(options.name)(console)
-    except UserError as error:
-        errors = Console(stderr=True, **plain)
-        errors.print(f"error: {one_line(error)}", style="red", soft_wrap=True)
-        return 2
     except KeyboardInterrupt:
         console.print("Interrupted; the same command resumes.")
         return 130
     return 0
-
-
-class _Output:
-    """The standard output; an error in writing to it becomes a UserError."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stdout, name)
-
-    def write(self, text: str) -> int:
-        with self._named():
-            return sys.stdout.write(text)
-
-    def flush(self) -> None:
-        with self._named():
-            sys.stdout.flush()
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:  # nobody reads it any more: rich ends the process
-            raise
-        except OSError as error:
-            # The rest would be written at exit, and fail with a traceback.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise UserError(f"standard output: {error.strerror or error}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

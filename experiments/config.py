@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from experiments.errors import UserError
+from experiments.storage.regular import read_file
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -36,13 +37,13 @@ def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         UserError: if the file cannot be read or parsed, or an override has no value.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_file(path).decode("utf-8")
         if text.startswith("\ufeff"):
             raise ValueError("it begins with a byte order mark")
         table = tomllib.loads(text)
-    except OSError as error:
+    except UserError as error:
         hint = "see `python -m experiments list` for those that come with the project"
-        raise UserError(f"{path}: {error.strerror or error}; {hint}") from error
+        raise UserError(f"{error}; {hint}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text: {error.reason}") from error
     except (ValueError, RecursionError) as error:
@@ -64,7 +65,11 @@ def convert(table: dict[str, Any], kind: type[Config], name: str) -> Config:
         UserError: if a key is unknown or missing, a type is wrong, a number is out of
             range, NaN or infinite.
     """
-    for key, value in _numbers(table):
+    try:
+        numbers = list(_numbers(table))
+    except RecursionError as error:
+        raise UserError(f"{name}: is nested too deeply") from error
+    for key, value in numbers:
         if not math.isfinite(value):
             raise UserError(f"{name}: {key} must be a finite number, but is {value}")
         if value and not SMALLEST <= abs(value) <= LARGEST:
@@ -98,6 +103,8 @@ def _pairs(overrides: Sequence[str]) -> Iterator[tuple[list[str], Any]]:
                 text = next(words)
             except StopIteration:
                 raise UserError(f"{word}: the value is missing") from None
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UserError(f"{option}: {text} is not UTF-8 text")
         yield option[2:].split("."), _value(text)
 
 

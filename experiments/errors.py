@@ -8,5 +8,10 @@ class UserError(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an exception without line breaks."""
-    return " ".join(str(error).split())
+    """Return the message of an exception without line breaks, all of it to be seen.
+
+    What has no sign of its own, such as a byte order mark, becomes an escape.
+    """
+    line = " ".join(str(error).split())
+    shown = (c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return "".join(shown)

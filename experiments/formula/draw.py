@@ -17,6 +17,7 @@ from rich.tree import Tree
 
 from experiments.errors import UserError
 from experiments.formula.expression import parse
+from experiments.storage.regular import write_file
 from jlogreg import Graph, computation_graph
 from jlogreg.plots import graph_diagram
 
@@ -49,10 +50,9 @@ def draw(formula: str, values: Sequence[str], out: str, console: Console) -> Non
         raise UserError("the formula is too deep to draw: write fewer terms") from None
     if path:
         try:
-            path.write_bytes(content)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"--out {out}: {reason}") from error
+            write_file(path, content)
+        except UserError as error:
+            raise UserError(f"--out {error}") from error
         console.print(f"drawn in {path}")
 
 

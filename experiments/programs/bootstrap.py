@@ -16,7 +16,8 @@ from experiments.config import Fraction, NonNegative, Section, WholeNumber
 from experiments.datasets import load as datasets
 from experiments.datasets.load import DataConfig
 from experiments.errors import UserError
-from experiments.runner import Row, Run
+from experiments.runner import Row
+from experiments.storage.run import Run
 from jlogreg import (
     Fit,
     Params,

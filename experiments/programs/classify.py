@@ -13,7 +13,8 @@ from experiments.config import Count, NonNegative, Positive, Section, WholeNumbe
 from experiments.datasets import load as datasets
 from experiments.datasets.files import Floats
 from experiments.datasets.load import Data, DataConfig
-from experiments.runner import Row, Run
+from experiments.runner import Row
+from experiments.storage.run import Run
 from jlogreg import (
     Params,
     cost,
@@ -93,7 +94,8 @@ def _descend(config: Config, data: Data, run: Run) -> tuple[Params, Floats]:
         params = Params(w=jnp.asarray(saved["w"]), b=jnp.asarray(saved["b"]))
         costs = saved["costs"]
         run.console.print(f"Resuming after step {costs.shape[1]}.")
-    run.keep_metrics(before=costs.shape[1])
+    begun = range(0, costs.shape[1], settings.print_every)
+    run.begin_metrics({"step": k, "cost": float(costs[0, k])} for k in begun)
     with run.progress("descending", settings.steps, costs.shape[1]) as advance:
         while (done := costs.shape[1]) < settings.steps:
             steps = min(settings.print_every, settings.steps - done)

@@ -13,7 +13,8 @@ import numpy as np
 from experiments.config import Count, NonNegative, Positive, Section, WholeNumber
 from experiments.datasets import load as datasets
 from experiments.datasets.load import Data, DataConfig
-from experiments.runner import Row, Run
+from experiments.runner import Row
+from experiments.storage.run import Run
 from jlogreg import gradient_descent, init_params
 from jlogreg.plots import cost_curves
 

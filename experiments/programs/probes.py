@@ -15,7 +15,8 @@ from experiments.config import Positive, Section, WholeNumber
 from experiments.datasets import load as datasets
 from experiments.datasets.load import Digits, DigitsConfig
 from experiments.errors import UserError
-from experiments.runner import Row, Run
+from experiments.runner import Row
+from experiments.storage.run import Run
 from jlogreg import (
     CrossValidation,
     Status,

@@ -23,7 +23,8 @@ from experiments.datasets import plink, simulation
 from experiments.datasets.plink import Block, GenotypeConfig, Study
 from experiments.datasets.simulation import SimulationConfig
 from experiments.errors import UserError
-from experiments.runner import Row, Run
+from experiments.runner import Row
+from experiments.storage.run import Run
 from jlogreg import Status, scan_blocks
 
 TABLE = "scan.glm.logistic"
@@ -82,7 +83,7 @@ def load(config: Config) -> Study | None:
 def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
     """Scan the fileset, write the table of estimates, and draw it."""
     if study is None:
-        folder = run.folder / "fileset"
+        folder = run.new_folder("fileset")
         run.console.print(f"Simulating a fileset in {folder}", soft_wrap=True)
         files = simulation.simulate_study(folder, config.simulation, config.seed)
         study = plink.load(files)

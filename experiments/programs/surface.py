@@ -14,7 +14,8 @@ from experiments.config import Count, Positive, Section, Text, WholeNumber
 from experiments.datasets import load as datasets
 from experiments.datasets.load import Data, DataConfig
 from experiments.errors import UserError
-from experiments.runner import Row, Run
+from experiments.runner import Row
+from experiments.storage.run import Run
 from jlogreg import Params, cost, gradient_descent, logits, squared_loss
 from jlogreg.plots import cost_surface
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from experiments import baselines
 from experiments.config import Count, Section, WholeNumber
-from experiments.runner import Row, Run
+from experiments.runner import Row
+from experiments.storage.run import Run
 from experiments.timing import Ways, interleaved, median, ratio
 from jlogreg import Params, loops, value_and_gradient
 from jlogreg.plots import time_bars
@@ -48,7 +49,7 @@ def work(config: Config, data: np.random.Generator, run: Run) -> Sequence[Row]:
         f"cost and gradient, {size.features} x {size.samples}": _pass_ways(size, data),
         f"dot product, {size.dot}": _dot_ways(size, data),
     }
-    run.keep_metrics(before=0)  # times are measured again, not resumed
+    run.begin_metrics()  # times are measured again, not resumed
     rows: list[Row] = []
     table = []
     with run.progress("timing", len(works)) as advance:

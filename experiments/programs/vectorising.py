@@ -19,7 +19,8 @@ from experiments.datasets import load as datasets
 from experiments.datasets.files import Floats
 from experiments.datasets.load import Digits, DigitsConfig
 from experiments.errors import UserError
-from experiments.runner import Row, Run
+from experiments.runner import Row
+from experiments.storage.run import Run
 from experiments.timing import interleaved, median, ratio
 from jlogreg import Params, gradient_descent, init_params, loops
 from jlogreg.base.checks import AnyArray
@@ -91,7 +92,7 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
     settings = config.descent
     X, y = data.X_train, data.Y_train[[settings.digit]]
     ways = by_numpy(X, y, settings) | by_jax(X, data.Y_train, settings)
-    run.keep_metrics(before=0)  # times are measured again, not resumed
+    run.begin_metrics()  # times are measured again, not resumed
     fitted = {name: way() for name, way in ways.items()}
     same = {name: _of(shown(settings), model) for name, model in fitted.items()}
     costs = {name: final_cost(*model, X, y) for name, model in same.items()}

@@ -21,7 +21,7 @@ from experiments.benchmarks.harness import report
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = ROOT / "experiments/configs"
 # What every run folder holds.
-COMMON = {".lock", "config.toml", "environment.json", "results.csv"}
+COMMON = {".lock", "config.toml", "environment.json", "finished.json", "results.csv"}
 
 CONFIG = """\
 # Learn from a small table.

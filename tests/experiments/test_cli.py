@@ -1,5 +1,7 @@
 """The command line: lists, benchmarks, and mistakes, each reported in one line."""
 
+import errno
+import io
 import os
 import re
 import subprocess
@@ -7,10 +9,12 @@ import sys
 
 import jax
 import pytest
+from rich.console import Console
 
 from experiments import benchmarks
 from experiments.benchmarks import heads
 from experiments.config import describe
+from experiments.runner import as_table
 from tests.experiments.conftest import (
     CONFIGS,
     ROOT,
@@ -97,6 +101,76 @@ def test_options_are_not_abbreviated(config, refused):
 @pytest.mark.parametrize("name", ["a long name of a folder " * 8, "[red]x[/red]"])
 def test_a_message_stays_one_line_and_brackets_are_no_markup(name, tmp_path, refused):
     assert f"{name}/none.toml: No such file" in refused(tmp_path / name / "none.toml")
+
+
+# What a shell does to the streams, and the exit code.
+STREAMS = {
+    "list >&- 2>&-": 0,
+    "bench --help >&-": 0,
+    "list >/dev/full": 2,
+    "--help >/dev/full": 0,
+    "run none.toml 2>&-": 2,
+    "run none.toml 2>/dev/full": 2,
+    "run none.toml <&- >&- 2>&-": 2,
+}
+
+
+@pytest.mark.parametrize("words", STREAMS)
+def test_streams_that_are_closed_or_full_make_no_traceback(words, tmp_path):
+    command = f"exec {sys.executable} -m experiments {words}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=tmp_path, env=environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (STREAMS[words], "")
+    full = f"error: standard output: {os.strerror(errno.ENOSPC)}\n"
+    assert run.stderr == (full if words == "list >/dev/full" else "")
+
+
+def test_nothing_is_cut_where_the_output_is_no_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [{"variant": "v" * 98, "value": "w" * 98}]
+    monkeypatch.setattr(
+        benchmarks, "load", lambda _: lambda console: console.print(as_table(rows))
+    )
+    cells = table_cells(call_main("bench", "heads").out)
+    assert cells == [["v" * 98, "w" * 98]]
+    console = Console(file=io.StringIO(), width=40)
+    console.print(as_table(rows))
+    words = "".join(row[1] for row in table_cells(console.file.getvalue()))
+    assert words == "w" * 98
+
+
+# Words that no file, folder, setting or formula has for a name or a value.
+ODD = [
+    "a\0b",
+    "\udcff",
+    "\ufeff",
+    "a" * 5000,
+    "[" * 3000,
+    ".".join("a" * 3000),
+    "\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("word", ODD, ids=ascii)
+def test_an_odd_word_anywhere_is_one_line(word, config, tmp_path):
+    for words in (
+        ["run", word],
+        ["run", config, "--runs", tmp_path / word],
+        ["run", config, "--data.train", word],
+        ["run", config, f"--data.label={word}"],
+        ["run", config, f"--{word}=1.5"],
+        ["graph", word, "a=1"],
+        ["graph", "a", f"a={word}"],
+        ["graph", "a", "a=1", "--out", f"{tmp_path}/{word}/a.dot"],
+    ):
+        result = call_main(*words)
+        if result.code:
+            assert error_line(result).isprintable()
+        else:
+            assert {"--runs", "--out"} & set(words)
 
 
 @pytest.mark.parametrize("words", ["run none.toml", "list", "bench --help"])

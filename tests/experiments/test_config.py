@@ -55,7 +55,7 @@ def test_a_file_that_is_none_is_named_and_where_others_are(tmp_path, refused):
     hint = "; see `python -m experiments list` for those that come with the project"
     line = f"{tmp_path}/none.toml: No such file or directory{hint}"
     assert refused(tmp_path / "none.toml") == line
-    assert refused(tmp_path) == f"{tmp_path}: Is a directory{hint}"
+    assert refused(tmp_path) == f"{tmp_path}: is not a file{hint}"
 
 
 def settings_of(kind, path=()):

@@ -14,7 +14,8 @@ from experiments import timing
 from experiments.config import read_table
 from experiments.environment import environment
 from experiments.programs import PROGRAMS
-from experiments.runner import Run, read_results
+from experiments.runner import read_results
+from experiments.storage.run import Run
 from jlogreg.batch import setup
 from tests.experiments.conftest import (
     COMMON,

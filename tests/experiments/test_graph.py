@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
 from xml.etree import ElementTree
@@ -157,7 +158,7 @@ def test_pictures(suffix, by_graphviz, tmp_path):
 KINDS = "the name must end in one of .svg, .png, .pdf, .dot, .mmd, .json"
 UNWRITTEN = {
     **dict.fromkeys(("g.txt", "g", ".svg"), KINDS),
-    **dict.fromkeys(("folder.svg", "folder.json"), "Is a directory"),
+    **dict.fromkeys(("folder.svg", "folder.json", "pipe.dot"), "is not a file"),
     "no/g.svg": "No such file or directory",
 }
 
@@ -166,6 +167,7 @@ UNWRITTEN = {
 def test_files_that_cannot_be_written(name, tmp_path):
     for folder in ("folder.svg", "folder.json"):
         (tmp_path / folder).mkdir()
+    os.mkfifo(tmp_path / "pipe.dot")
     before = sorted(tmp_path.rglob("*"))
     path = tmp_path / name
     line = error_line(graph(*LESSON, "--out", path))

@@ -9,7 +9,8 @@ import pytest
 import jlogreg as jl
 from experiments.datasets.load import Digits, DigitsConfig, load_digits
 from experiments.programs import probes
-from experiments.runner import Run, read_results
+from experiments.runner import read_results
+from experiments.storage.run import Run
 from tests.experiments.conftest import CONFIGS, arrays_of, call_main, only_folder
 from tests.oracles.sklearn_fit import probabilities, refit
 

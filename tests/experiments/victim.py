@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 import types
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -41,8 +42,8 @@ from experiments.config import Count, Section
 
 DEAD = 99  # the code of a process that ended itself
 STEPS = 2
-# Seven files that are written whole, two lines, and the lock, each opened, and so on.
-MOMENTS = 7 * 3 + 2 + 3
+# Eight files that are written whole, two lines, and the lock, each opened, and so on.
+MOMENTS = 8 * 3 + 2 + 3
 
 
 class Config(Section):
@@ -60,13 +61,16 @@ def work(config, data, run):
     saved = run.read_arrays("params.npz")
     if saved is not None:
         w, costs = saved["w"], saved["costs"]
-    run.keep_metrics(before=costs.shape[1])
+    steps = enumerate(costs[0].tolist())
+    run.begin_metrics({"step": step, "cost": cost} for step, cost in steps)
     with run.progress("computing", config.steps, costs.shape[1]) as advance:
         while (done := costs.shape[1]) < config.steps:
             w = 3.7 * w * (1.25 - w) / 1.25
             run.log(step=done, cost=float(w[0, 0]))
             costs = np.concatenate([costs, w[:1]], axis=1)
             run.write_arrays("params.npz", w=w, costs=costs)
+            with suppress(OSError):
+                os.write(1, b"what a library prints")
             advance(1)
     with run.open_whole("figure.png") as file:
         for _ in range(2):
@@ -195,6 +199,18 @@ def cannot_print(folder, expected):
     assert_arrives(folder / "runs", expected)
 
 
+def close_streams(runs):
+    os.closerange(0, 3)
+    sys.stdout = sys.stderr = None
+
+
+def has_no_streams(folder, expected):
+    """What is printed is lost, and gets into no file that takes a stream's number."""
+    for _ in range(2):
+        assert run(folder / "runs", close_streams) == (0, "")
+    assert contents(folder / "runs") == contents(expected)
+
+
 KILLED = -signal.SIGXFSZ
 TESTS = {
     "dies_at_any_moment": partial(is_disturbed_once, die_before, DEAD),
@@ -204,6 +220,7 @@ TESTS = {
     "writes_a_file_too_large": partial(is_disturbed_once, limit_files, 2),
     "dies_again_and_again": dies_again_and_again,
     "cannot_print": cannot_print,
+    "has_no_streams": has_no_streams,
 }
 
 
@@ -218,7 +235,7 @@ def main(name, folder):
     assert run(folder / "expected") == (0, "")
     assert contents(folder / "expected").keys() == {
         *("config.toml", "environment.json", "metrics.jsonl", "params.npz"),
-        *("figure.png", "results.csv"),
+        *("figure.png", "results.csv", "finished.json"),
     }
     TESTS[name](folder, folder / "expected")
 
