@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 from numpy.typing import NDArray
 
 from experiments.config import LARGEST, Section
-from experiments.errors import UserError
+from experiments.datasets import tables
+from experiments.errors import UserError, one_line
+from experiments.storage.regular import check_file, open_file, read_file
 
 Floats = NDArray[np.float32]
 LARGE_FILE = 2**26
+# So many soft links lead to no data set: they may lead in a circle.
+MOST_LINKS = 16
 
 
 class Files(Section):
@@ -36,11 +37,12 @@ def fingerprint(config: Files) -> str:
     digest = hashlib.sha256()
     paths = config.paths()
     for path in paths:
+        check_file(path)
         status = path.stat()
         if status.st_size > LARGE_FILE:
             digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
         else:
-            digest.update(path.read_bytes())
+            digest.update(read_file(path))
     return digest.hexdigest() if paths else ""
 
 
@@ -52,14 +54,17 @@ class LabeledSamples(NamedTuple):
     features: tuple[str, ...] | None = None
 
 
-def read_samples(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
-    """Return the samples of a file; the ending of its name tells the format.
+class Names(NamedTuple):
+    """What a file calls its parts: keys in HDF5 and NPZ, columns in tables."""
 
-    Args:
-        path: the file.
-        images: the key of images or features, in HDF5 and NPZ.
-        labels: the key of labels there.
-        label: the column of labels, in CSV and Parquet.
+    images: str
+    labels: str
+    label: str
+    leave_out: tuple[str, ...] = ()
+
+
+def read_samples(path: Path, names: Names) -> LabeledSamples:
+    """Return the samples of a file; the ending of its name tells the format.
 
     Raises:
         UserError: if the file is missing or broken, or has other contents.
@@ -68,77 +73,85 @@ def read_samples(path: Path, images: str, labels: str, label: str) -> LabeledSam
     if reader is None:
         known = ", ".join(READERS)
         raise UserError(f"{path}: its name must end in one of {known}")
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+    check_file(path)
     try:
-        read = reader(path, images, labels, label)
+        read = reader(path, names)
     except UserError:
         raise
     except Exception as error:
         # A broken file can fail anywhere inside its library: h5py alone raises
         # OSError, RuntimeError, KeyError and ValueError for truncated files.
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be read: {reason}") from error
-    _check(path, read, images, labels)
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from error
+    _check(path, read, names)
     return read
 
 
-def _read_hdf5(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
+def _read_hdf5(path: Path, names: Names) -> LabeledSamples:
     import h5py
 
     with h5py.File(path, "r") as file:
-        for key in (images, labels):
-            if not isinstance(file.get(key), h5py.Dataset):
-                raise UserError(f"{path}: has no data set {key!r}, only {list(file)}")
         # An empty data set, or one of strings, does not give an array by itself.
-        return LabeledSamples(
-            np.asarray(file[images][()]), np.asarray(file[labels][()])
+        images, labels = (
+            np.asarray(_data_set(path, file, key)[()])
+            for key in (names.images, names.labels)
         )
+        return LabeledSamples(images, labels)
 
 
-def _read_npz(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
+def _data_set(path: Path, file: Any, key: str) -> Any:
+    """Return the data set of a key, if its data are in the file itself.
+
+    Data elsewhere may change while the file, and with it the name of the run, does not.
+    Nothing outside of the file is opened.
+    """
+    import h5py
+
+    parts, place, steps = key.split("/"), file, 0
+    while parts:
+        part, *parts = parts
+        if part in ("", "."):
+            continue
+        link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink):
+            raise UserError(f"{path}: {key!r} is a link into another file")
+        if isinstance(link, h5py.SoftLink) and steps < MOST_LINKS:
+            place = file if link.path.startswith("/") else place
+            parts, steps = [*link.path.split("/"), *parts], steps + 1
+        elif isinstance(link, h5py.HardLink):
+            place = place[part]
+        else:
+            place = None
+    if not isinstance(place, h5py.Dataset):
+        raise UserError(f"{path}: has no data set {key!r}, only {list(file)}")
+    if place.external or place.is_virtual:
+        raise UserError(f"{path}: the data of {key!r} are in other files or data sets")
+    return place
+
+
+def _read_npz(path: Path, names: Names) -> LabeledSamples:
     # np.load leaves a broken file open, so it is given a file that is closed here.
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        for key in (images, labels):
-            if key not in file:
+    with open_file(path) as opened, np.load(opened, allow_pickle=False) as file:
+        arrays = [file.get(key) for key in (names.images, names.labels)]
+        for key, array in zip((names.images, names.labels), arrays, strict=True):
+            # What is no array is given as bytes.
+            if not isinstance(array, np.ndarray):
                 raise UserError(f"{path}: has no array {key!r}, only {list(file)}")
-        return LabeledSamples(file[images], file[labels])
+        return LabeledSamples(*arrays)
 
 
-def _read_csv(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
-    return _from_table(path, pa.csv.read_csv(path), label)
+def _read_csv(path: Path, names: Names) -> LabeledSamples:
+    table = tables.read_csv(path)
+    parts = tables.features_and_labels(path, table, names.label, names.leave_out)
+    return LabeledSamples(*parts)
 
 
-def _read_parquet(path: Path, images: str, labels: str, label: str) -> LabeledSamples:
-    import pyarrow.parquet
-
-    return _from_table(path, pyarrow.parquet.read_table(path), label)
-
-
-def _from_table(path: Path, table: pa.Table, label: str) -> LabeledSamples:
-    if label not in table.column_names:
-        raise UserError(f"{path}: has no column {label!r}, only {table.column_names}")
-    twice = sorted(
-        {name for name, count in Counter(table.column_names).items() if count > 1}
-    )
-    if twice:
-        raise UserError(f"{path}: has more than one column {twice[0]!r}")
-    for column in table.itercolumns():
-        if column.null_count:
-            raise UserError(f"{path}: has {column.null_count} missing values")
-    features = tuple(name for name in table.column_names if name != label)
-    for name in features:
-        kind = table.schema.field(name).type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            raise UserError(f"{path}: the column {name!r} holds {kind}, not numbers")
-    if not features:
-        raise UserError(f"{path}: has no column other than {label!r}")
-    columns = [table.column(name).to_numpy() for name in features]
-    values = np.stack([column.astype(np.float64) for column in columns], axis=1)
-    return LabeledSamples(values, table.column(label).to_numpy(), features)
+def _read_parquet(path: Path, names: Names) -> LabeledSamples:
+    table = tables.read_parquet(path)
+    parts = tables.features_and_labels(path, table, names.label, names.leave_out)
+    return LabeledSamples(*parts)
 
 
-READERS: dict[str, Callable[[Path, str, str, str], LabeledSamples]] = {
+READERS: dict[str, Callable[[Path, Names], LabeledSamples]] = {
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
     ".npz": _read_npz,
@@ -147,8 +160,9 @@ READERS: dict[str, Callable[[Path, str, str, str], LabeledSamples]] = {
 }
 
 
-def _check(path: Path, read: LabeledSamples, images: str, labels: str) -> None:
+def _check(path: Path, read: LabeledSamples, names: Names) -> None:
     values, answers = read.values, read.labels
+    images, labels = names.images, names.labels
     if values.ndim not in (2, 3, 4):
         raise UserError(
             f"{path}: {images} has shape {values.shape}, but must be images (m, h, w, "
@@ -156,10 +170,15 @@ def _check(path: Path, read: LabeledSamples, images: str, labels: str) -> None:
         )
     if values.ndim > 2 and values.dtype != np.uint8:
         raise UserError(f"{path}: {images} holds {values.dtype}, but images are uint8")
-    if values.dtype.kind not in "iuf" or not (abs(values) <= np.float32(LARGEST)).all():
+    if values.dtype.kind not in "biuf":
+        raise UserError(
+            f"{path}: {images} must hold finite numbers, but holds {values.dtype}"
+        )
+    if (wrong := ~(abs(values) <= np.float32(LARGEST))).any():
+        place = ", ".join(map(str, np.argwhere(wrong)[0]))
         raise UserError(
             f"{path}: {images} must hold finite numbers that fit float32, but holds "
-            f"{values.dtype}, NaN or infinity"
+            f"{wrong.sum()} others, the first at [{place}]"
         )
     if 0 in values.shape:
         raise UserError(f"{path}: {images} has shape {values.shape}: nothing to learn")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.config import Fraction, Section, Text
-from experiments.datasets.files import Files, Floats, label_row, read_samples
+from experiments.datasets.files import Files, Floats, Names, label_row, read_samples
 from experiments.datasets.standardize import mean_and_deviation
 from experiments.errors import UserError
 from jlogreg import flatten_images
@@ -21,7 +21,9 @@ class DataConfig(Files):
     """The data set to load.
 
     `files` are the user's own: HDF5 or NPZ with images (m, h, w, c) uint8, or features
-    (m, n), and labels (m,) under the keys below; CSV or Parquet with a label column.
+    (m, n), and labels (m,) under the keys below; CSV or Parquet with a label column,
+    in which all columns but those in `leave_out` are features. The index of a pandas
+    frame, which a Parquet file names as such, is none.
     """
 
     source: Literal["faces", "breast_cancer", "files"]
@@ -32,6 +34,7 @@ class DataConfig(Files):
     test_images: Text = "test_set_x"
     test_labels: Text = "test_set_y"
     label: Text = "label"
+    leave_out: tuple[str, ...] = ()
     test_fraction: Fraction = 0.25
     standardize: bool = False
 
@@ -148,13 +151,14 @@ def _load_breast_cancer(config: DataConfig, seed: int) -> Data:
 def _load_files(config: DataConfig, seed: int) -> Data:
     if not config.train:
         raise UserError("data.train is not set: name the file with --data.train FILE")
-    keys = (config.train_images, config.train_labels)
-    train = read_samples(Path(config.train), *keys, config.label)
+    columns = config.label, config.leave_out
+    names = Names(config.train_images, config.train_labels, *columns)
+    train = read_samples(Path(config.train), names)
     X, y = _columns(train.values), label_row(train.labels, config.train)
     shape = train.values.shape[1:] if train.values.ndim > 2 else None
     if config.test:
-        keys = (config.test_images, config.test_labels)
-        test = read_samples(Path(config.test), *keys, config.label)
+        names = Names(config.test_images, config.test_labels, *columns)
+        test = read_samples(Path(config.test), names)
         if test.values.shape[1:] != train.values.shape[1:]:
             raise UserError(
                 f"{config.test}: a sample has shape {test.values.shape[1:]}, but in "

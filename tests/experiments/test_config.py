@@ -78,7 +78,7 @@ REFUSED = {
     '"text"': TEXTS,
     '""': {"bed", "phenotype", "phenotype_name", "covariates", "train", "test"},
     "true": {"standardize", "figures"},
-    "[]": {"covariate_names"},
+    "[]": {"covariate_names", "leave_out"},
     "0": {"seed", "l2", "digit"},
     "1e30": FLOATS,
     f"1{'0' * 30}": FLOATS | {"seed"},
@@ -135,7 +135,7 @@ def test_a_wrong_override_is_named(words, config, refused):
 
 def test_a_line_break_in_an_override_makes_no_second_line(config, refused):
     assert "overrides are written" in refused(config, "--a\nb", "1")
-    assert "there is no such file" in refused(config, "--data.train", "a\nb.csv")
+    assert "a b.csv: No such file" in refused(config, "--data.train", "a\nb.csv")
 
 
 # The configuration and a setting that its program could not use, and the message.

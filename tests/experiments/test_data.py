@@ -1,7 +1,9 @@
 """Data arrive as columns, split the same way each time; bad files are one line."""
 
 import io
+import json
 import os
+import zipfile
 
 import h5py
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn import datasets
 from experiments.datasets import files
 from experiments.datasets.files import fingerprint
 from experiments.datasets.load import DataConfig, DigitsConfig, load, load_digits
+from experiments.errors import UserError
 from tests.experiments.conftest import toy_images, write_csv, write_hdf5
 
 BOTH = ("faces", "breast_cancer")
@@ -216,6 +219,80 @@ def test_tables_have_named_features_and_a_label_anywhere(name, labels, tmp_path)
     np.testing.assert_array_equal(data.y_train, [labels])
 
 
+def test_true_and_false_are_1_and_0_and_columns_may_be_left_out(tmp_path):
+    for name in ("train.csv", "train.parquet"):
+        columns = {
+            "id": [*"abcd"],
+            "x": [True, False, True, True],
+            "label": [0, 1, 1, 0],
+        }
+        path = write(tmp_path / name, columns)
+        data = from_file(path, path, leave_out=("id",))
+        assert data.features == ("x",)
+        np.testing.assert_array_equal(data.X_train, [[1, 0, 1, 1]])
+        with pytest.raises(UserError, match="has no column 'name', only"):
+            from_file(path, leave_out=("name",))
+
+
+def test_the_index_of_a_frame_is_no_feature(tmp_path):
+    frame = {"a": [1, 2], "label": [0, 1], "__index_level_0__": [7, 3], "who": [5, 6]}
+    for index, features in [
+        (["__index_level_0__"], ("a", "who")),
+        (["__index_level_0__", "who"], ("a",)),
+        ([{"kind": "range", "start": 0}], ("a", "__index_level_0__", "who")),
+    ]:
+        metadata = {"pandas": json.dumps({"index_columns": index})}
+        table = pa.table(frame).replace_schema_metadata(metadata)
+        pa.parquet.write_table(table, tmp_path / "train.parquet")
+        data = from_file(tmp_path / "train.parquet", tmp_path / "train.parquet")
+        assert data.features == features
+
+
+def test_rows_of_any_length_and_columns_that_change_late_are_read(tmp_path):
+    """Rows longer than a megabyte; and numbers that are whole for as many bytes."""
+    row = ",".join(["0.12345678901234567"] * 60_000)
+    names = ",".join(f"x{j}" for j in range(60_000))
+    lines = [f"{names},label", *(f"{row},{k % 2}" for k in range(4))]
+    path = write(tmp_path / "wide.csv", "\n".join(lines))
+    assert from_file(path, path).X_train.shape == (60_000, 4)
+    lines = ["a,label", *(f"{k % 7},{k % 2}" for k in range(300_000)), "0.5,1"]
+    path = write(tmp_path / "long.csv", "\n".join(lines))
+    data = from_file(path, path)
+    assert data.X_train.shape == (1, 300_001)
+    assert data.X_train[0, -1] == 0.5
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "through a link"])
+def test_data_outside_of_an_hdf5_file_are_not_read(kind, tmp_path, refused_file):
+    path, outside = tmp_path / "train.h5", tmp_path / "outside"
+    os.mkfifo(outside)  # to open it would never end
+    with h5py.File(write(path, arrays()), "a") as file:
+        del file["train_set_x"]
+        if kind == "external":
+            storage = [(str(outside), 0, 16)]
+            file.create_dataset("train_set_x", (8, 2), "u1", external=storage)
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((8, 2), "u1")
+            layout[:] = h5py.VirtualSource(str(outside), "x", (8, 2))
+            file.create_virtual_dataset("train_set_x", layout)
+        else:
+            file["elsewhere"] = h5py.ExternalLink(str(outside), "/")
+            file["inner/link"] = h5py.SoftLink("/elsewhere/x")
+            file["train_set_x"] = h5py.SoftLink("./inner/link")
+    words = "is a link into another file" if "link" in kind else "are in other files"
+    refused_file(path, words)
+
+
+def test_what_is_no_array_in_an_npz_file_is_refused(tmp_path, refused_file):
+    for key in ("train_set_x", "train_set_y"):
+        path = write(
+            tmp_path / f"{key}.npz", {k: v for k, v in arrays().items() if k != key}
+        )
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(key, "no array")
+        refused_file(path, f"has no array {key!r}")
+
+
 def test_one_class_alone_is_learnt(tmp_path, config, table, run_ok):
     """It is no mistake: the answer is that class, ever more surely."""
     train = write(tmp_path / "ones.csv", "a,b,c,label\n1,2,3,1\n4,5,6,1\n")
@@ -272,6 +349,13 @@ def features(value):
 
 
 EMPTY = h5py.Empty("uint8")
+# They lead out of the file, to another place in it, to none, and in a circle.
+BAD_LINKS = {
+    h5py.ExternalLink("none", "/x"): "'train_set_x' is a link into another file",
+    h5py.SoftLink("/train_set_y"): "train_set_x has shape (8,), but must be",
+    h5py.SoftLink("nothing/here"): "has no data set 'train_set_x'",
+    h5py.SoftLink("train_set_x"): "has no data set 'train_set_x'",
+}
 # The endings of files, what they hold, and what the message says.
 BAD_FILES = [
     ("h5 npz", {"train_set_y": LABELS}, "'train_set_x', only ['train_set_y']"),
@@ -282,7 +366,7 @@ BAD_FILES = [
     ("h5 npz", arrays(IMAGES[0].astype(int)), "train_set_x holds int64, but images"),
     ("h5 npz", features(1j), "train_set_x must hold finite"),
     ("h5 npz", features(np.nan), "train_set_x must hold finite numbers"),
-    ("h5 npz", features(1e39), "finite numbers that fit float32"),
+    ("h5 npz", features(1e39), "but holds 16 others, the first at [0, 0]"),
     ("h5 npz", arrays(y=LABELS[:, None]), "train_set_y has shape (8, 1), but must"),
     ("h5 npz", arrays(y=LABELS[:7]), "train_set_y has shape (7,), but must be (8,)"),
     ("h5 npz", arrays(y=np.arange(8)), "labels must be 0 or 1, but are 0, 1, 2, 3"),
@@ -292,7 +376,7 @@ BAD_FILES = [
     ("h5 npz", arrays(IMAGES[:0], LABELS[:0]), "has shape (0, 4, 4, 3): nothing"),
     ("h5 npz", arrays(np.ones((8, 0))), "has shape (8, 0): nothing to learn"),
     ("h5", {"train_set_x/in": IMAGES, "train_set_y": LABELS}, "no data set 'train_set"),
-    ("h5", arrays(h5py.ExternalLink("none", "/x")), "train_set_x"),
+    *(("h5", arrays(link), words) for link, words in BAD_LINKS.items()),
     ("h5", arrays(EMPTY), "train_set_x"),
     ("h5", arrays(y=EMPTY), "train_set_y"),
     ("h5", arrays("cats"), "train_set_x"),
@@ -300,13 +384,26 @@ BAD_FILES = [
     ("csv", "", "cannot be read: Empty CSV file"),
     ("csv", "a,b\n1,2\n", "has no column 'label', only ['a', 'b']"),
     ("csv", "label\n1\n", "has no column other than 'label'"),
-    ("csv", "a,label\n", "the column 'a' holds null, not numbers"),
+    ("csv", "a,label\n", "has no row below the names of its columns"),
     ("csv", "a,b,label\n1,x,0\n2,y,1\n", "the column 'b' holds string, not numbers"),
-    ("csv", "a,b,label\n1,true,0\n", "the column 'b' holds bool, not numbers"),
-    ("csv", "a,b,label\n1,,0\n2,3,1\n", "has 1 missing values"),
-    ("csv", "a,b,label\n1,nan,0\n2,NaN,1\n", "has 2 missing values"),
-    ("csv", "a,b,label\n1,2,\n2,3,1\n", "has 1 missing values"),
-    ("csv", "a,b,label\n1,inf,0\n2,3,1\n", "finite numbers that fit float32"),
+    ("csv", "a,b,label\n1,,0\n2,3,1\n", "the column 'b' has 1 missing values, the fi"),
+    (
+        "csv",
+        "a,b,label\n1,0,0\n2,NA,1\n3,nan,1\n",
+        "has 2 missing values, the first in r",
+    ),
+    ("csv", "a,b,label\n1,2,\n2,3,1\n", "the column 'label' has 1 missing values"),
+    (
+        "csv",
+        "a,b,label\n1,2,0\n2,-inf,1\n3,1e39,1\n",
+        "'b' must hold finite numbers that",
+    ),
+    (
+        "csv",
+        "a,b,label\n1,2,0\n2,inf,1\n3,1e39,1\n",
+        "holds 2 others, the first in row 2",
+    ),
+    ("csv", ",a,label\n0,1,0\n1,2,1\n", "has a column without a name"),
     ("csv", "a,label\n1,no\n2,yes\n", "labels must be 0 or 1, but are no, yes"),
     ("csv", "a,b,label\n1,2,0\n1,\n", "cannot be read: CSV parse error"),
     ("csv", "a,a,label\n1,2,0\n", "has more than one column 'a'"),
@@ -314,8 +411,8 @@ BAD_FILES = [
     ("csv", "a,label\n1,0\n2,1\n", "the samples cannot be split"),
     ("csv", "a,label\n1,0\n2,0\n3,0\n4,1\n", "the samples cannot be split"),
     ("parquet", {"a": [[1], [2, 3]], "label": [0, 1]}, "the column 'a' holds list"),
-    ("parquet", {"a": [1, None], "label": [0, 1]}, "has 1 missing values"),
-    ("parquet", {"a": [1.0, np.nan], "label": [0, 1]}, "finite numbers that fit float"),
+    ("parquet", {"a": [1, None], "label": [0, 1]}, "'a' has 1 missing values"),
+    ("parquet", {"a": [1.0, np.nan], "label": [0, 1]}, "the first in row 2"),
     ("parquet", {"a": [1, 2], "label": [[1], [2, 3]]}, "labels must be 0 or 1"),
     ("parquet", {"a": [1, 2], "label": [{"x": 1}, {"x": 2}]}, "labels must be 0 or 1"),
 ]
@@ -376,7 +473,8 @@ def test_files_that_are_none_are_refused(key, tmp_path, config, refused):
     (tmp_path / "folder.npz").mkdir()
     for name in ("none.h5", "none.csv", "folder.npz"):
         line = refused(config, f"--data.{key}", tmp_path / name)
-        assert f"{tmp_path / name}: there is no such file" in line
+        none = "is not a file" if "folder" in name else "No such file or directory"
+        assert line == f"{tmp_path / name}: {none}"
     for name in ("table.txt", "table"):
         words = "its name must end in one of .h5, .hdf5, .npz, .csv, .parquet"
         line = refused(config, f"--data.{key}", tmp_path / name)

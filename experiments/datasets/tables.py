@@ -1,0 +1,103 @@
+"""Read tables of samples, a row each: CSV and Parquet, as pandas writes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from experiments.config import LARGEST
+from experiments.datasets.standardize import Numbers
+from experiments.errors import UserError
+from experiments.storage.regular import open_file, read_file
+
+# The reader takes a block of at most so many bytes.
+MOST = 2**31 - 1
+
+
+def read_csv(path: Path) -> pa.Table:
+    """Return the table of a CSV file."""
+    content = read_file(path)
+    # One block: the types of columns are those of the first, and a row that is longer
+    # than a block is an error, after which the reader's threads never end.
+    options = pa.csv.ReadOptions(block_size=min(len(content) + 1, MOST))
+    return pa.csv.read_csv(pa.BufferReader(content), options)
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Return the table of a Parquet file, without the index of a pandas frame."""
+    import pyarrow.parquet
+
+    with open_file(path) as file:
+        table = pyarrow.parquet.read_table(file)
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    return table.drop_columns(
+        [name for name in index if isinstance(name, str) and name in table.column_names]
+    )
+
+
+def features_and_labels(
+    path: Path, table: pa.Table, label: str, leave_out: Iterable[str]
+) -> tuple[Numbers, NDArray[Any], tuple[str, ...]]:
+    """Return features (m, n), labels (m,) and the names of the features.
+
+    Raises:
+        UserError: if a column is not there, there twice or without a name, holds
+            anything but numbers, or has a cell that is missing or infinite.
+    """
+    names = table.column_names
+    for name in (label, *leave_out):
+        if name not in names:
+            raise UserError(f"{path}: has no column {name!r}, only {names}")
+    table = table.drop_columns(sorted(set(leave_out) - {label}))
+    for name, count in Counter(table.column_names).items():
+        if count > 1:
+            raise UserError(f"{path}: has more than one column {name!r}")
+    if "" in table.column_names:
+        raise UserError(
+            f"{path}: has a column without a name, which may be the number of a row: "
+            "name it, or leave it out by --data.leave_out '[\"\"]'"
+        )
+    features = tuple(name for name in table.column_names if name != label)
+    if not features:
+        raise UserError(f"{path}: has no column other than {label!r}")
+    if not len(table):
+        raise UserError(f"{path}: has no row below the names of its columns")
+    _refuse_missing(path, label, table[label])
+    columns = [_numbers(path, name, table[name]) for name in features]
+    return np.stack(columns, axis=1), table[label].to_numpy(), features
+
+
+def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> Numbers:
+    """Return a column of numbers, or of True and False as 1 and 0."""
+    _refuse_missing(path, name, column)
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    if not any(is_kind(column.type) for is_kind in kinds):
+        raise UserError(
+            f"{path}: the column {name!r} holds {column.type}, not numbers: leave it "
+            f"out by --data.leave_out '[\"{name}\"]'"
+        )
+    values = column.to_numpy().astype(np.float64)
+    wrong = np.flatnonzero(~(np.abs(values) <= LARGEST))
+    if wrong.size:
+        raise UserError(
+            f"{path}: the column {name!r} must hold finite numbers that fit float32, "
+            f"but holds {wrong.size} others, the first in row {wrong[0] + 1}"
+        )
+    return values
+
+
+def _refuse_missing(path: Path, name: str, column: pa.ChunkedArray) -> None:
+    missing = np.flatnonzero(pc.is_null(column, nan_is_null=True).to_numpy())
+    if missing.size:
+        raise UserError(
+            f"{path}: the column {name!r} has {missing.size} missing values, the first "
+            f"in row {missing[0] + 1}"
+        )
