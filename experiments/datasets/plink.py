@@ -7,6 +7,7 @@ they may be larger than the memory.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,17 +20,21 @@ from numpy.typing import NDArray
 from experiments.datasets.files import Files, Floats
 from experiments.datasets.sample_tables import (
     FAM,
+    Covariate,
     Words,
     case_labels,
     check_labels,
+    indicators,
     join_covariates,
-    number_rows,
+    number_row,
     read_columns,
+    read_covariate,
     read_samples,
     read_table,
 )
 from experiments.datasets.standardize import Numbers
 from experiments.errors import UserError
+from experiments.storage.regular import open_file
 
 BIM = ("chromosome", "id", "distance", "position", "alt", "ref")
 # A .bed file begins with these three bytes; then come the genotypes of one variant
@@ -37,6 +42,7 @@ BIM = ("chromosome", "id", "distance", "position", "alt", "ref")
 MAGIC, PER_BYTE = b"\x6c\x1b\x01", 4
 # Men have one copy of these chromosomes: a scan would need the sex of each sample.
 HAPLOID = "(?i)^(chr)?(X|Y|MT?|23|24|26)$"
+LEFT_OUT = "on X, Y and MT or at a negative position"
 BLOCK_BYTES = 2**23
 
 
@@ -45,8 +51,8 @@ class GenotypeConfig(Files):
 
     `phenotype` and `covariates` are files as PLINK 2's --pheno and --covar take them.
     Without a file, the phenotype is that of the .fam file; without a name, it is the
-    first column of its file, and the covariates are all columns of theirs. `coding` is
-    the number of controls and that of cases.
+    first column of its file, and the covariates are all columns of theirs. A covariate
+    in words is one of categories. `coding` is the number of controls and that of cases.
     """
 
     bed: str = ""
@@ -112,19 +118,25 @@ def load(config: GenotypeConfig) -> Study:
     _check_bed(bed, len(samples["IID"]), len(variants))
     path, labels = _labels(config, fam, samples)
     covariates = _covariates(config, samples)
-    used = np.isfinite(np.concatenate([labels, *covariates.values()])).all(axis=0)
-    check_labels(path, labels[:, used], len(covariates))
-    rows = {name: row[:, used] for name, row in covariates.items()}
-    haploid = pc.match_substring_regex(variants["chromosome"], HAPLOID)
-    scanned = variants.filter(pc.invert(haploid))
+    given = [labels, *(covariate.row for covariate in covariates.values())]
+    used = np.asarray(np.isfinite(np.concatenate(given)).all(axis=0))
+    rows: dict[str, Numbers] = {}
+    for name, (row, categories) in covariates.items():
+        rows |= indicators(name, Covariate(row[:, used], categories))
+    check_labels(path, labels[:, used], len(rows))
+    left_out = pc.or_(
+        pc.match_substring_regex(variants["chromosome"], HAPLOID),
+        pc.less(variants["position"], 0),
+    )
+    scanned = variants.filter(pc.invert(left_out))
     if not len(scanned):
-        raise UserError(f"{bim}: has no variant other than those on X, Y and MT")
+        raise UserError(f"{bim}: has no variant other than those {LEFT_OUT}")
     plain = pc.replace_substring_regex(scanned["chromosome"], "(?i)^chr", "")
     parents = zip(samples["father"], samples["mother"], strict=True)
     return Study(
         bed=bed,
         variants=scanned.set_column(0, "chromosome", plain),
-        places=np.flatnonzero(np.logical_not(haploid.to_pylist())),
+        places=np.flatnonzero(np.logical_not(left_out.to_numpy())),
         total=len(variants),
         used=used,
         founders=np.array([both == ("0", "0") for both in parents]),
@@ -176,12 +188,9 @@ def _counts(G: NDArray[np.int8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 
 
 def _check_bed(bed: Path, samples: int, variants: int) -> None:
-    try:
-        with bed.open("rb") as file:
-            start = file.read(len(MAGIC))
-        size = bed.stat().st_size
-    except OSError as error:
-        raise UserError(f"{bed}: {error.strerror or error}") from error
+    with open_file(bed) as file:
+        start = file.read(len(MAGIC))
+        size = file.seek(0, os.SEEK_END)
     if start != MAGIC:
         raise UserError(
             f"{bed}: begins with the bytes {start.hex(' ') or '(none)'}, but a .bed "
@@ -204,16 +213,17 @@ def _labels(config: GenotypeConfig, fam: Path, samples: Words) -> tuple[Path, Nu
         name = config.phenotype_name or next(iter(table))
     elif config.phenotype_name:
         raise UserError("data.phenotype_name: data.phenotype names no file")
-    row = number_rows(path, [name], table)[name]
+    row = number_row(path, name, table)
     return path, case_labels(path, name, row, config.coding)
 
 
-def _covariates(config: GenotypeConfig, samples: Words) -> dict[str, Numbers]:
-    """Return the covariates by name, rows (1, M), NaN where missing."""
+def _covariates(config: GenotypeConfig, samples: Words) -> dict[str, Covariate]:
+    """Return the covariates by name."""
     if not config.covariates:
         if config.covariate_names:
             raise UserError("data.covariate_names: data.covariates names no file")
         return {}
     path = Path(config.covariates)
     table = read_table(path, "COVAR", samples)
-    return number_rows(path, config.covariate_names or list(table), table)
+    names = config.covariate_names or list(table)
+    return {name: read_covariate(path, name, table) for name in names}

@@ -1,29 +1,53 @@
 """Text tables of samples: the .fam file, phenotypes and covariates.
 
-Words are separated by blanks or tabs. Tables of phenotypes and of covariates are those
-of PLINK 2's --pheno and --covar.
+Words are separated by blanks or tabs, however many. Tables of phenotypes and of
+covariates are those of PLINK 2's --pheno and --covar: they may have other people than
+the .fam file, lines of comments at their beginning, and commas after a header.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 
 from experiments.config import LARGEST
 from experiments.datasets.files import Floats
 from experiments.datasets.standardize import Numbers, mean_and_deviation
+from experiments.datasets.tables import parse_csv
 from experiments.errors import UserError
+from experiments.storage.regular import read_file
 
 FAM = ("FID", "IID", "father", "mother", "sex", "PHENO1")
-MISSING = ("NA", "NAN", "-9")
+MISSING = ("", "NA", "NAN", "-9")
+# The first line names the columns if it begins so; a comma makes the file a CSV file.
+HEADER = re.compile(rb"\"?#?[FI]ID(\"?[ \t]*,|\s|\Z)")
+# What separates words other than by a single tab.
+BLANKS = (b" ", b"\r", b"\v", b"\f", b"\t\t", b"\t\n", b"\n\t")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# A category: a word that begins as no number does.
+CATEGORY = re.compile(r"[^\d+.-]")
+NO_CATEGORY = "NONE"
+MOST_CATEGORIES = 256
 # Covariates are collinear if the smallest eigenvalue of their correlations is less.
 COLLINEAR = 1e-5
 Words = dict[str, list[str]]
+
+
+class Covariate(NamedTuple):
+    """A covariate of M samples: a row (1, M), NaN where missing.
+
+    If it has categories, in the order of their names, the row holds their numbers.
+    """
+
+    row: Numbers
+    categories: tuple[str, ...] = ()
 
 
 def read_columns(path: Path, names: Sequence[str], **kinds: pa.DataType) -> pa.Table:
@@ -45,11 +69,17 @@ def read_table(path: Path, kind: str, samples: Words) -> Words:
     """Return the columns of a file in the order of the samples, NA where it has none.
 
     A header begins with FID or IID; without one, columns are named by their kind.
+    Samples that are not among those given are left out.
     """
     content = _contents(path)
+    while content.startswith(b"#") and not HEADER.match(content):  # a comment
+        content = content.partition(b"\n")[2].lstrip()
+    header = HEADER.match(content)
+    comma = header is not None and header[1].endswith(b",")
     first, _, rest = content.partition(b"\n")
-    words = first.decode(errors="replace").split()
-    if words[0] in ("#FID", "FID", "#IID", "IID"):
+    line = first.decode(errors="replace")
+    words = [word.strip(' \r"') for word in line.split(",")] if comma else line.split()
+    if header:
         names, content = [words[0].removeprefix("#"), *words[1:]], rest
     else:
         names = ["FID", "IID", *(f"{kind}{k}" for k in range(1, len(words) - 1))]
@@ -59,32 +89,75 @@ def read_table(path: Path, kind: str, samples: Words) -> Words:
             f"{path}: its first line must be #FID IID or #IID, then names of columns, "
             f"all different, but is {' '.join(words)}"
         )
-    if not content:
+    if not content.strip():
         raise UserError(f"{path}: names no sample")
-    table = _parse(path, content, names).to_pydict()
+    table = _parse(path, content, names, comma=comma).to_pydict()
+    return _in_order(path, table, keys, samples)
+
+
+def _in_order(path: Path, table: Words, keys: Sequence[str], samples: Words) -> Words:
+    """Return the columns other than the keys in the order of the samples."""
     known, listed = _names(samples, keys), _names(table, keys)
-    _check_unique(path, listed)
+    members = set(known)
     if len(keys) == 1:
         _check_unique(path, known, " in the .fam file: name samples by FID and IID")
-    if unknown := set(listed) - set(known):
+    rows = [k for k, name in enumerate(listed) if name in members]
+    if not rows:
         raise UserError(
-            f"{path}: {len(unknown)} of {len(listed)} samples are not in the .fam "
-            f"file, one of them is {min(unknown)}"
+            f"{path}: none of its {len(listed)} samples is in the .fam file, one of "
+            f"them is {min(listed)}"
         )
+    _check_unique(path, [listed[k] for k in rows])
+    place = {listed[k]: k for k in rows}
     return {
-        name: [words.get(sample, "NA") for sample in known]
-        for name in names[len(keys) :]
-        for words in [dict(zip(listed, table[name], strict=True))]
+        name: [words[place[key]] if key in place else "NA" for key in known]
+        for name, words in table.items()
+        if name not in keys
     }
 
 
-def number_rows(path: Path, names: Sequence[str], table: Words) -> dict[str, Numbers]:
-    """Return the columns of these names as rows (1, M), NaN where missing."""
-    for name in names:
-        if name not in table:
-            known = ", ".join(table)
-            raise UserError(f"{path}: has no column {name!r}, only {known}")
-    return {name: _numbers(path, name, table[name]) for name in names}
+def number_row(path: Path, name: str, table: Words) -> Numbers:
+    """Return the column of this name as a row of numbers (1, M), NaN where missing."""
+    return _numbers(path, name, _column(path, name, table))
+
+
+def read_covariate(path: Path, name: str, table: Words) -> Covariate:
+    """Return the column of this name as a covariate: of numbers, or of categories.
+
+    As for PLINK 2, it is one of categories if it holds words that begin as no number
+    does, and no number; NONE is a missing category.
+    """
+    words = _column(path, name, table)
+    found = {word for word in words if word.upper() not in (*MISSING, NO_CATEGORY)}
+    if not found or not all(map(CATEGORY.match, found)):
+        return Covariate(_numbers(path, name, words))
+    if len(found) > MOST_CATEGORIES:
+        raise UserError(
+            f"{path}: {name} holds {len(found)} different words, more than "
+            f"{MOST_CATEGORIES} categories"
+        )
+    categories = tuple(sorted(found))
+    code = {category: k for k, category in enumerate(categories)}
+    return Covariate(np.array([[code.get(word, np.nan) for word in words]]), categories)
+
+
+def indicators(name: str, covariate: Covariate) -> dict[str, Numbers]:
+    """Return the rows of a covariate: of categories, all but the most frequent."""
+    row, categories = covariate
+    if not categories:
+        return {name: row}
+    counts = [int((row == k).sum()) for k in range(len(categories))]
+    usual = int(np.argmax(counts))
+    there = [k for k, count in enumerate(counts) if count]
+    kept = [k for k in there if k != usual] or there
+    return {f"{name}={categories[k]}": (row == k).astype(float) for k in kept}
+
+
+def _column(path: Path, name: str, table: Words) -> list[str]:
+    if name not in table:
+        known = ", ".join(table)
+        raise UserError(f"{path}: has no column {name!r}, only {known}")
+    return table[name]
 
 
 def case_labels(path: Path, name: str, row: Numbers, coding: str) -> Numbers:
@@ -161,32 +234,33 @@ def join_covariates(
 
 
 def _contents(path: Path) -> bytes:
-    """Return a file with a single tab between words, whatever separated them."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    if b" " in content:
-        lines = (b"\t".join(line.split()) for line in content.splitlines())
-        content = b"\n".join(lines)
-    content = content.strip()
+    """Return the text of a file, without a byte order mark and what is empty around."""
+    content = read_file(path).removeprefix(BYTE_ORDER_MARK).strip()
     if not content:
         raise UserError(f"{path}: is empty")
     return content
 
 
 def _parse(
-    path: Path, content: bytes, names: Sequence[str], **kinds: pa.DataType
+    path: Path,
+    content: bytes,
+    names: Sequence[str],
+    comma: bool = False,
+    **kinds: pa.DataType,
 ) -> pa.Table:
+    """Return the table of a text, in which commas or blanks separate the words."""
     types = dict.fromkeys(names, pa.string()) | kinds
+    if not comma and any(blank in content for blank in BLANKS):
+        lines = (b"\t".join(line.split()) for line in content.splitlines())
+        content = b"\n".join(lines)
     try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(content),
-            pa.csv.ReadOptions(column_names=names, use_threads=False),
-            pa.csv.ParseOptions(delimiter="\t", quote_char=False),
-            pa.csv.ConvertOptions(column_types=types),
-        )
-    except pa.ArrowInvalid as error:
+        if comma:
+            table = parse_csv(content, names, types=types)
+            columns = [pc.utf8_trim_whitespace(column) for column in table.columns]
+            table = pa.table(columns, names)
+        else:
+            table = parse_csv(content, names, "\t", quote=False, types=types)
+    except pa.ArrowException as error:
         raise UserError(f"{path}: {error}") from error
     return table.combine_chunks()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,29 @@ MOST = 2**31 - 1
 
 def read_csv(path: Path) -> pa.Table:
     """Return the table of a CSV file."""
-    content = read_file(path)
+    return parse_csv(read_file(path))
+
+
+def parse_csv(
+    content: bytes,
+    names: Sequence[str] | None = None,
+    delimiter: str = ",",
+    quote: str | bool = '"',
+    types: Mapping[str, pa.DataType] | None = None,
+) -> pa.Table:
+    """Return the table of a text; without names, its first line has them."""
     # One block: the types of columns are those of the first, and a row that is longer
     # than a block is an error, after which the reader's threads never end.
-    options = pa.csv.ReadOptions(block_size=min(len(content) + 1, MOST))
-    return pa.csv.read_csv(pa.BufferReader(content), options)
+    size = min(len(content) + 1, MOST)
+    return pa.csv.read_csv(
+        pa.BufferReader(content),
+        # Errors name the row if there is one thread.
+        pa.csv.ReadOptions(
+            column_names=names, block_size=size, use_threads=names is None
+        ),
+        pa.csv.ParseOptions(delimiter=delimiter, quote_char=quote),
+        pa.csv.ConvertOptions(column_types=types),
+    )
 
 
 def read_parquet(path: Path) -> pa.Table:

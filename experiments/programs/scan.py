@@ -14,18 +14,22 @@ from functools import partial
 from statistics import NormalDist
 from typing import BinaryIO, Literal, NamedTuple, TypeVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from experiments.baselines import newton_converges
 from experiments.config import Section, WholeNumber
 from experiments.datasets import plink, simulation
 from experiments.datasets.plink import Block, GenotypeConfig, Study
 from experiments.datasets.simulation import SimulationConfig
+from experiments.datasets.standardize import mean_and_deviation
 from experiments.errors import UserError
 from experiments.runner import Row
 from experiments.storage.run import Run
-from jlogreg import Status, scan_blocks
+from jlogreg import Status, fit, scan_blocks
 
 TABLE = "scan.glm.logistic"
 COLUMNS = (
@@ -72,12 +76,36 @@ class Config(Section):
 
 
 def load(config: Config) -> Study | None:
-    """Return the study that the configuration names, None if it is to be simulated."""
+    """Return the study that the configuration names, None if it is to be simulated.
+
+    Raises:
+        UserError: if its files are not valid, or its covariates alone have no fit.
+    """
     if config.data.bed:
-        return plink.load(config.data)
+        study = plink.load(config.data)
+        _check_covariates(config.data.covariates, study)
+        return study
     if config.data.paths():
         raise UserError("data.bed is not set: name the fileset with --data.bed FILE")
     return None
+
+
+def _check_covariates(path: str, study: Study) -> None:
+    """Check that the covariates alone have a fit: without one, no variant has."""
+    if study.covariates is None:
+        return
+    mean, deviation = mean_and_deviation(study.covariates)
+    C = (study.covariates - mean) / deviation
+    # Nearly always a few steps show it. Only otherwise is a fit worth its compilation.
+    if newton_converges(C, study.y):
+        return
+    found = jax.jit(fit)(jnp.asarray(C, jnp.float32), jnp.asarray(study.y))
+    status = Status(int(found.status))
+    if status != Status.CONVERGED:
+        raise UserError(
+            f"{path}: the covariates alone have no fit ({status.name}), so no variant "
+            "has one: leave out what says who is a case"
+        )
 
 
 def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
@@ -94,7 +122,7 @@ def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
         f"{p} covariates"
     )
     if others := study.total - study.places.size:
-        run.console.print(f"{others} variants on X, Y and MT are left out.")
+        run.console.print(f"{others} variants {plink.LEFT_OUT} are left out.")
     if others := study.used.size - m:
         run.console.print(
             f"{others} samples without a phenotype or a covariate are left out."
