@@ -14,7 +14,6 @@ import io
 import json
 import os
 import shutil
-import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,12 +58,15 @@ class Run:
     @contextmanager
     def open_whole(self, name: str) -> Iterator[BinaryIO]:
         """Open a file that gets its name when all of it is written, or never."""
+        path = self.folder / name
+        if path.is_dir() and not path.is_symlink():
+            raise UserError(f"{path}: must be a file, but is a folder: delete it")
         temporary = self.folder / f"{TEMPORARY}{name}"
         with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self.folder / name)
+        temporary.replace(path)
         _sync_folder(self.folder)
 
     def new_folder(self, name: str) -> Path:
@@ -252,14 +254,10 @@ def _open_lock(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except ValueError as error:  # a zero byte in the name
         raise unusable(folder, error) from error
-    if path.is_symlink():
-        raise UserError(f"{path}: is a link, but must be a file: delete it")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(f"{path}: must be a file, but is something else: delete it")
     flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    descriptor = os.open(path, flags, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UserError(f"{path}: is not a file: delete it")
-    return descriptor
+    return os.open(path, flags, 0o666)
 
 
 def _remove(path: Path) -> None:

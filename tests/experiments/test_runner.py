@@ -59,7 +59,7 @@ def test_another_thing_in_the_place_of_a_folder_or_file_is_one_line(
     place = tmp_path / "one" / folder.name / "results.csv"
     place.mkdir(parents=True)
     line = error_line(run_cli(config, runs=tmp_path / "one"))
-    assert line == f"{place}: Is a directory"
+    assert line == f"{place}: must be a file, but is a folder: delete it"
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / folder.name).touch()
     for runs in (tmp_path / "two", table, table / "inside"):
