@@ -219,7 +219,7 @@ def assert_same_run(folder, finished):
     """Assert that a folder holds what a run that nothing interrupted holds."""
     case, whole = finished.case, finished.folder
     assert (folder.name, names(folder)) == (whole.name, names(whole))
-    for name in names(whole) - case.varies - {".lock", "fileset"}:
+    for name in names(whole) - case.varies - {".lock", "fileset", "finished.json"}:
         if name.endswith(".npz"):
             arrays, expected = arrays_of(folder, name), arrays_of(whole, name)
             assert arrays.keys() == expected.keys()
@@ -279,7 +279,7 @@ def test_a_run_that_is_killed_resumes_to_the_same_end(moment, finished, run_cli,
     at = finished.files_written // (2 if moment == "in the middle" else 1)
     with fails_at(Path, "replace", at), pytest.raises(Killed):
         run_cli(finished.config, *finished.overrides)
-    assert "results.csv" not in names(only_folder(runs))
+    assert "finished.json" not in names(only_folder(runs))
     with recorded_bars() as bars:
         result = run_cli(finished.config, *finished.overrides)
     assert (result.code, result.err) == (0, "")
