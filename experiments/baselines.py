@@ -71,7 +71,7 @@ def gradient_descent(
 
 
 def newton_converges(
-    X: Floats, y: Floats, steps: int = 10, small: float = 1e-6
+    X: Floats, y: Floats, steps: int = 25, small: float = 1e-6
 ) -> bool:
     """Return whether Newton's method from 0 comes to a minimum in a few steps.
 

@@ -52,7 +52,7 @@ def environment() -> dict[str, Any]:
         "system": platform.system(),
         "cores": os.cpu_count(),
         "devices": [str(device) for device in jax.devices()],
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: _version(name) for name in packages},
         "code": code_digest(),
     }
 

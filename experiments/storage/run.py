@@ -256,7 +256,7 @@ def _open_lock(folder: Path) -> int:
         raise unusable(folder, error) from error
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise UserError(f"{path}: must be a file, but is something else: delete it")
-    flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     return os.open(path, flags, 0o666)
 
 
