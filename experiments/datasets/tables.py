@@ -95,7 +95,8 @@ def features_and_labels(
 
 def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> Numbers:
     """Return a column of numbers, or of True and False as 1 and 0."""
-    _refuse_missing(path, name, column)
+    if column.null_count:
+        _refuse_missing(path, name, column)
     kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     if not any(is_kind(column.type) for is_kind in kinds):
         raise UserError(
@@ -103,8 +104,10 @@ def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> Numbers:
             f"out by --data.leave_out '[\"{name}\"]'"
         )
     values = column.to_numpy().astype(np.float64)
-    wrong = np.flatnonzero(~(np.abs(values) <= LARGEST))
-    if wrong.size:
+    fits = np.abs(values) <= LARGEST
+    if not fits.all():
+        _refuse_missing(path, name, column)
+        wrong = np.flatnonzero(~fits)
         raise UserError(
             f"{path}: the column {name!r} must hold finite numbers that fit float32, "
             f"but holds {wrong.size} others, the first in row {wrong[0] + 1}"

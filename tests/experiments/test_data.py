@@ -250,11 +250,11 @@ def test_the_index_of_a_frame_is_no_feature(tmp_path):
 
 def test_rows_of_any_length_and_columns_that_change_late_are_read(tmp_path):
     """Rows longer than a megabyte; and numbers that are whole for as many bytes."""
-    row = ",".join(["0.12345678901234567"] * 60_000)
-    names = ",".join(f"x{j}" for j in range(60_000))
+    row = ",".join([f"0.{'123456789' * 30}"] * 5000)
+    names = ",".join(f"x{j}" for j in range(5000))
     lines = [f"{names},label", *(f"{row},{k % 2}" for k in range(4))]
     path = write(tmp_path / "wide.csv", "\n".join(lines))
-    assert from_file(path, path).X_train.shape == (60_000, 4)
+    assert from_file(path, path).X_train.shape == (5000, 4)
     lines = ["a,label", *(f"{k % 7},{k % 2}" for k in range(300_000)), "0.5,1"]
     path = write(tmp_path / "long.csv", "\n".join(lines))
     data = from_file(path, path)
