@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.checks import check_range
 from jlogreg.base.params import Params
@@ -21,6 +21,7 @@ from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, prepare_rows, scale_weights
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.solve import advance, finalize, init_state
+from jlogreg.formulations.centering import Centering
 from jlogreg.formulations.problem import Limits, Problem, SolveState
 from jlogreg.solvers.driver import Solver, unfinished
 from jlogreg.solvers.newton import Newton
@@ -43,12 +44,13 @@ class Chunk(NamedTuple):
 class BatchSolver(NamedTuple):
     """Problems on the same features, and how they are solved.
 
-    finite: (1, m) mask of the samples whose features are all finite, or None if all
-    are. valid: whether every number of the problems is in its range. shared: the part
-    of a solve that they share.
+    X: the features less their center. finite: (1, m) mask of the samples whose features
+    are all finite, or None if all are. valid: whether every number of the problems is
+    in its range. shared: the part of a solve that they share.
     """
 
     X: Design
+    center: Float[Array, "n 1"] | None
     finite: Bool[Array, "1 m"] | None
     problems: Problems
     valid: bool
@@ -109,7 +111,7 @@ class BatchSolver(NamedTuple):
 
     def _common(self) -> _Common:
         rows = self.problems.common()
-        return _Common(self.X, self.finite, self.shared, self.limits, rows)
+        return _Common(self.X, self.center, self.finite, self.shared, self.limits, rows)
 
 
 def take_problems(chunk: Chunk, places: np.ndarray) -> Chunk:
@@ -128,6 +130,7 @@ class _Common(NamedTuple):
     """The arguments that all problems of a batch have in common."""
 
     X: Design
+    center: Float[Array, "n 1"] | None
     finite: Bool[Array, "1 m"] | None
     shared: Any
     limits: Limits
@@ -151,11 +154,15 @@ class _Common(NamedTuple):
             )
         return rows._replace(weight=None if weight is None else scale_weights(weight))
 
-    def problem(self, own: Problems) -> tuple[Problem, Params | None]:
-        """Return one of the problems, of prepared rows, and its start."""
+    def problem(self, own: Problems) -> tuple[Problem, Params | None, Centering]:
+        """Return one of the problems, of prepared rows, its start, and the way back.
+
+        The problem is in centred unknowns, the start in the user's.
+        """
         rows = own.with_common(self.rows)
         samples = Samples(self.X, rows.y, rows.weight, rows.offset)
-        return Problem(samples, rows.l2), rows.init
+        centering = Centering.of(samples, self.center)
+        return centering.problem(Problem(samples, rows.l2)), rows.init, centering
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -164,8 +171,9 @@ def _init(
 ) -> tuple[Problems, SolveState]:
     def one(own: Problems) -> tuple[Problems, SolveState]:
         own = common.prepared(own, valid)
-        problem, init = common.problem(own)
-        return own, init_state(solver, problem, common.shared, init, common.limits)
+        problem, init, centering = common.problem(own)
+        start = None if init is None else centering.to_centered(init)
+        return own, init_state(solver, problem, common.shared, start, common.limits)
 
     return jax.vmap(one, axis_size=width)(own)
 
@@ -180,7 +188,7 @@ def _advance(
     passes: int,
 ) -> SolveState:
     def one(own: Problems, state: SolveState) -> SolveState:
-        problem, _ = common.problem(own)
+        problem, _, _ = common.problem(own)
         return advance(solver, problem, common.shared, state, common.limits, passes)
 
     return jax.vmap(one, axis_size=width)(own, state)
@@ -191,10 +199,10 @@ def _finalize(
     solver: Solver, width: int, common: _Common, own: Problems, state: SolveState
 ) -> Fit:
     def one(own: Problems, state: SolveState) -> Fit:
-        problem, init = common.problem(own)
-        return Fit.of(
-            finalize(solver, problem, common.shared, state, init, common.limits)
-        )
+        problem, init, centering = common.problem(own)
+        start = None if init is None else centering.to_centered(init)
+        solution = finalize(solver, problem, common.shared, state, start, common.limits)
+        return Fit.of(centering.solution(solution, init))
 
     return jax.vmap(one, axis_size=width)(own, state)
 

@@ -16,14 +16,9 @@ from jlogreg.batch.problems import Problems, check_problems
 from jlogreg.data.design import Dense, Design, check_design
 from jlogreg.data.pairwise import pairwise
 from jlogreg.data.samples import Samples, finite_samples, scale_weights
-from jlogreg.fitting.options import (
-    check_limits,
-    check_solver,
-    choose_solver,
-    formulation_of,
-)
-from jlogreg.fitting.solve import setup
-from jlogreg.formulations.primal import PRIMAL
+from jlogreg.fitting.options import check_limits, check_solver, choose_solver
+from jlogreg.fitting.solve import center_of, setup
+from jlogreg.formulations.centering import centered
 from jlogreg.formulations.problem import Problem
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.newton import Newton
@@ -75,16 +70,11 @@ def setup_batch(
         X, one_penalty, MAX_FEATURES, MAX_SAMPLES
     )
     limits = check_limits(solver, tol, max_steps, dtype)
-    # Choose how to compute Gram matrices, and keep no factors.
-    if isinstance(solver, Newton):
-        is_primal = formulation_of(solver, X, one_penalty) is PRIMAL
-        fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
-        if is_primal and fits and isinstance(X, Dense):
-            X = pairwise(X.X)
-        solver = Newton(keep_factor=False)
+    solver = Newton(keep_factor=False) if isinstance(solver, Newton) else solver
     # Prepare the part that the problems share.
-    penalties_differ |= len(problems.l2) > 1
     used = problems.used_samples(dtype)
+    X, center = _centered(solver, X, used)
+    penalties_differ |= len(problems.l2) > 1
     shared = _shared(solver, penalties_differ, X, used, problems.l2[0])
     valid = finite is None and problems.all_valid()
     if valid and problems.weight is not None and len(problems.weight) == 1:
@@ -92,6 +82,7 @@ def setup_batch(
         problems = problems._replace(weight=weight)
     return BatchSolver(
         X=X,
+        center=center,
         finite=finite,
         problems=problems,
         valid=valid,
@@ -106,8 +97,33 @@ def setup_batch(
 def _shared(
     solver: Solver, penalties_differ: bool, X: Design, weight: Array | None, l2: Array
 ) -> Any:
-    y = jnp.zeros((1, X.shape[1]), X.dtype)
-    return setup(solver, Problem(Samples(X, y, weight), l2), penalties_differ)
+    return setup(solver, _problem(X, weight, l2), penalties_differ)
+
+
+def _problem(X: Design, weight: Array | None, l2: Array) -> Problem:
+    """Return a problem whose labels are not used."""
+    return Problem(Samples(X, jnp.zeros((1, X.shape[1]), X.dtype), weight), l2)
+
+
+def _centered(
+    solver: Solver, X: Design, weight: Array | None
+) -> tuple[Design, Array | None]:
+    """Return the features less their center, and the center.
+
+    For Newton's method with few features, with the products of all their pairs.
+    """
+    center, (n, m) = _center(solver, X, weight), X.shape
+    if center is None:
+        return X, None
+    fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
+    if fits and isinstance(X, Dense) and isinstance(solver, Newton):
+        return pairwise(X.X - center), center
+    return centered(X, center), center
+
+
+@partial(jax.jit, static_argnums=0)
+def _center(solver: Solver, X: Design, weight: Array | None) -> Array | None:
+    return center_of(solver, _problem(X, weight, jnp.zeros((), X.dtype)))
 
 
 def _check_features(X: Any, has_weights: bool) -> tuple[Design, Any]:

@@ -21,6 +21,7 @@ from jlogreg.data.design import Dense, Design, Stacked
 from jlogreg.data.samples import Samples
 from jlogreg.feature_scan.null_model import NewtonStep, NullModel, newton_step
 from jlogreg.fitting.fit import fit
+from jlogreg.formulations.centering import feature_center
 from jlogreg.formulations.problem import Problem
 from jlogreg.inference.covariance import variance_of_weight
 from jlogreg.inference.wald import log10_p_value
@@ -54,12 +55,16 @@ class Scan(NamedTuple):
     status: Int[Array, "V 1"]
 
 
-def _numbers(g: Array, dtype: Any) -> tuple[Array, Array]:
-    """Return a feature as floats, 0 where it is missing, and a mask of the missing."""
+def _numbers(g: Array, samples: Samples) -> tuple[Array, Array]:
+    """Return a feature as floats, 0 where it is missing, and a mask of the missing.
+
+    Floats are centred, which changes only the bias; counts are near zero already.
+    """
     if jnp.issubdtype(g.dtype, jnp.floating):
-        return jnp.where(jnp.isnan(g), 0.0, g), jnp.isnan(g)
+        center = feature_center(samples._replace(X=Dense(g)))
+        return jnp.where(jnp.isnan(g), 0.0, g - center), jnp.isnan(g)
     missing = g == -1
-    number = jnp.where(missing, 0, g).astype(dtype)
+    number = jnp.where(missing, 0, g).astype(samples.y.dtype)
     return jnp.where(number < 0, jnp.inf, number), missing
 
 
@@ -83,7 +88,7 @@ def newton_scan(
     """
 
     def one(g: Array) -> Scan:
-        number, is_missing = _numbers(g[None], null.z.dtype)
+        number, is_missing = _numbers(g[None], null.samples)
         samples = null.samples
         if missing:
             weight = jnp.where(is_missing, 0.0, samples.weights())
@@ -117,7 +122,7 @@ def fit_scan(null: NullModel, G: Array) -> Scan:
     """Return the results of `fit`, for the features that need it."""
 
     def one(g: Array) -> Scan:
-        number, is_missing = _numbers(g[None], null.z.dtype)
+        number, is_missing = _numbers(g[None], null.samples)
         y, offset = null.samples.y, null.samples.offset
         weight = jnp.where(is_missing, 0.0, null.samples.weights())
         number = jnp.where((weight == 0) & ~jnp.isfinite(number), 0.0, number)

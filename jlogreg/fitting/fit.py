@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jlogreg.base.arrays import largest
 from jlogreg.base.checks import AnyArray, check_range
 from jlogreg.base.formatting import as_html, brief
 from jlogreg.base.params import Params, check_params
@@ -14,8 +17,8 @@ from jlogreg.base.status import count_statuses
 from jlogreg.data.design import Design
 from jlogreg.fitting.implicit import differentiable
 from jlogreg.fitting.options import check_limits, check_solver, choose_solver
-from jlogreg.fitting.solve import solve
-from jlogreg.formulations.problem import Problem, Solution
+from jlogreg.fitting.solve import center_problem, solve
+from jlogreg.formulations.problem import Limits, Problem, Solution, to_vector
 from jlogreg.objective.cost import prepare_data
 from jlogreg.solvers.driver import Solver
 
@@ -61,10 +64,10 @@ class Fit(NamedTuple):
 
     @classmethod
     def of(cls, solution: Solution) -> Fit:
-        """Return the Fit of a solution, without its factor."""
-        fields = solution._asdict()
-        del fields["factor"]
-        return cls(**fields)
+        """Return the Fit of a solution."""
+        gradient_norm = largest(jnp.abs(to_vector(solution.gradient)))
+        fields = {**solution._asdict(), "gradient_norm": gradient_norm}
+        return cls(*(fields[name] for name in cls._fields))
 
 
 def fit(
@@ -130,4 +133,12 @@ def fit(
     return Fit.of(_solve(solver, Problem(samples, l2), init, limits))
 
 
-_solve = jax.jit(differentiable(solve), static_argnums=0)
+@partial(jax.jit, static_argnums=0)
+def _solve(
+    solver: Solver, problem: Problem, init: Params | None, limits: Limits
+) -> Solution:
+    """Return the solution of a problem, solved in centred unknowns; equation (28)."""
+    problem, centering = center_problem(solver, problem)
+    start = None if init is None else centering.to_centered(init)
+    solution = differentiable(solve)(solver, problem, start, limits)
+    return centering.solution(solution, init)

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.fitting.options import formulation_of
+from jlogreg.fitting.solve import center_problem
 from jlogreg.formulations.problem import Problem, Solution, to_params, to_vector
 from jlogreg.objective.cost import hessian_along, objective
 from jlogreg.solvers.conjugate_gradients import conjugate_gradients
@@ -121,7 +122,13 @@ def solve_hessian(
 def inverse_hessian(
     problem: Problem, params: Params, right: Float[Array, "n+1 c"]
 ) -> Float[Array, "n+1 c"]:
-    """Return H^-1 right at any parameters, without the factor of a solver."""
+    """Return H^-1 right at any parameters, without the factor of a solver.
+
+    In centred unknowns, where features that are far from zero keep their digits;
+    equation (28).
+    """
+    problem, centering = center_problem(Newton(), problem)
+    params, right = centering.to_centered(params), centering.gradient_to_centered(right)
     multiply = _hessian_map(problem, params)
 
     def each(columns: Array) -> Array:
@@ -133,7 +140,8 @@ def inverse_hessian(
         formulation = formulation_of(Newton(), fixed.samples.X, fixed.l2)
         return formulation.inverse_hessian(fixed, at, None)(right)
 
-    return lax.custom_linear_solve(each, right, solve, symmetric=True)
+    solved = lax.custom_linear_solve(each, right, solve, symmetric=True)
+    return centering.step_to_original(solved)
 
 
 def _hessian_map(problem: Problem, params: Params) -> Callable[[Array], Array]:

@@ -11,12 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import at_least
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.fitting.options import formulation_of
+from jlogreg.formulations.centering import Centering, centered, feature_center
+from jlogreg.formulations.dual import DUAL
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -28,7 +30,15 @@ from jlogreg.formulations.problem import (
 )
 from jlogreg.solvers.driver import RUNNING, Solver, run_solver
 
-__all__ = ["advance", "finalize", "init_state", "setup", "solve"]
+__all__ = [
+    "advance",
+    "center_of",
+    "center_problem",
+    "finalize",
+    "init_state",
+    "setup",
+    "solve",
+]
 
 
 def solve(
@@ -39,6 +49,27 @@ def solve(
     state = init_state(solver, problem, shared, init, limits)
     state = advance(solver, problem, shared, state, limits)
     return finalize(solver, problem, shared, state, init, limits)
+
+
+def center_problem(solver: Solver, problem: Problem) -> tuple[Problem, Centering]:
+    """Return the problem in the unknowns that the solver is given, and the way back."""
+    center = center_of(solver, problem)
+    centering = Centering.of(problem.samples, center)
+    if center is not None:
+        X = centered(problem.samples.X, center)
+        problem = problem._replace(samples=problem.samples._replace(X=X))
+    return centering.problem(problem), centering
+
+
+def center_of(solver: Solver, problem: Problem) -> Float[Array, "n 1"] | None:
+    """Return what is taken from the features; None where nothing is.
+
+    The dual formulation centres by itself; a design that cannot be cut into samples has
+    zeros that a center would fill.
+    """
+    if not problem.samples.X.sliceable or _formulation(solver, problem) is DUAL:
+        return None
+    return feature_center(problem.samples)
 
 
 def setup(solver: Solver, problem: Problem, penalties_differ: bool = False) -> Any:
@@ -119,7 +150,7 @@ def finalize(
         status=status,
         steps=at_least(solution.steps, 0),
         cost=unless_invalid(solution.cost),
-        gradient_norm=unless_invalid(solution.gradient_norm),
+        gradient=jax.tree.map(unless_invalid, solution.gradient),
         decrement=unless_invalid(solution.decrement),
     )
 

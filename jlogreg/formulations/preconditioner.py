@@ -22,7 +22,7 @@ from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.problem import Problem, ridge, to_vector
 from jlogreg.objective.sums import gram
-from jlogreg.solvers.cholesky import factorize, rounding_level
+from jlogreg.solvers.cholesky import factorize_reversed, rounding_level
 
 __all__ = [
     "Preconditioner",
@@ -100,9 +100,8 @@ def shared_preconditioner(problem: Problem) -> Preconditioner:
     n = samples.X.shape[0]
     if n + 1 > MAX_FACTOR:
         return _diagonal(samples, penalty)
-    factor = factorize(_quarters(samples) + jnp.diag(penalty[:, 0]))
-    unit = factor._replace(scale=jnp.ones_like(factor.scale))
-    inverse = unit.solve(jnp.eye(n + 1, dtype=penalty.dtype))
+    factor = factorize_reversed(_quarters(samples) + jnp.diag(penalty[:, 0]))
+    inverse = factor.solve(jnp.diag(1 / factor.scale[:, 0])) / factor.scale
     return Preconditioner(inverse, factor.scale, factor.singular)
 
 
@@ -116,7 +115,7 @@ def spectral_preconditioner(problem: Problem) -> Preconditioner:
     if n + 1 > MAX_SPECTRUM or problem.l2.ndim:
         return _diagonal(samples, penalty)
     quarters = _quarters(samples)
-    factor = factorize(quarters)
+    factor = factorize_reversed(quarters)
     # The block for w, once b + wT mean is the other unknown; equation (26).
     mean = 4 * quarters[:-1, -1:]
     values, vectors = jnp.linalg.eigh(quarters[:-1, :-1] - 0.25 * mean * mean.T)
@@ -169,7 +168,9 @@ def _diagonal(samples: Samples, penalty: Array) -> Preconditioner:
 
 def _scale(samples: Samples, penalty: Array) -> Float[Array, "n+1 1"]:
     """Return one over the square root of the diagonal of a bound."""
-    squares = sum_over_samples(lambda part: part.X.gram_diagonal(part.y), samples)
+    squares = sum_over_samples(
+        lambda part: part.X.gram_diagonal(part.y), samples, block=gram_block(samples)
+    )
     total = samples.y.sum(axis=1, keepdims=True)
     bound = to_vector(Params(squares, total)) + penalty
     return lax.rsqrt(jnp.where(bound > 0, bound, 1.0))

@@ -10,8 +10,10 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
+from jlogreg.data.design import Dense
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
+from jlogreg.data.standardized import Standardized
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -28,7 +30,7 @@ from jlogreg.formulations.problem import (
 from jlogreg.objective.pointwise import pointwise_at
 from jlogreg.objective.prediction import adjoint
 from jlogreg.objective.sums import curvature_total, gram
-from jlogreg.solvers.cholesky import Factor, factorize
+from jlogreg.solvers.cholesky import ReversedFactor, factorize_reversed
 from jlogreg.solvers.driver import (
     DenseObjective,
     Direction,
@@ -77,6 +79,8 @@ def newton_totals(
     def summand(
         part: Samples, point: Params, step: Params, l2: Array, tol: Array
     ) -> NewtonTotals:
+        if isinstance(part.X, Standardized):  # written once, for all its products
+            part = part._replace(X=Dense(part.X.dense()))
         each = pointwise_at(part, point, step, l2, tol)
         return NewtonTotals(
             weight=part.weights().sum(),
@@ -121,7 +125,7 @@ def primal_objective(
 
     def newton_direction(evaluation: Evaluation) -> Direction:
         # d = -H^-1 g, and its decrement sqrt(-gT d); equation (18).
-        factor = factorize(evaluation.curvature)
+        factor = factorize_reversed(evaluation.curvature)
         vector = -factor.solve(evaluation.gradient)
         squared = -jnp.sum(vector * evaluation.gradient)
         return Direction(
@@ -193,13 +197,13 @@ class Primal:
         return solution_of(state, to_params(state.point), state.direction.factor)
 
     def inverse_hessian(
-        self, problem: Problem, params: Params, factor: Factor | None
+        self, problem: Problem, params: Params, factor: ReversedFactor | None
     ) -> Callable[[Array], Array]:
         """Return H^-1 at params, by the Cholesky factor of H."""
         if factor is None:
             samples = problem.samples
             H = curvature_total(params, samples) / samples.total_weight()
-            factor = factorize(H + jnp.diag(ridge(problem)[:, 0]))
+            factor = factorize_reversed(H + jnp.diag(ridge(problem)[:, 0]))
         return factor.solve
 
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jlogreg.base.arrays import largest
 from jlogreg.base.params import Params
 from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
@@ -74,15 +73,15 @@ class SolveState(NamedTuple):
 class Solution(NamedTuple):
     """The end of a solve, and the factor that the solver has kept.
 
-    Shapes: params w (n, 1), b (1, 1); the others (). The factor is the formulation's:
-    it makes `inverse_hessian` cheap.
+    Shapes: params and gradient w (n, 1), b (1, 1); the others (). The factor is the
+    formulation's: it makes `inverse_hessian` cheap.
     """
 
     params: Params
     status: Int[Array, ""]
     steps: Int[Array, ""]
     cost: Float[Array, ""]
-    gradient_norm: Float[Array, ""]
+    gradient: Params
     decrement: Float[Array, ""]
     factor: Any
 
@@ -170,7 +169,7 @@ def solution_of(state: State, params: Params, factor: Any) -> Solution:
         status=state.status,
         steps=state.steps,
         cost=state.evaluation.value,
-        gradient_norm=largest(jnp.abs(state.evaluation.gradient)),
+        gradient=to_params(state.evaluation.gradient),
         decrement=state.direction.decrement,
         factor=factor,
     )

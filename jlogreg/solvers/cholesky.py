@@ -12,7 +12,13 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
-__all__ = ["Factor", "factorize", "rounding_level"]
+__all__ = [
+    "Factor",
+    "ReversedFactor",
+    "factorize",
+    "factorize_reversed",
+    "rounding_level",
+]
 
 # Up to this number of unknowns the arithmetic is written out, and vectorised over the
 # problems: a call of LAPACK for each of many small matrices takes longer than its work.
@@ -33,6 +39,36 @@ class Factor(NamedTuple):
     def solve(self, right: Float[Array, "k c"]) -> Float[Array, "k c"]:
         """Return the inverse of the matrix times right."""
         return self.scale * _solve(self.L, self.scale * right)
+
+
+class ReversedFactor(NamedTuple):
+    """The factor of a matrix with its rows and columns in reverse order."""
+
+    factor: Factor
+
+    @property
+    def scale(self) -> Float[Array, "k 1"]:
+        """The scale of the factor, in the order of the matrix."""
+        return jnp.flip(self.factor.scale, 0)
+
+    @property
+    def singular(self) -> Bool[Array, ""]:
+        """Whether the matrix is singular."""
+        return self.factor.singular
+
+    def solve(self, right: Float[Array, "k c"]) -> Float[Array, "k c"]:
+        """Return the inverse of the matrix times right."""
+        return jnp.flip(self.factor.solve(jnp.flip(right, 0)), 0)
+
+
+def factorize_reversed(matrix: Float[Array, "k k"]) -> ReversedFactor:
+    """Return the factor of a matrix whose last unknown is eliminated first.
+
+    If that is the bias, what remains of the others is their variation about their
+    means, and a combination of features that is constant, but not 0, is found singular
+    as exactly as one that is 0.
+    """
+    return ReversedFactor(factorize(jnp.flip(matrix)))
 
 
 def factorize(

@@ -40,7 +40,9 @@ class Exact(NamedTuple):
     """A problem without its samples of weight 0, and a last feature of ones.
 
     Shapes: rows (n + 1, m); y, weight and offset (m,), the weights divided by their
-    sum; l2 (n + 1,), 0 for the bias.
+    sum; l2 (n + 1,), 0 for the bias. A number in the middle of each row, and of the
+    offset, is taken from it, which only moves the bias: center (n + 1,), the offset's
+    last.
     """
 
     rows: Any
@@ -48,6 +50,12 @@ class Exact(NamedTuple):
     weight: Any
     offset: Any
     l2: Any
+    center: Any
+
+    def moved(self, theta: Any, sign: int) -> Any:
+        """Return parameters (n + 1,) for centred rows, or with -1 for given ones."""
+        shift = theta[:-1] @ self.center[:-1] + self.center[-1]
+        return np.append(theta[:-1], theta[-1] + sign * shift)
 
 
 class State(NamedTuple):
@@ -69,7 +77,11 @@ def exact(problem: Any) -> Exact:
     rows = np.vstack([problem.X, np.ones((1, m)), problem.y, weight, offset])
     *rows, y, weight, offset = big(rows[:, kept])
     l2 = np.append(np.broadcast_to(problem.l2, (n, 1)), 0.0)
-    return Exact(np.array(rows), y, weight / weight.sum(), offset, big(l2))
+    *features, ones = rows
+    center = np.array([sorted(row)[len(row) // 2] for row in (*features, offset)])
+    rows = np.array([*(x - c for x, c in zip(features, center, strict=False)), ones])
+    offset = offset - center[-1]
+    return Exact(rows, y, weight / weight.sum(), offset, big(l2), center)
 
 
 def evaluate(theta: Any, data: Exact) -> State:
@@ -106,7 +118,7 @@ def exact_minimum(problem: Any, near: Any = None) -> State:
     with mp.workdps(WORKING):
         data = exact(problem)
         start = np.zeros(len(data.rows)) if near is None else np.array(near, float)
-        state = evaluate(big(start), data)
+        state = evaluate(data.moved(big(start), 1), data)
         for _ in range(MAX_STEPS):
             unit, scale = scaled_hessian(state, data)
             right = mp.matrix(list(scale * state.gradient))
@@ -115,7 +127,7 @@ def exact_minimum(problem: Any, near: Any = None) -> State:
             if moved < LAST_MOVE:
                 state = evaluate(state.theta - step, data)
                 check_gradient(state, data)
-                return state
+                return state._replace(theta=data.moved(state.theta, -1))
             state = descend(state, step, data)
     raise ArithmeticError(f"no convergence in {MAX_STEPS} steps")
 

@@ -93,10 +93,14 @@ def minimum(group_name, case_name, newton=True):
     """
     problem, state, arguments = solved(group_name, case_name)
     with mp.workdps(WORKING):
-        data, (theta, J, _, dz, dz2) = exact(problem), state
+        data, (given, J, _, dz, dz2) = exact(problem), state
+        theta = data.moved(given, 1)
         inverse, sizes = inverse_hessian(state, data), abs(data.rows)
         eps, m = float(np.finfo(arguments["X"].dtype).eps), len(data.y)
-        error_z = (len(theta) + 1) * eps * (abs(theta) @ sizes + abs(data.offset))
+        far = abs(given[:-1] * data.center[:-1]).sum()
+        # The other solvers take the center from the products, not from the features.
+        size_z = abs(theta) @ sizes + abs(data.offset) + (0 if newton else far)
+        error_z = (len(theta) + 1) * eps * size_z
         soft = data.y * (1 - data.y) > 0
         error_dz = 2 * dz2 * error_z * exp(error_z) + (m + 8) * eps * (abs(dz) + soft)
         error = sizes @ (data.weight * error_dz) + 4 * eps * data.l2 * abs(theta)
@@ -106,13 +110,17 @@ def minimum(group_name, case_name, newton=True):
         along = root(((data.rows.T @ inverse) * data.rows.T).sum(axis=1))
         rounded = 2 * abs(inverse) @ error + 4 * eps * abs(theta)
         rounded_logits = 2 * abs(data.rows.T @ inverse) @ error + error_z
+        # Back to the features as they are given, whose bias is rounded once more.
+        within = rounded + left * root(np.diag(inverse))
+        bias = 4 * eps * (far + abs(given[-1]))
+        within[-1] += within[:-1] @ abs(data.center[:-1]) + bias
         loss = data.weight * (abs(dz) * error_z + 8 * eps * (abs(dz) + J))
         return SimpleNamespace(
-            theta=theta,
+            theta=given,
             J=J,
-            rows=data.rows,
-            within=rounded + left * root(np.diag(inverse)),
-            within_logits=rounded_logits + left * (along if newton else 1),
+            rows=data.rows + np.append(data.center[:-1], 0)[:, None],
+            within=within,
+            within_logits=rounded_logits + left * (along if newton else 1) + bias,
             within_J=2 * loss.sum() + m * eps * J + left**2,
             tol=tol,
         )
