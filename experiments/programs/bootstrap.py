@@ -146,7 +146,11 @@ def _write(run: Run, progress: Progress) -> None:
     leaves = progress.fit._asdict()
     params = leaves.pop("params")
     run.write_arrays(
-        "replicates.npz", finished=progress.finished, **params._asdict(), **leaves
+        "replicates.npz",
+        finished=progress.finished,
+        arguments=np.array(progress.arguments),
+        **params._asdict(),
+        **leaves,
     )
 
 
@@ -155,7 +159,7 @@ def _read(run: Run) -> Progress | None:
     saved = run.read_arrays("replicates.npz")
     if saved is None:
         return None
-    finished = saved.pop("finished")
+    finished, arguments = saved.pop("finished"), str(saved.pop("arguments"))
     leaves = {name: jnp.asarray(values) for name, values in saved.items()}
     params = Params(w=leaves.pop("w"), b=leaves.pop("b"))
-    return Progress(finished, Fit(params=params, **leaves), per_second=0.0)
+    return Progress(finished, Fit(params=params, **leaves), 0.0, arguments)

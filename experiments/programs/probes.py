@@ -68,6 +68,12 @@ def load(config: Config) -> Digits:
 def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
     """Fit every label at every penalty on every fold, choose, test, and draw."""
     found = _validate(config.grid, config.seed, data, run)
+    if (found.best < 0).any():
+        digit = int(np.flatnonzero(found.best[:, 0] < 0)[0])
+        raise UserError(
+            f"no penalty can be compared for digit {digit}: at each of them the fit of "
+            "a fold failed; use more samples, fewer folds or larger penalties"
+        )
     params = found.fit.params
     test = np.asarray(predict_proba(stack(params), data.X_test))
     fits = ("fit", "path")

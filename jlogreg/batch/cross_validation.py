@@ -12,23 +12,25 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jlogreg.base.arrays import as_array
 from jlogreg.base.checks import AnyArray, check_matrix, check_range, refuse_traced
-from jlogreg.base.params import Params, stack
-from jlogreg.base.status import Status
 from jlogreg.batch.problems import Gathered, Problems
 from jlogreg.batch.resampling import fold_weights
 from jlogreg.batch.scheduler import Progress, solve_path
 from jlogreg.batch.setup import setup_batch
+from jlogreg.batch.validation import (
+    ValidationData,
+    choose_penalty,
+    held_out,
+    held_out_losses,
+    summarize_losses,
+    unseen_probability,
+    without_undecided,
+)
 from jlogreg.data.design import Design, check_design
 from jlogreg.fitting.fit import Fit
-from jlogreg.losses.arithmetic import FAST
-from jlogreg.losses.bernoulli import sigmoid
-from jlogreg.losses.elementwise import log_loss
-from jlogreg.objective.prediction import logits
 from jlogreg.solvers.driver import Solver
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -49,10 +51,11 @@ class CrossValidation(NamedTuple):
     largest penalty whose loss is at most one standard error of the best above that;
     status (K, L, F) of the fits; probability (K, m), that of label 1 for each sample by
     the fit at the chosen penalty that did not see it, NaN for a sample that no fold
-    holds out; path, the fits of all samples, with leading axes K and L, and fit, those
-    of the chosen penalties, with a leading axis K. A penalty with a fit that did not
-    converge has a loss of NaN and is not chosen; if no penalty is left, best is 0. A
-    row of labels with a number out of range ends BAD_INPUT, as in `fit_many`.
+    holds out, or where that fit failed; path, the fits of all samples, with leading
+    axes K and L, and fit, those of the chosen penalties, with a leading axis K. A
+    penalty with a fit that did not converge has a loss of NaN and is not chosen. If no
+    penalty is left, best is -1 and fit has the status of a fold that failed. A row of
+    labels with a number out of range ends BAD_INPUT, as in `fit_many`.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -146,14 +149,13 @@ def cross_validate(
     fits = _fits(X, given, solver, tol, max_steps, memory_limit, progress)
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
-    fold_loss = _losses(X, given, of_folds)
-    loss, standard_error = _summary(fold_loss, _held(given))
-    best, within = _choose(loss, standard_error, given.l2)
+    fold_loss = held_out_losses(X, given, of_folds)
+    loss, standard_error = summarize_losses(fold_loss, held_out(given))
+    best, within = choose_penalty(loss, standard_error, given.l2)
     chosen = np.asarray(best if rule == "best" else within)[:, 0]
     label = np.arange(len(chosen))
-    unseen, fit = jax.tree.map(
-        lambda leaf: leaf[label, chosen], (of_folds.params, path)
-    )
+    unseen, fit = jax.tree.map(lambda leaf: leaf[label, chosen], (of_folds, path))
+    fit = without_undecided(fit, unseen, chosen)
     return CrossValidation(
         l2=given.l2,
         fold_loss=fold_loss,
@@ -162,25 +164,15 @@ def cross_validate(
         best=best,
         one_standard_error=within,
         status=as_array(of_folds.status),
-        probability=_probability(X, given, unseen),
+        probability=unseen_probability(X, given, unseen),
         path=jax.tree.map(as_array, path),
         fit=jax.tree.map(as_array, fit),
     )
 
 
-class _Given(NamedTuple):
-    """The arguments, checked; folds (F, m) are rows of weights."""
-
-    Y: Array
-    l2: Array
-    weight: Array | None
-    offset: Array | None
-    folds: Array
-
-
 def _check(
     X: Design, Y: Any, l2: Any, weight: Any, offset: Any, folds: Any, key: Any
-) -> _Given:
+) -> ValidationData:
     """Return the arguments as arrays."""
     (_, m), dtype = X.shape, X.dtype
     if weight is None:
@@ -199,12 +191,12 @@ def _check(
     folds = check_range("folds", check_matrix("folds", folds, ("F", m), dtype), 0.0)
     if not (np.asarray(folds) == 0).any(axis=1).all():
         raise ValueError("folds has a row without a 0: it holds out no sample")
-    return _Given(Y, l2, weight, offset, folds)
+    return ValidationData(Y, l2, weight, offset, folds)
 
 
 def _fits(
     X: Design,
-    given: _Given,
+    given: ValidationData,
     solver: Solver | None,
     tol: Any,
     max_steps: Any,
@@ -227,71 +219,3 @@ def _fits(
         return np.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)
 
     return jax.tree.map(axes, path)
-
-
-def _held(given: _Given) -> Float[Array, "R F m"]:
-    """Return the weights of the samples that each fold holds out, R = 1 or K."""
-    held = (given.folds == 0).astype(given.folds.dtype)[None]
-    return held if given.weight is None else held * given.weight[:, None]
-
-
-@jax.jit
-def _losses(X: Design, given: _Given, fits: Fit) -> Float[Array, "K L F"]:
-    """Return the mean log losses of the held-out samples; NaN where a fit failed."""
-    held = jnp.broadcast_to(_held(given), (len(given.Y), *given.folds.shape))
-
-    def one(label: tuple[Params, Array, Array, Array]) -> Array:
-        params, status, y, held = label
-        L, F = status.shape
-        z = _logits(X, given, params)
-        weight, y = jnp.tile(held, (L, 1)), jnp.broadcast_to(y, z.shape)
-        losses = jnp.where(weight > 0, log_loss(FAST, z, y), 0.0)
-        loss = jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
-        return jnp.where(status == Status.CONVERGED, loss.reshape(L, F), jnp.nan)
-
-    return lax.map(one, (fits.params, fits.status, given.Y, held))
-
-
-def _logits(X: Design, given: _Given, params: Params) -> Float[Array, "M m"]:
-    """Return the logits of M models, whatever their leading axes."""
-    models = stack(Params(*(leaf.reshape(-1, *leaf.shape[-2:]) for leaf in params)))
-    z = logits(models, X)
-    return z if given.offset is None else z + given.offset
-
-
-@jax.jit
-def _summary(fold_loss: Array, held: Array) -> tuple[Array, Array]:
-    """Return the mean over all held-out samples (K, L), and its standard error."""
-    size = held.sum(axis=2)[:, None]
-    terms = jnp.where(size > 0, size * fold_loss, 0.0)
-    loss = terms.sum(axis=2) / size.sum(axis=2)
-    return loss, fold_loss.std(axis=2, ddof=1) / fold_loss.shape[2] ** 0.5
-
-
-@jax.jit
-def _choose(loss: Array, error: Array, l2: Array) -> tuple[Array, Array]:
-    """Return the rows in l2 (K, 1) of the smallest loss, and of the simplest near it.
-
-    Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 3.4.3.
-    """
-    usable = jnp.where(jnp.isnan(loss), jnp.inf, loss)
-    best = jnp.argmin(usable, axis=1, keepdims=True)
-    least = jnp.take_along_axis(loss + error, best, axis=1)
-    larger = jnp.where(usable <= least, l2[:, 0][None], -1.0)
-    within = jnp.argmax(larger, axis=1, keepdims=True)
-    return best, jnp.where(jnp.isnan(least), best, within)
-
-
-@jax.jit
-def _probability(X: Design, given: _Given, params: Params) -> Float[Array, "K m"]:
-    """Return the probability of label 1 by the fits (K, F) that did not see the sample.
-
-    Where several did not, it is their mean.
-    """
-    out = (given.folds == 0).astype(given.Y.dtype)
-
-    def one(folds: Params) -> Array:
-        a = sigmoid(_logits(X, given, folds))
-        return jnp.sum(out * a, axis=0) / out.sum(axis=0)
-
-    return lax.map(one, params)

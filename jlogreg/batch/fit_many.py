@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import numpy as np
 from jaxtyping import Float
 
 from jlogreg.base.checks import AnyArray
@@ -67,7 +70,8 @@ def fit_many(
             rank or shape.
         TypeError: if an argument is traced: map `fit` with jax.vmap instead.
         ValueError: if a feature or a setting is out of range, NaN or infinite, or the
-            memory limit is too small for one problem.
+            memory limit is too small for one problem, or resume is of a call with
+            other arguments.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -80,4 +84,20 @@ def fit_many(
     """
     problems = Problems(Y, weight, offset, l2, init)
     batch = setup_batch(X, problems, solver, tol, max_steps)
-    return solve_all(batch, memory_limit, progress, resume)
+    watched = progress is not None or resume is not None
+    settings = (type(solver).__name__, tol, max_steps)
+    arguments = _digest(X, problems, settings) if watched else ""
+    return solve_all(batch, memory_limit, progress, resume, arguments)
+
+
+def _digest(*arguments: Any) -> str:
+    """Return a digest of arrays and settings; those of two equal calls are equal."""
+    digest = hashlib.blake2b()
+    for leaf in jax.tree.leaves(arguments, is_leaf=lambda leaf: leaf is None):
+        if leaf is None or isinstance(leaf, str):
+            digest.update(f"{leaf} ".encode())
+        else:
+            array = np.ascontiguousarray(leaf)
+            digest.update(f"{array.dtype} {array.shape} ".encode())
+            digest.update(array.data)
+    return digest.hexdigest()

@@ -39,7 +39,8 @@ class Progress(NamedTuple):
     """The progress of a call; the arrays are its own, and go on changing.
 
     Shapes: finished (K, 1); fit with a leading axis K, whose rows are valid where
-    finished. per_second is the number of problems that this call finishes in a second.
+    finished. per_second is the number of problems that this call finishes in a second;
+    arguments a digest of those of `fit_many`, by which it knows its own progress.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -55,6 +56,7 @@ class Progress(NamedTuple):
     finished: Bool[Any, "K 1"]
     fit: Fit
     per_second: float
+    arguments: str = ""
 
 
 def solve_all(
@@ -62,13 +64,16 @@ def solve_all(
     memory_limit: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     resume: Progress | None = None,
+    arguments: str = "",
 ) -> Fit:
     """Return the fits of all the problems; arguments as for `fit_many`.
 
     Raises:
-        ValueError: if the memory limit is too small for one problem.
+        ValueError: if the memory limit is too small for one problem, or the progress
+            to resume is not that of these arguments.
     """
-    width, results = batch_width(batch, memory_limit), _Results(batch, resume)
+    width = batch_width(batch, memory_limit)
+    results = _Results(batch, resume, arguments)
     half, passes = max(width // 2, 1), PASSES.get(type(batch.solver), MANY_PASSES)
     waiting, chunk = np.flatnonzero(~results.finished), None
     while waiting.size or chunk is not None:
@@ -107,7 +112,7 @@ def solve_path(
     the parameters of the one before. Other arguments as for `fit_many`.
     """
     L, K = len(l2), batch.n_problems
-    results, start = _Results(batch._replace(n_problems=L * K), None), None
+    results, start = _Results(batch._replace(n_problems=L * K)), None
     for i in np.argsort(-np.asarray(l2)[:, 0], kind="stable"):
         problems = batch.problems._replace(l2=l2[i], init=start)
         fit = solve_all(batch._replace(problems=problems), memory_limit)
@@ -132,18 +137,22 @@ def _next_width(going: int, width: int, half: int) -> int:
     half is the narrowest width while others wait; 0 if none do, and then the width
     shrinks by powers of SHRINK_FACTOR.
     """
+    if not going:
+        return 0
     if half:
         return half if going <= half else width
     room = width
-    while going and room // SHRINK_FACTOR >= max(going, MIN_WIDTH):
+    while room // SHRINK_FACTOR >= max(going, MIN_WIDTH):
         room //= SHRINK_FACTOR
-    return room if going else 0
+    return room
 
 
 class _Results:
     """The fits of all the problems, as far as they are finished."""
 
-    def __init__(self, batch: BatchSolver, resume: Progress | None) -> None:
+    def __init__(
+        self, batch: BatchSolver, resume: Progress | None = None, arguments: str = ""
+    ) -> None:
         """Begin with nothing, or with a copy of the results of an earlier call."""
         self.fit, self.finished = batch.empty_fit(), np.zeros(batch.n_problems, bool)
         if resume is not None:
@@ -158,8 +167,14 @@ class _Results:
                     f"resume is of other problems: its finished has shape "
                     f"{np.shape(resume.finished)}, but must have {expected}"
                 )
+            if resume.arguments != arguments:
+                raise ValueError(
+                    "resume is of a call with other arguments: pass the same data and "
+                    "settings, or leave resume out"
+                )
             self.fit, finished = jax.tree.map(np.array, (resume.fit, resume.finished))
             self.finished = finished[:, 0]
+        self.arguments = arguments
         self.before, self.start = int(self.finished.sum()), time.perf_counter()
 
     def store(self, numbers: np.ndarray, fit: Fit) -> None:
@@ -176,4 +191,5 @@ class _Results:
         """Return the progress of the call."""
         done = int(self.finished.sum()) - self.before
         seconds = time.perf_counter() - self.start
-        return Progress(self.finished[:, None], self.fit, done / seconds)
+        rate = done / seconds
+        return Progress(self.finished[:, None], self.fit, rate, self.arguments)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import largest
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.data.design import Dense, Design, check_design, matmul
-from jlogreg.data.samples import check_samples, prepare_samples, scale_weights
+from jlogreg.data.reduction import gram_block, sum_over_samples
+from jlogreg.data.samples import (
+    Samples,
+    check_samples,
+    prepare_samples,
+    scale_weights,
+)
 
 __all__ = ["Standardized", "standardize"]
 
@@ -157,38 +166,66 @@ def standardize(
         >>> standardize(X, jnp.array([[3.0, 1.0]])).mean.tolist()
         [[3.0], [5.0]]
     """
-    design = kept = check_design("X", X)
-    m = design.shape[1]
-    v = jnp.ones((1, m), design.dtype)
-    total: Array | int = m
-    if weight is not None:
-        kept, v = _kept(design, weight)
-        total = v.sum()
-    mean = kept.adjoint(v) / total
-    unit = jnp.ones_like(mean)
-    if weight is not None and design.sliceable:
-        # The sum has lost digits of a large mean; the mean of the centred features
-        # gives them back.
-        mean += Dense(Standardized(kept, mean, unit).dense()).adjoint(v) / total
-    variance = Standardized(kept, mean, unit).gram_diagonal(v) / total
-    # The variance of a constant feature is the rounding error of its mean; where the
-    # variance is a difference of squares, it is their rounding error.
-    eps = np.finfo(design.dtype).eps
-    rest = (4 * eps * jnp.abs(mean)) ** 2 if design.sliceable else 8 * eps * mean**2
-    constant = variance <= rest
-    return Standardized(design, mean, jnp.where(constant, unit, jnp.sqrt(variance)))
-
-
-def _kept(design: Design, weight: Any) -> tuple[Design, Float[Array, "1 m"]]:
-    """Return X without the contents of samples of weight 0, and the weights.
-
-    Shapes: design (n, m), weight (1, m), and so the result. The weights are divided by
-    a power of 2, so that their sum does not overflow.
-    """
+    design = check_design("X", X)
     labels = jnp.zeros((1, design.shape[1]), design.dtype)  # required, but not used
-    samples = prepare_samples(check_samples(design, labels, weight))
-    v = scale_weights(samples.weights())
-    if not design.sliceable:
-        return samples.X, v
-    # Also finite numbers: their squares might overflow.
-    return Dense(jnp.where(v == 0, 0.0, samples.X.dense())), v
+    samples = check_samples(design, labels, weight)
+    if weight is not None:
+        samples = prepare_samples(samples)
+    mean, scale = _moments(samples)
+    return Standardized(design, mean, scale)
+
+
+@partial(jax.jit, inline=True)
+def _moments(samples: Samples) -> tuple[Float[Array, "n 1"], Float[Array, "n 1"]]:
+    """Return the mean and the standard deviation of every feature, 1 for a constant.
+
+    Sums of features lose the digits that a variance is made of, and squares overflow.
+    So the numbers are first put between -1 and 1 by their extremes, which tell a
+    constant, too, and then centred.
+    """
+    v = None if samples.weight is None else scale_weights(samples.weight)
+    samples = samples._replace(weight=v)
+    if not samples.X.sliceable:
+        return _moments_of_sums(samples)
+    # The middle of the extremes, and half the range.
+    X = samples.X.dense()
+    kept = True if v is None else v > 0
+    high = largest(jnp.where(kept, X, -jnp.inf), axis=1)[:, None]
+    low = -largest(jnp.where(kept, -X, -jnp.inf), axis=1)[:, None]
+    middle, half = lax.stop_gradient((low / 2 + high / 2, high / 2 - low / 2))
+    constant = half == 0
+    unit = jnp.where(constant, 1.0, half)
+    # The mean and the variance between -1 and 1, in two passes.
+    mean = _weighted_mean(samples, middle, unit, 1)
+    center = middle + unit * mean
+    deviation = unit * jnp.sqrt(_weighted_mean(samples, center, unit, 2))
+    center = jnp.where(constant, low, center)
+    return center, jnp.where(constant, 1.0, deviation)
+
+
+def _weighted_mean(
+    samples: Samples, center: Array, unit: Array, power: int
+) -> Float[Array, "n 1"]:
+    """Return the weighted mean of ((X - center) / unit)^power, summed in blocks."""
+
+    def summand(part: Samples, center: Array, unit: Array) -> tuple[Array, Array]:
+        v = part.weights()
+        u = jnp.where(v > 0, (part.X.dense() - center) / unit, 0.0)
+        return Dense(u**power).adjoint(v), v.sum()
+
+    block = gram_block(samples)
+    total, weight = sum_over_samples(summand, samples, center, unit, block=block)
+    return total / weight
+
+
+def _moments_of_sums(
+    samples: Samples,
+) -> tuple[Float[Array, "n 1"], Float[Array, "n 1"]]:
+    """Return mean and deviation of features that cannot be centred, but multiplied."""
+    v, total = samples.weights(), samples.total_weight()
+    mean = samples.X.adjoint(v) / total
+    unit = jnp.ones_like(mean)
+    variance = Standardized(samples.X, mean, unit).gram_diagonal(v) / total
+    # The variance of a constant is the rounding error of a difference of squares.
+    constant = variance <= 8 * float(np.finfo(mean.dtype).eps) * mean**2
+    return mean, jnp.where(constant, unit, jnp.sqrt(variance))

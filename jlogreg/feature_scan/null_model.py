@@ -67,7 +67,9 @@ def check_scan(
     refuse_traced(*ON_HOST, covariates, y, weight, offset, tol)
     y = check_matrix("y", y, (1, "m"))
     alone = covariates is None
-    X = y if alone else check_matrix("covariates", covariates, ("p", "m"), y.dtype)
+    # Without covariates the features of the samples are not used.
+    X = jnp.ones_like(y) if alone else covariates
+    X = check_matrix("covariates", X, ("p", "m"), y.dtype)
     used = X
     if weight is not None:
         weight = check_matrix("weight", weight, (1, y.shape[1]), y.dtype)
@@ -93,8 +95,9 @@ def fit_null_model(samples: Samples, alone: bool, tol: Array) -> NullModel:
     # The covariates, standardised, above a row of ones.
     rows = jnp.ones_like(samples.y)
     if not alone:
-        covariates, _ = samples.centered()
-        rows = jnp.concatenate([standardize(covariates).dense(), rows])
+        covariates = standardize(samples.X, samples.weight).dense()
+        kept = samples.weights() > 0
+        rows = jnp.concatenate([jnp.where(kept, covariates, 0.0), rows])
     X = pairwise(rows)
 
     def advance(theta: Array, _: None) -> tuple[Array, None]:

@@ -89,10 +89,9 @@ def scan_features(
         >>> [f"{p:.2f}" for p in 10 ** scan.log10_p[:, 0]]
         ['0.56', '0.63']
     """
-    blocks = [G] if isinstance(G, jax.Array | np.ndarray) else G
-    scans = list(
-        scan_blocks(blocks, covariates, y, weight=weight, offset=offset, tol=tol)
-    )
+    given = check_scan(covariates, y, weight, offset, tol)
+    blocks = [G] if isinstance(G, jax.Array | np.ndarray) else _copied(G)
+    scans = list(_scans(given, blocks))
     if not scans:
         raise ShapeError("G has no blocks")
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *scans)
@@ -122,10 +121,16 @@ def scan_blocks(
         >>> [scan.status.tolist() for scan in scan_blocks(iter([G, G]), None, y)]
         [[[0], [0]], [[0], [0]]]
     """
-    return _scans(check_scan(covariates, y, weight, offset, tol), blocks)
+    return _scans(check_scan(covariates, y, weight, offset, tol), _copied(blocks))
 
 
 Parts = list[Scan]
+
+
+def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
+    """Yield copies of the blocks: a reader may fill the same memory with the next."""
+    for block in blocks:
+        yield np.array(block) if isinstance(block, np.ndarray) else block
 
 
 def _scans(given: tuple[Samples, bool, Array], blocks: Iterable[Any]) -> Iterator[Scan]:

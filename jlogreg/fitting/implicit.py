@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
+from jlogreg.data.samples import Samples
 from jlogreg.fitting.options import formulation_of
 from jlogreg.fitting.solve import center_problem
 from jlogreg.formulations.problem import Problem, Solution, to_params, to_vector
@@ -57,6 +58,10 @@ def _tangent(
     solver: Solver, problem: Problem, change: Problem, solution: Solution
 ) -> Solution:
     """Return the change of the solution with that of the problem; equation (20)."""
+    # A failed fit can be left out of a sum that is differentiated: what is not finite
+    # in its data or parameters is replaced, since reverse mode multiplies it by zeros.
+    # Its derivative is NaN below.
+    problem = _finite(problem)
     leaves, tree = jax.tree.flatten(problem)
     changes = jax.tree.leaves(change, is_leaf=_is_zero)
     # Only the leaves that change take part: for the penalty alone that saves passes.
@@ -64,8 +69,6 @@ def _tangent(
     still = _no_change(solution)
     if not moving:
         return still
-    # Finite parameters replace those of a failed fit, so that reverse mode, which
-    # multiplies them by zeros, can leave the fit out; its derivative is NaN below.
     converged = solution.status == Status.CONVERGED
     params = where(
         converged, solution.params, jax.tree.map(jnp.ones_like, solution.params)
@@ -87,6 +90,17 @@ def _tangent(
     dtheta = solve_hessian(solver, problem, solution, -dslope)
     dcost = dJ + jnp.sum(jnp.where(converged, slope, 1.0) * dtheta)
     return still._replace(params=to_params(dtheta), cost=dcost)
+
+
+def _finite(problem: Problem) -> Problem:
+    """Return the problem with 0 for every number that is not finite."""
+    X, *rows = problem.samples
+
+    def zero_nonfinite(row: Array) -> Array:
+        return jnp.where(jnp.isfinite(row), row, 0.0)
+
+    rows, l2 = jax.tree.map(zero_nonfinite, (rows, problem.l2))
+    return Problem(Samples(X.zero_nonfinite(), *rows), l2)
 
 
 def solve_hessian(

@@ -1,0 +1,136 @@
+"""What fits without some samples say of these: losses, a choice, probabilities."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from jlogreg.base.params import Params, stack
+from jlogreg.base.status import Status
+from jlogreg.data.design import Design
+from jlogreg.fitting.fit import Fit
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.bernoulli import sigmoid
+from jlogreg.losses.elementwise import log_loss
+from jlogreg.objective.prediction import logits
+
+__all__ = [
+    "ValidationData",
+    "choose_penalty",
+    "held_out",
+    "held_out_losses",
+    "summarize_losses",
+    "unseen_probability",
+    "without_undecided",
+]
+
+
+class ValidationData(NamedTuple):
+    """The arguments, checked; folds (F, m) are rows of weights."""
+
+    Y: Array
+    l2: Array
+    weight: Array | None
+    offset: Array | None
+    folds: Array
+
+
+def held_out(given: ValidationData) -> Float[Array, "R F m"]:
+    """Return the weights of the samples that each fold holds out, R = 1 or K."""
+    held = (given.folds == 0).astype(given.folds.dtype)[None]
+    return held if given.weight is None else held * given.weight[:, None]
+
+
+def without_undecided(fit: Fit, unseen: Fit, chosen: np.ndarray) -> Fit:
+    """Return the fits (K,) without those whose penalty nothing has validated.
+
+    Such a fit has the largest status among the folds (K, F), which all failed at the
+    penalty it would have, and no numbers.
+    """
+    undecided = chosen < 0
+
+    def without(leaf: np.ndarray) -> np.ndarray:
+        gone = undecided.reshape(-1, *[1] * (leaf.ndim - 1))
+        if np.issubdtype(leaf.dtype, np.floating):
+            return np.where(gone, np.nan, leaf).astype(leaf.dtype)
+        return leaf
+
+    status = np.where(undecided, unseen.status.max(axis=1), fit.status)
+    return jax.tree.map(without, fit)._replace(status=status)
+
+
+@jax.jit
+def held_out_losses(
+    X: Design, given: ValidationData, fits: Fit
+) -> Float[Array, "K L F"]:
+    """Return the mean log losses of the held-out samples; NaN where a fit failed."""
+    held = jnp.broadcast_to(held_out(given), (len(given.Y), *given.folds.shape))
+
+    def one(label: tuple[Params, Array, Array, Array]) -> Array:
+        params, status, y, held = label
+        L, F = status.shape
+        z = _logits(X, given, params)
+        weight, y = jnp.tile(held, (L, 1)), jnp.broadcast_to(y, z.shape)
+        losses = jnp.where(weight > 0, log_loss(FAST, z, y), 0.0)
+        loss = jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
+        return jnp.where(status == Status.CONVERGED, loss.reshape(L, F), jnp.nan)
+
+    return lax.map(one, (fits.params, fits.status, given.Y, held))
+
+
+def _logits(X: Design, given: ValidationData, params: Params) -> Float[Array, "M m"]:
+    """Return the logits of M models, whatever their leading axes."""
+    models = stack(Params(*(leaf.reshape(-1, *leaf.shape[-2:]) for leaf in params)))
+    z = logits(models, X)
+    return z if given.offset is None else z + given.offset
+
+
+@jax.jit
+def summarize_losses(fold_loss: Array, held: Array) -> tuple[Array, Array]:
+    """Return the mean over all held-out samples (K, L), and its standard error."""
+    size = held.sum(axis=2)[:, None]
+    terms = jnp.where(size > 0, size * fold_loss, 0.0)
+    loss = terms.sum(axis=2) / size.sum(axis=2)
+    return loss, fold_loss.std(axis=2, ddof=1) / fold_loss.shape[2] ** 0.5
+
+
+@jax.jit
+def choose_penalty(loss: Array, error: Array, l2: Array) -> tuple[Array, Array]:
+    """Return the rows in l2 (K, 1) of the smallest loss, and of the simplest near it.
+
+    -1 where no penalty has a loss.
+
+    Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 3.4.3.
+    """
+    usable = jnp.where(jnp.isfinite(loss), loss, jnp.inf)
+    best = jnp.argmin(usable, axis=1, keepdims=True)
+    none = ~jnp.isfinite(loss).any(axis=1, keepdims=True)
+    least = jnp.take_along_axis(loss + error, best, axis=1)
+    larger = jnp.where(usable <= least, l2[:, 0][None], -1.0)
+    within = jnp.argmax(larger, axis=1, keepdims=True)
+    within = jnp.where(jnp.isnan(least), best, within)
+    return jnp.where(none, -1, best), jnp.where(none, -1, within)
+
+
+@jax.jit
+def unseen_probability(
+    X: Design, given: ValidationData, fits: Fit
+) -> Float[Array, "K m"]:
+    """Return the probability of label 1 by the fits (K, F) that did not see the sample.
+
+    Where several did not, it is their mean; where one of them failed, NaN.
+    """
+    out = given.folds == 0
+
+    def one(folds: tuple[Params, Array]) -> Array:
+        params, status = folds
+        a = sigmoid(_logits(X, given, params))
+        a = jnp.where(status[:, None] == Status.CONVERGED, a, jnp.nan)
+        return jnp.where(out, a, 0.0).sum(axis=0) / out.sum(axis=0, dtype=a.dtype)
+
+    return lax.map(one, (fits.params, fits.status))
