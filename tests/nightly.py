@@ -50,6 +50,7 @@ JOBS = {
     ),
     "accuracy": Job((sys.executable, "-m", "experiments", "bench", "accuracy")),
     "mutation": Job((sys.executable, "-m", "tests.mutation")),
+    "search": Job((sys.executable, "-m", "jlogreg.testing.search", "--problems=1500")),
     "nans": checked("JAX_DEBUG_NANS", "-k", NOT_FINITE),
     "infs": checked("JAX_DEBUG_INFS", "-k", FINITE),
     "leaks": checked("JAX_CHECK_TRACER_LEAKS", "-k", COUNTED),
