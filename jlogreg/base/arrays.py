@@ -16,6 +16,7 @@ __all__ = [
     "at_least",
     "at_most",
     "canonical_dtype",
+    "is_subnormal",
     "is_traced",
     "largest",
     "on_host",
@@ -41,6 +42,8 @@ def as_array(value: Any, dtype: Any = None) -> Array:
     """
     if is_traced(value):
         return value if dtype is None else value.astype(dtype)
+    if isinstance(value, jax.Array) and value.dtype != canonical_dtype(value.dtype):
+        value = np.asarray(value)  # from when JAX's precision was another
     if isinstance(value, np.ndarray | np.generic):
         # By NumPy, and not by jnp.array, which compiles a program for each shape.
         dtype = canonical_dtype(value.dtype if dtype is None else dtype)
@@ -54,6 +57,18 @@ def on_host(value: Array) -> Any:
     """Return a small concrete array as a NumPy array, and a large one unchanged."""
     small = value.size <= MAX_ON_HOST and value.is_fully_addressable
     return np.asarray(value) if small else value
+
+
+def is_subnormal(array: Any) -> Any:
+    """Return a mask of the numbers that arithmetic takes for 0, though they are not.
+
+    By their bits: a comparison would take them for 0, too.
+    """
+    kind = {4: np.int32, 8: np.int64}[array.dtype.itemsize]
+    known = isinstance(array, np.ndarray)
+    bits: Any = abs(array).view(kind) if known else None
+    bits = bits if known else lax.bitcast_convert_type(jnp.abs(array), kind)
+    return (bits != 0) & (bits < np.finfo(array.dtype).tiny.view(kind))
 
 
 def canonical_dtype(dtype: Any) -> Any:

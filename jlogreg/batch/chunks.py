@@ -19,14 +19,23 @@ from jlogreg.base.params import Params
 from jlogreg.batch.problems import Problems, take_rows
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, prepare_rows, scale_weights
+from jlogreg.fitting.decide import is_open
 from jlogreg.fitting.fit import Fit
-from jlogreg.fitting.solve import advance, finalize, init_state
+from jlogreg.fitting.solve import (
+    advance,
+    finalize,
+    init_state,
+    max_solver_steps,
+)
 from jlogreg.formulations.centering import Centering
 from jlogreg.formulations.problem import Limits, Problem, SolveState
 from jlogreg.solvers.driver import Solver, unfinished
 from jlogreg.solvers.newton import Newton
 
 __all__ = ["BatchSolver", "Chunk", "concatenate", "take_problems"]
+
+# Problems whose status is decided side by side.
+DECIDE_WIDTH = 64
 
 
 class Chunk(NamedTuple):
@@ -72,13 +81,31 @@ class BatchSolver(NamedTuple):
         return chunk._replace(state=state)
 
     def finalize(self, chunk: Chunk) -> Fit:
-        """Return the fits of the problems of a chunk."""
-        static = (self.solver, len(chunk.numbers))
+        """Return the fits of the problems of a chunk, on the host.
+
+        Those whose status the solver leaves open go through a second program, a few at
+        a time.
+        """
+        fit, left = jax.device_get(self._finalized(chunk, decides=False))
+        fit = jax.tree.map(np.array, fit)
+        places = np.flatnonzero(left & (chunk.numbers >= 0))
+        width = min(DECIDE_WIDTH, len(chunk.numbers))
+        for start in range(0, len(places), width):
+            some = places[start : start + width]
+            few = np.pad(some, (0, width - len(some)), constant_values=-1)
+            decided, _ = self._finalized(take_problems(chunk, few), decides=True)
+            for table, rows in zip(*map(jax.tree.leaves, (fit, decided)), strict=True):
+                table[some] = np.asarray(rows)[: len(some)]
+        return fit
+
+    def _finalized(self, chunk: Chunk, decides: bool) -> tuple[Fit, Array]:
+        static = (self.solver, len(chunk.numbers), decides)
         return _finalize(*static, self._common(), chunk.own, chunk.state)
 
     def unfinished(self, chunk: Chunk) -> np.ndarray:
         """Return a mask (width,) of the problems that go on."""
-        going = unfinished(chunk.state.state, self.limits.max_steps)
+        most = max_solver_steps(self.solver, self.X, self.limits)
+        going = unfinished(chunk.state.state, most)
         return np.asarray(going) & (chunk.numbers >= 0)
 
     def empty_fit(self) -> Fit:
@@ -194,15 +221,22 @@ def _advance(
     return jax.vmap(one, axis_size=width)(own, state)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _finalize(
-    solver: Solver, width: int, common: _Common, own: Problems, state: SolveState
-) -> Fit:
-    def one(own: Problems, state: SolveState) -> Fit:
+    solver: Solver,
+    width: int,
+    decides: bool,
+    common: _Common,
+    own: Problems,
+    state: SolveState,
+) -> tuple[Fit, Bool[Array, " width"]]:
+    def one(own: Problems, state: SolveState) -> tuple[Fit, Array]:
         problem, init, centering = common.problem(own)
         start = None if init is None else centering.to_centered(init)
-        solution = finalize(solver, problem, common.shared, state, start, common.limits)
-        return Fit.of(centering.solution(solution, init))
+        shared, limits = common.shared, common.limits
+        solution = finalize(solver, problem, shared, state, start, limits, decides)
+        left = is_open(solver, problem, solution, limits)
+        return Fit.of(centering.solution(solution, init)), left
 
     return jax.vmap(one, axis_size=width)(own, state)
 

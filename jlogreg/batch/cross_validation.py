@@ -30,6 +30,7 @@ from jlogreg.batch.validation import (
     without_undecided,
 )
 from jlogreg.data.design import Design, check_design
+from jlogreg.data.samples import check_weight
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.driver import Solver
 
@@ -180,7 +181,7 @@ def _check(
     Y = check_matrix("Y", Y, ("K", m), dtype)
     l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
     if weight is not None:
-        weight = check_range("weight", check_matrix("weight", weight, ("K", m)), 0.0)
+        weight = check_weight(check_matrix("weight", weight, ("K", m)))
         rows = 1 if len(weight) == 1 else len(Y)
         weight = check_matrix("weight", weight, (rows, m), dtype)
     if offset is not None:

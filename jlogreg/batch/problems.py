@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from jlogreg.base.arrays import as_array
+from jlogreg.base.arrays import as_array, is_subnormal
 from jlogreg.base.checks import check_matrix, check_number, check_range
 from jlogreg.base.errors import RankError, ShapeError
 from jlogreg.base.params import Params, check_params
@@ -80,6 +80,7 @@ class Problems(NamedTuple):
         return (
             _is_within(y, 0.0, 1.0)
             and (weight is None or _is_within(weight, 0.0))
+            and (weight is None or not is_subnormal(weight).any())
             and (offset is None or _is_within(offset))
             and _is_within(l2, 0.0)
         )

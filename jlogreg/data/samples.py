@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.base.arrays import is_traced, on_host, power_of_two
+from jlogreg.base.arrays import is_subnormal, is_traced, on_host, power_of_two
 from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.data.design import Design, check_design
@@ -24,6 +25,7 @@ from jlogreg.data.design import Design, check_design
 __all__ = [
     "Samples",
     "check_samples",
+    "check_weight",
     "finite_samples",
     "prepare_rows",
     "prepare_samples",
@@ -150,7 +152,7 @@ def prepare_samples(samples: Samples) -> Samples:
     if samples.weight is None:
         samples.X.check_values("X")
         return prepare_rows(samples)
-    weight = check_range("weight", samples.weight, 0.0)
+    weight = check_weight(samples.weight)
     X, weight = _finite_features(samples.X, weight)
     return prepare_rows(samples._replace(X=X, weight=weight))
 
@@ -163,7 +165,7 @@ def prepare_rows(samples: Samples) -> Samples:
     """
     y, weight, offset = samples.y, samples.weight, samples.offset
     if weight is not None:
-        weight = check_range("weight", weight, 0.0)
+        weight = check_weight(weight)
         if not is_traced(weight):
             with jax.ensure_compile_time_eval():
                 if not on_host(weight).any():
@@ -174,6 +176,28 @@ def prepare_rows(samples: Samples) -> Samples:
         offset = check_range("offset", offset)
     y = check_range("y", y, 0.0, 1.0)
     return samples._replace(y=y, weight=weight, offset=offset)
+
+
+def check_weight(weight: Array) -> Array:
+    """Return weights with every entry at least 0, and none that arithmetic takes for 0.
+
+    In a traced array, invalid entries become NaN.
+
+    Raises:
+        ValueError: if an entry is invalid and not traced.
+    """
+    weight = check_range("weight", weight, 0.0)
+    if is_traced(weight):
+        return jnp.where(is_subnormal(weight), jnp.nan, weight)
+    with jax.ensure_compile_time_eval():
+        numbers = on_host(weight)
+        if is_subnormal(numbers).any():
+            tiny = float(np.finfo(weight.dtype).tiny)
+            raise ValueError(
+                f"weight must be 0 or at least {tiny:.2g} everywhere, since smaller "
+                f"numbers of {weight.dtype} count as 0: multiply all by one number"
+            )
+    return weight
 
 
 def scale_weights(weight: Float[Array, "1 m"]) -> Float[Array, "1 m"]:

@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from jlogreg.base.arrays import largest
+from jlogreg.base.arrays import is_traced, largest
 from jlogreg.base.checks import AnyArray, check_range
 from jlogreg.base.formatting import as_html, brief
 from jlogreg.base.params import Params, check_params
 from jlogreg.base.status import count_statuses
 from jlogreg.data.design import Design
+from jlogreg.fitting.decide import is_open
 from jlogreg.fitting.implicit import differentiable
 from jlogreg.fitting.options import check_limits, check_solver, choose_solver
 from jlogreg.fitting.solve import center_problem, solve
@@ -130,15 +131,27 @@ def fit(
         init = check_params(init, n, dtype, name="init")
         init = Params(check_range("init.w", init.w), check_range("init.b", init.b))
     limits = check_limits(solver, tol, max_steps, dtype)
-    return Fit.of(_solve(solver, Problem(samples, l2), init, limits))
+    given = (Problem(samples, l2), init, limits)
+    # What a solver leaves open is a program of its own, which few fits need; where
+    # numbers are traced it is part of the one program.
+    traced = any(map(is_traced, jax.tree.leaves(given)))
+    solution, is_open = _solve(solver, traced, *given)
+    if not traced and is_open:
+        solution, _ = _solve(solver, True, *given)
+    return Fit.of(solution)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _solve(
-    solver: Solver, problem: Problem, init: Params | None, limits: Limits
-) -> Solution:
-    """Return the solution of a problem, solved in centred unknowns; equation (28)."""
+    solver: Solver, decides: bool, problem: Problem, init: Params | None, limits: Limits
+) -> tuple[Solution, Bool[Array, ""]]:
+    """Return the solution in centred unknowns, and whether its status is open.
+
+    Equation (28) of docs/derivation.md.
+    """
     problem, centering = center_problem(solver, problem)
     start = None if init is None else centering.to_centered(init)
-    solution = differentiable(solve)(solver, problem, start, limits)
-    return centering.solution(solution, init)
+    function = differentiable(partial(solve, decides=decides))
+    solution = function(solver, problem, start, limits)
+    left = is_open(solver, problem, solution, limits)
+    return centering.solution(solution, init), left

@@ -25,6 +25,9 @@ __all__ = ["check_limits", "check_solver", "choose_solver", "formulation_of"]
 
 # A Hessian is formed up to this number of features, or of samples in the dual.
 MAX_FEATURES, MAX_SAMPLES = 512, 2048
+# Most fits take ten steps or fewer. Where offsets of hundreds leave few samples with a
+# curvature, Newton's method takes up to some hundreds.
+MAX_STEPS, MAX_DESCENT_STEPS = 500, 10_000
 
 
 def check_solver(solver: Solver | None) -> Solver | None:
@@ -51,7 +54,7 @@ def check_limits(solver: Solver, tol: Any, max_steps: Any, dtype: Any) -> Limits
     tol = 2 * eps**0.5 if tol is None else tol
     tol = check_range("tol", check_number("tol", tol, dtype), 0.0, 0.1, above=True)
     if max_steps is None:
-        max_steps = 10_000 if isinstance(solver, Optax) else 100
+        max_steps = MAX_DESCENT_STEPS if isinstance(solver, Optax) else MAX_STEPS
     return Limits(at_least(tol, 4 * eps), _check_steps(max_steps))
 
 

@@ -13,12 +13,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.base.arrays import at_least
+from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
+from jlogreg.data.design import Design
+from jlogreg.fitting.decide import decide
 from jlogreg.fitting.options import formulation_of
 from jlogreg.formulations.centering import Centering, centered, feature_center
 from jlogreg.formulations.dual import DUAL
+from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -29,6 +32,7 @@ from jlogreg.formulations.problem import (
     to_vector,
 )
 from jlogreg.solvers.driver import RUNNING, Solver, run_solver
+from jlogreg.solvers.newton_cg import NewtonCG
 
 __all__ = [
     "advance",
@@ -36,19 +40,36 @@ __all__ = [
     "center_problem",
     "finalize",
     "init_state",
+    "max_solver_steps",
     "setup",
     "solve",
 ]
 
 
+# Steps of conjugate gradients, at most, where a Hessian can be formed as well.
+MAX_CG_STEPS = 100
+
+
 def solve(
-    solver: Solver, problem: Problem, init: Params | None, limits: Limits
+    solver: Solver,
+    problem: Problem,
+    init: Params | None,
+    limits: Limits,
+    decides: bool = True,
 ) -> Solution:
-    """Return the solution of one problem."""
+    """Return the solution of one problem.
+
+    Args:
+        solver: takes the steps.
+        problem: in centred unknowns.
+        init: where to start.
+        limits: the tolerance and the steps.
+        decides: whether to answer what the solver leaves open.
+    """
     shared = setup(solver, problem)
     state = init_state(solver, problem, shared, init, limits)
     state = advance(solver, problem, shared, state, limits)
-    return finalize(solver, problem, shared, state, init, limits)
+    return finalize(solver, problem, shared, state, init, limits, decides)
 
 
 def center_problem(solver: Solver, problem: Problem) -> tuple[Problem, Centering]:
@@ -115,10 +136,21 @@ def advance(
     objective = _formulation(solver, problem).objective(
         problem, shared, state.prepared, limits.tol
     )
-    most = limits.max_steps
+    most = max_solver_steps(solver, problem.samples.X, limits)
     return state._replace(
         state=run_solver(solver, objective, state.state, most, passes)
     )
+
+
+def max_solver_steps(solver: Solver, X: Design, limits: Limits) -> Array:
+    """Return the steps of the solver at most.
+
+    Where few features allow a formed Hessian, conjugate gradients leave the steps after
+    the first hundred to it.
+    """
+    if isinstance(solver, NewtonCG) and X.shape[0] <= MAX_CONFIRM_FEATURES:
+        return at_most(limits.max_steps, MAX_CG_STEPS)
+    return limits.max_steps
 
 
 def finalize(
@@ -128,6 +160,7 @@ def finalize(
     state: SolveState,
     init: Params | None,
     limits: Limits,
+    decides: bool = True,
 ) -> Solution:
     """Return the solution that the end of a solve means; NaN for an invalid problem."""
     X = problem.samples.X
@@ -145,7 +178,7 @@ def finalize(
     def unless_invalid(value: Array) -> Array:
         return jnp.where(status == Status.BAD_INPUT, jnp.nan, value)
 
-    return solution._replace(
+    solution = solution._replace(
         params=jax.tree.map(unless_invalid, solution.params),
         status=status,
         steps=at_least(solution.steps, 0),
@@ -153,6 +186,7 @@ def finalize(
         gradient=jax.tree.map(unless_invalid, solution.gradient),
         decrement=unless_invalid(solution.decrement),
     )
+    return decide(solver, problem, solution, limits) if decides else solution
 
 
 def _formulation(solver: Solver, problem: Problem) -> Formulation:

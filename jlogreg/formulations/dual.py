@@ -30,6 +30,7 @@ from jlogreg.formulations.problem import (
     Problem,
     Solution,
     SolveState,
+    rounding_decrement,
     solution_of,
     to_vector,
 )
@@ -38,13 +39,7 @@ from jlogreg.losses.elementwise import log_loss_dz2
 from jlogreg.objective.cost import objective
 from jlogreg.objective.pointwise import pointwise
 from jlogreg.solvers.cholesky import Factor, factorize
-from jlogreg.solvers.driver import (
-    DenseObjective,
-    Direction,
-    Evaluation,
-    Solver,
-    where,
-)
+from jlogreg.solvers.driver import DenseObjective, Direction, Evaluation, Solver, where
 
 __all__ = [
     "DUAL",
@@ -59,6 +54,8 @@ __all__ = [
 
 # Features whose products are added to the Gram matrix at a time, centred in the cache.
 BLOCK_FEATURES = 2048
+# With at most this number of features the unknowns are those of the primal.
+MIN_FEATURES = 64
 # A penalty of at least this many roundings of the curvature differs from none. With a
 # smaller one the factor would consist of roundings, and its steps would lead nowhere.
 LOST_ROUNDINGS = 16
@@ -124,9 +121,13 @@ class DualFactor(NamedTuple):
 
 
 def dual_applies(X: Design, l2: Array) -> bool:
-    """Return whether the dual formulation applies to a problem of these shapes."""
+    """Return whether the dual formulation applies to a problem of these shapes.
+
+    With few features the primal costs as little, and keeps the digits of small ones,
+    which the Gram matrix of the samples loses.
+    """
     n, m = X.shape
-    return m < n and isinstance(X, Dense) and l2.ndim == 0
+    return m < n > MIN_FEATURES and isinstance(X, Dense) and l2.ndim == 0
 
 
 def dual_basis(samples: Samples) -> DualBasis:
@@ -181,6 +182,7 @@ def dual_objective(
             n_moved=each.n_moved,
             n_large_moves=each.n_large_moves,
             separated=each.n_not_separated == 0,
+            rounding=rounding_decrement(each.pearson, m),
         )
 
     return DenseObjective(
@@ -204,6 +206,7 @@ def _newton_direction(evaluation: Evaluation, C: Array, l2: Array) -> Direction:
         decrement=jnp.sqrt(at_least(squared, 0)),
         singular=l2 == 0,
         solved=jnp.ones((), bool),
+        inflation=jnp.zeros_like(squared),
         factor=factor,
     )
 
@@ -225,7 +228,7 @@ class Dual:
     """The dual formulation; problems share the Gram matrix of the samples."""
 
     def shared(self, problem: Problem, penalties_differ: bool) -> DualBasis:
-        """Return the basis, with the Gram matrix of the samples that have a weight."""
+        """Return the basis of the samples that have a weight."""
         return dual_basis(problem.samples)
 
     def own(self, problem: Problem, shared: DualBasis) -> None:

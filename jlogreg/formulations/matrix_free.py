@@ -7,6 +7,7 @@ by a bound of the Hessian that problems share.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ from jlogreg.formulations.preconditioner import (
     shared_preconditioner,
     spectral_preconditioner,
 )
+from jlogreg.formulations.primal import primal_objective
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -32,6 +34,7 @@ from jlogreg.formulations.problem import (
     Solution,
     SolveState,
     ridge,
+    rounding_decrement,
     solution_of,
     to_params,
     to_vector,
@@ -54,12 +57,22 @@ from jlogreg.solvers.driver import (
     where,
 )
 from jlogreg.solvers.first_order import Optax
+from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import INNER_TOLERANCE, NewtonCG
 
-__all__ = ["MATRIX_FREE", "MatrixFree", "has_flat_direction", "matrix_free_objective"]
+__all__ = [
+    "MATRIX_FREE",
+    "MAX_CONFIRM_FEATURES",
+    "MatrixFree",
+    "has_flat_direction",
+    "matrix_free_objective",
+]
 
-# Newton steps that confirm the end of a descent, or that there is no minimum.
+# Newton steps that confirm the end of another solver, or that there is no minimum.
 MAX_CONFIRM_STEPS = 100
+# With at most this number of features they form a Hessian: a few of them cost less than
+# the passes before.
+MAX_CONFIRM_FEATURES = 32
 
 
 def matrix_free_objective(
@@ -85,6 +98,7 @@ def matrix_free_objective(
             n_moved=each.n_moved,
             n_large_moves=each.n_large_moves,
             separated=each.n_not_separated == 0,
+            rounding=rounding_decrement(each.pearson, m),
         )
         return evaluation, logits
 
@@ -225,9 +239,13 @@ class MatrixFree:
         """Return the solution, unless some direction has no curvature there."""
         state = solve.state
         preconditioner = solve.prepared.own._replace(inverse=shared.inverse)
+        if problem.samples.X.shape[0] <= MAX_CONFIRM_FEATURES:
+            exact = primal_objective(problem, solve.prepared, limits.tol)
+            state = _confirm(Newton(keep_factor=False), exact, state, limits)
+            return solution_of(state, to_params(state.point), preconditioner)
         if isinstance(solver, Optax):
             objective = self.objective(problem, shared, solve.prepared, limits.tol)
-            state = _confirm(objective, state, limits)
+            state = _confirm(NewtonCG(), objective, state, limits)
         flat = has_flat_direction(problem, preconditioner, state.evaluation.curvature)
         flat &= state.status == Status.CONVERGED
         how = jnp.where(shared.singular, Status.SINGULAR, Status.DIVERGED)
@@ -242,20 +260,34 @@ class MatrixFree:
         return factor.solve
 
 
-def _confirm(objective: MatrixFreeObjective, state: State, limits: Limits) -> State:
-    """Return the end of Newton's method where a descent has converged.
+def _confirm(
+    solver: Newton | NewtonCG,
+    objective: Any,
+    state: State,
+    limits: Limits,
+) -> State:
+    """Return the end of Newton's method, begun where another solver has ended.
 
-    The minimum of a descent has to pass Newton's test as well.
+    A minimum has to pass Newton's test as well; with a formed Hessian, what has none to
+    another solver may have one. What is separated or not finite stays as it is.
     """
-    ended = state.status != Status.CONVERGED
-    first = NewtonCG().init(objective, state.point)
-    first = first._replace(status=jnp.where(ended, state.status, RUNNING))
+    goes_on = state.status == Status.CONVERGED
+    if isinstance(solver, Newton):
+        more = [Status.SINGULAR, Status.DIVERGED, Status.MAX_STEPS]
+        goes_on |= (state.status == jnp.asarray(more, jnp.int32)).any()
+    # What has not converged may be anywhere.
+    start = jnp.where(state.status == Status.CONVERGED, state.point, 0.0)
+    first = solver.init(objective, start)
+    first = first._replace(status=jnp.where(goes_on, RUNNING, state.status))
     most = at_most(limits.max_steps - state.steps, MAX_CONFIRM_STEPS)
-    confirmed = run_solver(NewtonCG(), objective, first, most)
+    confirmed = run_solver(solver, objective, first, most)
     steps = state.steps + at_least(confirmed.steps, 0)
-    # The memories are those of two solvers.
+    # The memories, and what there is of the Hessian, are those of two solvers.
     confirmed, state = confirmed._replace(memory=None), state._replace(memory=None)
-    return where(ended, state, confirmed)._replace(steps=steps)
+    if isinstance(solver, Newton):
+        bare = state.evaluation._replace(curvature=None)
+        state = state._replace(evaluation=bare)
+    return where(goes_on, confirmed, state)._replace(steps=steps)
 
 
 MATRIX_FREE: Formulation = MatrixFree()

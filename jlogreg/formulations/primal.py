@@ -23,6 +23,7 @@ from jlogreg.formulations.problem import (
     SolveState,
     prepare,
     ridge,
+    rounding_decrement,
     solution_of,
     to_params,
     to_vector,
@@ -61,6 +62,7 @@ class NewtonTotals(NamedTuple):
     n_moved: Float[Array, ""]
     n_large_moves: Float[Array, ""]
     n_not_separated: Float[Array, ""]
+    pearson: Float[Array, ""]
 
 
 def newton_totals(
@@ -90,6 +92,7 @@ def newton_totals(
             n_moved=each.n_moved,
             n_large_moves=each.n_large_moves,
             n_not_separated=each.n_not_separated,
+            pearson=each.pearson,
         )
 
     given, block = (point, step, l2, tol), gram_block(samples)
@@ -121,6 +124,7 @@ def primal_objective(
             n_moved=sums.n_moved,
             n_large_moves=sums.n_large_moves,
             separated=(sums.n_not_separated == 0) & (m > 0),
+            rounding=rounding_decrement(sums.pearson, m),
         )
 
     def newton_direction(evaluation: Evaluation) -> Direction:
@@ -133,6 +137,7 @@ def primal_objective(
             decrement=jnp.sqrt(at_least(squared, 0)),
             singular=factor.singular,
             solved=jnp.ones((), bool),
+            inflation=factor.inflation,
             factor=factor,
         )
 

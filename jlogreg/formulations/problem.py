@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jlogreg.base.params import Params
@@ -28,6 +29,7 @@ __all__ = [
     "SolveState",
     "prepare",
     "ridge",
+    "rounding_decrement",
     "solution_of",
     "to_params",
     "to_vector",
@@ -73,7 +75,8 @@ class SolveState(NamedTuple):
 class Solution(NamedTuple):
     """The end of a solve, and the factor that the solver has kept.
 
-    Shapes: params and gradient w (n, 1), b (1, 1); the others (). The factor is the
+    Shapes: params and gradient w (n, 1), b (1, 1); the others (). rounding is roughly
+    how far the roundings of the gradient may move the minimum. The factor is the
     formulation's: it makes `inverse_hessian` cheap.
     """
 
@@ -83,6 +86,7 @@ class Solution(NamedTuple):
     cost: Float[Array, ""]
     gradient: Params
     decrement: Float[Array, ""]
+    rounding: Float[Array, ""]
     factor: Any
 
 
@@ -164,6 +168,7 @@ def prepare(samples: Samples, own: Any = None) -> Prepared:
 
 def solution_of(state: State, params: Params, factor: Any) -> Solution:
     """Return the solution that a solver's state stands for."""
+    eps = float(np.finfo(params.b.dtype).eps)
     return Solution(
         params=params,
         status=state.status,
@@ -171,5 +176,15 @@ def solution_of(state: State, params: Params, factor: Any) -> Solution:
         cost=state.evaluation.value,
         gradient=to_params(state.evaluation.gradient),
         decrement=state.direction.decrement,
+        rounding=state.evaluation.rounding + eps * state.direction.inflation,
         factor=factor,
     )
+
+
+def rounding_decrement(pearson: Array, m: Array) -> Array:
+    """Return a bound of the decrement of the rounding errors of the gradient.
+
+    With an error of eps dz_i in each term, e = X eT / m is X diag(v s) times e / (v s),
+    so that eT H^-1 e is at most eps^2 sum_i v_i dz_i^2 / s_i / m: Pearson's statistic.
+    """
+    return float(np.finfo(pearson.dtype).eps) * jnp.sqrt(pearson / m)

@@ -26,8 +26,9 @@ class Pointwise(NamedTuple):
     Shapes: loss (), the weighted sum of the losses; dz and dz2 (1, m), the weighted
     derivatives; n_moved (), the number of logits that the step changed by more than the
     tolerance, and n_large_moves () by more than 1/2; n_not_separated (), the number of
-    samples that the point does not separate by equation (19) of docs/derivation.md.
-    Samples of weight 0 do not count.
+    samples that the point does not separate by equation (19) of docs/derivation.md;
+    pearson (), the weighted sum of dz^2 / dz2, which are the squares of Pearson's
+    residuals. Samples of weight 0 do not count.
     """
 
     loss: Float[Array, ""]
@@ -36,6 +37,7 @@ class Pointwise(NamedTuple):
     n_moved: Float[Array, ""]
     n_large_moves: Float[Array, ""]
     n_not_separated: Float[Array, ""]
+    pearson: Float[Array, ""]
 
 
 def pointwise(
@@ -62,13 +64,16 @@ def pointwise(
     def count(rows: Array) -> Array:
         return jnp.sum(rows & kept, dtype=z.dtype)
 
+    dz = samples.weighted(log_loss_dz(FAST, z, y))
+    dz2 = samples.weighted(log_loss_dz2(FAST, z))
     return Pointwise(
         loss=samples.weighted(log_loss(FAST, z, y)).sum(),
-        dz=samples.weighted(log_loss_dz(FAST, z, y)),
-        dz2=samples.weighted(log_loss_dz2(FAST, z)),
+        dz=dz,
+        dz2=dz2,
         n_moved=count(jnp.abs(change) > tol),
         n_large_moves=count(jnp.abs(change) > 0.5),
         n_not_separated=count(~separated),
+        pearson=jnp.sum(jnp.where(dz == 0, 0.0, jnp.square(dz) / dz2)),
     )
 
 

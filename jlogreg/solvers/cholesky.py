@@ -12,6 +12,8 @@ from jax import lax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import largest
+
 __all__ = [
     "Factor",
     "ReversedFactor",
@@ -42,9 +44,14 @@ class Factor(NamedTuple):
 
 
 class ReversedFactor(NamedTuple):
-    """The factor of a matrix with its rows and columns in reverse order."""
+    """The factor of a matrix with its rows and columns in reverse order.
+
+    inflation () is the largest entry of the diagonal of the inverse, once the matrix is
+    scaled to a diagonal of ones: the largest variance inflation factor.
+    """
 
     factor: Factor
+    inflation: Float[Array, ""]
 
     @property
     def scale(self) -> Float[Array, "k 1"]:
@@ -66,9 +73,18 @@ def factorize_reversed(matrix: Float[Array, "k k"]) -> ReversedFactor:
 
     If that is the bias, what remains of the others is their variation about their
     means, and a combination of features that is constant, but not 0, is found singular
-    as exactly as one that is 0.
+    as exactly as one that is 0. The matrix is singular, too, if a column has no more
+    than rounding error left after all the others are projected out, in whatever order:
+    one over an entry of the inverse's diagonal. The remainder of a column after those
+    before it may consist of their roundings, enlarged by a small remainder among them.
     """
-    return ReversedFactor(factorize(jnp.flip(matrix)))
+    factor = factorize(jnp.flip(matrix))
+    k = len(matrix)
+    root = _solve_lower(factor.L, jnp.eye(k, dtype=matrix.dtype))
+    inflation = largest(jnp.sum(jnp.square(root), axis=0))
+    enough = inflation * rounding_level(k, matrix.dtype) < 1
+    factor = factor._replace(singular=factor.singular | ~enough)
+    return ReversedFactor(factor, inflation)
 
 
 def factorize(
@@ -140,13 +156,21 @@ def _cholesky(matrix: Array) -> Array:
     return jnp.stack([jnp.stack([*row, *[zero] * (k - len(row))]) for row in L])
 
 
+def _solve_lower(L: Array, right: Array) -> Array:
+    k = L.shape[0]
+    if k > MAX_UNROLLED:
+        return _lapack_solve_lower(L, right)
+    x: list[Array] = []
+    for i in range(k):
+        x.append((right[i] - sum(L[i, j] * x[j] for j in range(i))) / L[i, i])
+    return jnp.stack(x)
+
+
 def _solve(L: Array, right: Array) -> Array:
     k = L.shape[0]
     if k > MAX_UNROLLED:
         return _lapack_solve(L, right)
-    half: list[Array] = []
-    for i in range(k):
-        half.append((right[i] - sum(L[i, j] * half[j] for j in range(i))) / L[i, i])
+    half = _solve_lower(L, right)
     x: list[Array] = [right[0]] * k
     for i in reversed(range(k)):
         known = sum(L[j, i] * x[j] for j in range(i + 1, k))
@@ -157,6 +181,11 @@ def _solve(L: Array, right: Array) -> Array:
 @_one_by_one
 def _lapack_cholesky(matrix: Array) -> Array:
     return lax.linalg.cholesky(matrix, symmetrize_input=False)
+
+
+@_one_by_one
+def _lapack_solve_lower(L: Array, right: Array) -> Array:
+    return solve_triangular(L, right, lower=True)
 
 
 @_one_by_one

@@ -46,7 +46,8 @@ class Evaluation(NamedTuple):
     value, gradient and curvature are those of the objective; slope is the derivative of
     the value along the step; n_moved counts the logits that the step changed by more
     than the tolerance, n_large_moves those changed by more than a half; separated says
-    that the point proves that there is no finite minimum.
+    that the point proves that there is no finite minimum; rounding bounds the decrement
+    sqrt(eT H^-1 e) of the rounding errors e of the gradient.
     """
 
     value: Float[Array, ""]
@@ -56,19 +57,23 @@ class Evaluation(NamedTuple):
     n_moved: Float[Array, ""]
     n_large_moves: Float[Array, ""]
     separated: Bool[Array, ""]
+    rounding: Float[Array, ""]
 
 
 class Direction(NamedTuple):
     """A Newton direction d = -H^-1 g, its decrement sqrt(gT H^-1 g), and the factor.
 
     singular says that the curvature has no inverse to the precision at hand; solved,
-    that the linear system was solved to its tolerance.
+    that the linear system was solved to its tolerance; inflation is the largest
+    variance inflation factor, one over what is left of an unknown's own curvature once
+    the others are projected out (0 where it is not known).
     """
 
     vector: Float[Array, "k 1"]
     decrement: Float[Array, ""]
     singular: Bool[Array, ""]
     solved: Bool[Array, ""]
+    inflation: Float[Array, ""]
     factor: Any
 
 
@@ -211,6 +216,7 @@ def first_state(
             decrement=infinite,
             singular=jnp.zeros((), bool),
             solved=jnp.zeros((), bool),
+            inflation=jnp.zeros((), start.dtype),
             factor=zeros(factor),
         ),
         step_size=jnp.ones((), start.dtype),

@@ -163,5 +163,6 @@ def _direction(solved: Solved, gradient: Array, singular: Array) -> Direction:
         decrement=jnp.sqrt(at_least(squared, 0)),
         singular=singular | solved.stuck,
         solved=solved.reached | solved.stuck,
+        inflation=jnp.zeros_like(squared),
         factor=None,
     )

@@ -42,7 +42,7 @@ def evaluation(value, gradient, curvature=None, step=0.0, **known):
     size, one = jnp.abs(step), jnp.asarray(value)
     counts = [jnp.sum(size > bound, dtype=one.dtype) for bound in (TOL, 0.5)]
     slope, no = jnp.sum(gradient * step), jnp.zeros((), bool)
-    result = driver.Evaluation(one, gradient, curvature, slope, *counts, no)
+    result = driver.Evaluation(one, gradient, curvature, slope, *counts, no, one * 0)
     return result._replace(**{key: jnp.asarray(known[key]) for key in known})
 
 
@@ -83,7 +83,8 @@ class Toy(NamedTuple):
         vector = -factor.solve(g)
         decrement = jnp.sqrt(jnp.maximum(-jnp.sum(vector * g), 0))
         solved = jnp.ones((), bool)
-        return driver.Direction(vector, decrement, factor.singular, solved, factor)
+        rest = (decrement, factor.singular, solved, 0 * decrement, factor)
+        return driver.Direction(vector, *rest)
 
     def evaluate_or_multiply(self, vector, change, curvature, trying):
         """Do what a matrix-free objective does; the logits are the vector's entries."""

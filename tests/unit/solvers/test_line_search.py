@@ -27,7 +27,7 @@ def column(number):
 
 
 def direction(vector=3.0, decrement=TOL, singular=False, solved=True):
-    rest = map(jnp.asarray, (decrement, singular, solved))
+    rest = map(jnp.asarray, (decrement, singular, solved, 0.0))
     return driver.Direction(column(vector), *rest, None)
 
 

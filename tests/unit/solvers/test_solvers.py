@@ -184,7 +184,7 @@ def make_objective(columns):
         return evaluation(jnp.sum(point**2), 2 * point, jnp.ones((2, columns)))
 
     def newton_direction(evaluation):
-        rest = jnp.asarray(0.25), jnp.asarray(False), jnp.asarray(True)
+        rest = map(jnp.asarray, (0.25, False, True, 0.0))
         factor = (evaluation.curvature,)
         return driver.Direction(-evaluation.gradient / 2, *rest, factor)
 

@@ -1,0 +1,186 @@
+"""What a fit says where it is hard to say: small inputs that once had a wrong word."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jlogreg as jl
+from jlogreg import Status
+
+NEWTON, CG, LBFGS = jl.Newton(), jl.NewtonCG(), jl.Optax(optax.lbfgs())
+SOLVERS = {"Newton": NEWTON, "NewtonCG": CG, "Optax": LBFGS}
+solvers = pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
+
+
+def ends(X, y, dtype=np.float64, **options):
+    """Return how a fit ended alone, compiled, and among others, which must agree."""
+    X, y = np.array(X, dtype), np.array(y, dtype)
+    rows = ("weight", "offset", "l2")
+    given = {k: np.array(v, dtype) if k in rows else v for k, v in options.items()}
+    solver = given.pop("solver", None)
+
+    def fitted(X, y, rows):
+        return jl.fit(X, y, solver=solver, **rows)
+
+    with jax.numpy_dtype_promotion("standard"):  # optax needs it
+        alone = fitted(X, y, given)
+        many = jax.tree.map(lambda leaf: np.stack([leaf] * 3), (X, y, given))
+        among = jax.jit(jax.vmap(fitted))(*many)
+    assert {int(alone.status)} == set(np.asarray(among.status).tolist())
+    return alone
+
+
+@solvers
+@pytest.mark.parametrize("offset", [16.0, 16.5, 20.0, 40.0])
+def test_no_minimum_is_none_though_the_gradient_is_lost(solver, offset):
+    """The last samples pull w to infinity, by less than the others round."""
+    found = ends(
+        *([[1, 0, 0, 0]], [[1, 1, 0, 0]], np.float32),
+        offset=[[offset, 0, 0, 0]],
+        solver=solver,
+    )
+    assert found.status != Status.CONVERGED
+
+
+@solvers
+def test_a_flat_direction_is_noticed_or_followed(solver):
+    X, y, l2 = [[2, 1, 2], [2, 0, 2]], [[1, 1, 0]], 1e-14
+    found = ends(X, y, l2=l2, solver=solver)
+    if found.status == Status.CONVERGED:
+        assert (
+            jl.certificate(found, np.array(X, float), np.array(y, float), l2=l2).change
+            < 1e-6
+        )
+
+
+@solvers
+def test_collinear_among_the_samples_with_a_weight_is_singular(solver):
+    random = np.random.default_rng(0)
+    K, n, m = 40, 8, 40
+    X, weight = (
+        random.integers(0, 3, (K, n, m)) * 1.0,
+        (random.random((K, 1, m)) < 0.6) * 1.0,
+    )
+    X[:, -1] = np.where(weight[:, 0] > 0, X[:, 0] + X[:, 1], X[:, -1])
+    y = random.random((K, 1, m))
+    with jax.numpy_dtype_promotion("standard"):
+        fits = jax.jit(jax.vmap(lambda X, y, v: jl.fit(X, y, weight=v, solver=solver)))
+        assert (fits(X, y, weight).status == Status.SINGULAR).all()
+
+
+@solvers
+@pytest.mark.parametrize("offsets", [(60, -20), (60, -30), (40, -25), (200, -100)])
+def test_on_a_plateau_the_gradient_is_not_known(solver, offsets):
+    """Both samples are saturated; their slopes cancel, and the curvature is lost."""
+    found = ends([[0, 0]], [[0, 1]], np.float32, offset=[offsets], l2=1, solver=solver)
+    if found.status == Status.CONVERGED:
+        assert abs(found.params.b[0, 0] + sum(offsets) / 2) < 1e-3
+
+
+@solvers
+def test_offsets_in_the_hundreds_have_an_answer(solver):
+    """The middle of two saturated samples, found from afar, in float64."""
+    found = ends(
+        [[0.0, 0, 1, -1]],
+        [[0, 1, 0, 1]],
+        offset=[[300, -100, 2, 1]],
+        l2=1,
+        solver=solver,
+    )
+    assert found.status in (Status.CONVERGED, Status.SINGULAR)
+
+
+@solvers
+def test_features_of_other_sizes_and_more_of_them_than_samples(solver):
+    X = np.random.default_rng(0).standard_normal((30, 12))
+    X[0] *= 1e4
+    y = (np.arange(12) % 2)[None]
+    for dtype in (np.float32, np.float64):
+        found = ends(X, y, dtype, l2=0.1, solver=solver)
+        assert found.status == Status.CONVERGED
+        assert (
+            jl.certificate(found, X.astype(dtype), y.astype(dtype), l2=0.1).change
+            < 1e-2
+        )
+
+
+def test_solvers_agree_about_a_small_penalty():
+    X, y = [[-0.4259050190448761, -0.9850051999092102]], [[0, 1]]
+    words = {
+        int(ends(X, y, np.float32, l2=1.5752826820758514e-10, solver=solver).status)
+        for solver in SOLVERS.values()
+    }
+    assert len(words) == 1
+
+
+@solvers
+@pytest.mark.parametrize("hazard", ["weights", "offset", "penalty", "collinear", "few"])
+def test_separated_labels_are_seen_whatever_hides_them(solver, hazard):
+    random = np.random.default_rng(1)
+    K, n, m = 20, 3, 4 if hazard == "few" else 12
+    X = random.standard_normal((K, n, m))
+    y = (np.einsum("kn,knm->km", random.standard_normal((K, n)), X) > 0)[:, None] * 1.0
+    ones, options = np.ones((K, 1, m)), {}
+    if hazard == "weights":
+        options["weight"] = 10 ** random.uniform(-30, 30, (K, 1, m))
+    if hazard == "offset":
+        options["offset"] = random.uniform(-300, 300, (K, 1, m))
+    if hazard == "penalty":  # of a feature that is not needed
+        X = np.concatenate([X, random.standard_normal((K, 1, m))], axis=1)
+        options["l2"] = np.tile([[0.0], [0], [0], [1]], (K, 1, 1))
+        options["offset"] = 100 * ones
+    if hazard == "collinear":
+        X = np.concatenate([X, X[:, :1] + X[:, 1:2]], axis=1)
+
+    def fitted(X, y, options):
+        return jl.fit(X, y, solver=solver, **options).status
+
+    with jax.numpy_dtype_promotion("standard"):
+        status = jax.jit(jax.vmap(fitted))(X, y, options)
+    assert (np.asarray(status) == Status.SEPARATED).all()
+
+
+def test_many_problems_are_decided_as_one_is():
+    """Though a program of its own decides those that the solver leaves open."""
+    random = np.random.default_rng(2)
+    X, Y = random.standard_normal((3, 12)), (random.random((200, 12)) < 0.5) * 1.0
+    offset = random.uniform(-30, 30, (200, 12))
+    found = jl.fit_many(X, Y, offset=offset)
+    alone = jax.jit(jax.vmap(lambda y, o: jl.fit(X, y, offset=o).status))
+    alone = alone(Y[:, None], offset[:, None])
+    np.testing.assert_array_equal(found.status, alone)
+    assert {Status.SEPARATED, Status.CONVERGED} <= set(np.asarray(alone).tolist())
+
+
+# --- numbers that arithmetic does not hold --------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_weight_that_counts_as_0_is_refused(dtype):
+    X, y = np.arange(5, dtype=dtype)[None], np.array([[0, 1, 0, 1, 1]], dtype)
+    tiny = np.finfo(dtype).tiny
+    weight = np.array([[3, 2.4, 1, 2.4, 0.6]], dtype) * tiny
+    with pytest.raises(ValueError, match="weight must be 0 or at least"):
+        jl.fit(X, y, weight=weight, l2=0.01)
+    with pytest.raises(ValueError, match="weight must be 0 or at least"):
+        jl.validate(X, y, weight=weight)
+    traced = jax.jit(lambda v: jl.fit(X, y, weight=v, l2=0.01).status)
+    assert traced(weight) == Status.BAD_INPUT
+    found = jl.fit_many(X, y, weight=np.stack([weight[0], weight[0] / tiny]), l2=0.01)
+    assert found.status.tolist() == [Status.BAD_INPUT, Status.CONVERGED]
+    plain = jl.fit(X, y, weight=weight / tiny, l2=0.01)
+    small = jl.fit(X, y, weight=2 * weight, l2=0.01)
+    np.testing.assert_array_equal(small.params.w, plain.params.w)
+
+
+def test_arrays_from_when_the_precision_was_another_are_those_numbers():
+    X, y = jnp.arange(6.0)[None], jnp.array([[0.0, 0, 1, 0, 1, 1]])
+    assert X.dtype == np.float64
+    with jax.enable_x64(False):
+        found = jl.fit(X, y)
+        again = jl.fit(np.asarray(X), np.asarray(y))
+    assert found.params.w.dtype == np.float32
+    assert found.status == Status.CONVERGED
+    np.testing.assert_array_equal(found.params.w, again.params.w)
