@@ -59,7 +59,7 @@ __all__ = [
 
 EPS = float(np.finfo(float).eps)
 TOL = EPS**0.5
-SHAPE, WIDE = (3, 20), (30, 6)  # fitted in the features, and in the span of the samples
+SHAPE, WIDE = (3, 20), (70, 6)  # fitted in the features, and in the span of the samples
 HAZARDS = [
     Kind.PLAIN,
     Kind.ZERO_START,

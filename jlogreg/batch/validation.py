@@ -60,7 +60,7 @@ def without_undecided(fit: Fit, unseen: Fit, chosen: np.ndarray) -> Fit:
             return np.where(gone, np.nan, leaf).astype(leaf.dtype)
         return leaf
 
-    status = np.where(undecided, unseen.status.max(axis=1), fit.status)
+    status = np.where(undecided, np.sort(unseen.status, axis=1)[:, -1], fit.status)
     return jax.tree.map(without, fit)._replace(status=status)
 
 

@@ -209,7 +209,7 @@ def test_a_fit_that_fails_is_no_start(folds):
         assert_close(path.params.w[:, i], alone.params.w, 1e-12)
 
 
-def test_where_every_penalty_fails_the_first_is_returned_with_its_status(folds):
+def test_where_every_penalty_fails_none_is_chosen_and_the_status_is_a_folds(folds):
     labels, weight = missing("its own")
     labels[0, 3] = np.nan  # with a weight
     result = validated(labels, weight=weight, offset=ZEROS, folds=folds)
@@ -218,7 +218,7 @@ def test_where_every_penalty_fails_the_first_is_returned_with_its_status(folds):
     np.testing.assert_array_equal(result.status[0] == Status.BAD_INPUT, sees)
     assert np.isnan(result.fold_loss[0]).all()
     assert np.isnan(result.loss[0]).all()
-    assert (result.best[0], result.one_standard_error[0]) == (0, 0)
+    assert (result.best[0], result.one_standard_error[0]) == (-1, -1)
     assert not result.status[1].any()
     assert np.isfinite(result.loss[1]).all()
     assert result.fit.status.tolist() == [Status.BAD_INPUT, Status.CONVERGED]

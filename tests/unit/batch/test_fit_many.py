@@ -313,7 +313,7 @@ def shapes_in(jaxpr):
 
 
 @pytest.mark.parametrize(
-    ("solver", "shape"), [(Newton(), (3, 50)), (NewtonCG(), (9, 20)), (None, (50, 7))]
+    ("solver", "shape"), [(Newton(), (3, 50)), (NewtonCG(), (9, 20)), (None, (70, 7))]
 )
 def test_features_are_never_copied_for_each_problem(solver, shape):
     n, m = shape
