@@ -11,6 +11,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from jlogreg.base.programs import program
+
 __all__ = [
     "as_array",
     "at_least",
@@ -102,7 +104,7 @@ def smallest(array: Array) -> Float[Array, ""]:
     return -largest(-array)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def power_of_two(array: Array) -> Float[Array, ""]:
     """Return the largest power of 2 that is not above max |entry|.
 

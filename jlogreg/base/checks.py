@@ -18,6 +18,7 @@ from jaxtyping import Array
 
 from jlogreg.base.arrays import as_array, canonical_dtype, is_traced, on_host
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
+from jlogreg.base.programs import program
 
 __all__ = [
     "AnyArray",
@@ -246,7 +247,7 @@ def _all_inside(value: Any, low: float | None, high: float | None, above: bool) 
 
 
 # Compiled, so that the pass over a large X needs no temporary array of its size.
-_all_inside_compiled = jax.jit(_all_inside, static_argnums=(1, 2, 3))
+_all_inside_compiled = program(_all_inside, static_argnums=(1, 2, 3))
 
 
 def _is_real(dtype: Any) -> bool:

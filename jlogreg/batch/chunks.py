@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.checks import check_range
 from jlogreg.base.params import Params
+from jlogreg.base.programs import program
 from jlogreg.batch.problems import Problems, take_rows
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, prepare_rows, scale_weights
@@ -192,7 +193,7 @@ class _Common(NamedTuple):
         return centering.problem(Problem(samples, rows.l2)), rows.init, centering
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(program, static_argnums=(0, 1, 2))
 def _init(
     solver: Solver, width: int, valid: bool, common: _Common, own: Problems
 ) -> tuple[Problems, SolveState]:
@@ -205,7 +206,7 @@ def _init(
     return jax.vmap(one, axis_size=width)(own)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 5), donate_argnums=4)
+@partial(program, static_argnums=(0, 1, 5), donate_argnums=4)
 def _advance(
     solver: Solver,
     width: int,
@@ -221,7 +222,7 @@ def _advance(
     return jax.vmap(one, axis_size=width)(own, state)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(program, static_argnums=(0, 1, 2))
 def _finalize(
     solver: Solver,
     width: int,
@@ -241,6 +242,6 @@ def _finalize(
     return jax.vmap(one, axis_size=width)(own, state)
 
 
-@jax.jit
+@program
 def _concatenate(one: Any, other: Any) -> Any:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), one, other)

@@ -14,6 +14,7 @@ from jlogreg.base.arrays import as_array, is_subnormal
 from jlogreg.base.checks import check_matrix, check_number, check_range
 from jlogreg.base.errors import RankError, ShapeError
 from jlogreg.base.params import Params, check_params
+from jlogreg.base.programs import program
 
 __all__ = ["Gathered", "Problems", "check_problems", "take_rows"]
 
@@ -41,7 +42,7 @@ def _rows_of(table: Any, picked: Any) -> Any:
     return table[picked] if isinstance(table, Gathered) else take_rows(table, picked)
 
 
-@jax.jit
+@program
 def take_rows(tree: Any, picked: Any) -> Any:
     """Return some rows of all arrays of a tree, by one program."""
     return jax.tree.map(lambda leaf: leaf[picked], tree)

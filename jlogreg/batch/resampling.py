@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import canonical_dtype
 from jlogreg.base.checks import check_count, check_dtype
+from jlogreg.base.programs import program
 
 __all__ = ["bootstrap_weights", "fold_weights"]
 
@@ -53,7 +54,7 @@ def fold_weights(
     return _dealt(key, m, folds, _dtype(dtype))
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3))
+@partial(program, static_argnums=(1, 2, 3))
 def _dealt(key: Any, m: int, folds: int, dtype: Any) -> Float[Array, "folds m"]:
     held = jax.random.permutation(key, jnp.arange(m) % folds)
     return (held[None] != jnp.arange(folds)[:, None]).astype(dtype)
@@ -90,7 +91,7 @@ def bootstrap_weights(
     return _drawn(key, m, replicates, _dtype(dtype))
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3))
+@partial(program, static_argnums=(1, 2, 3))
 def _drawn(
     key: Any, m: int, replicates: int, dtype: Any
 ) -> Float[Array, "replicates m"]:

@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jlogreg.base.arrays import on_host
 from jlogreg.base.checks import check_count, refuse_traced
+from jlogreg.base.programs import program
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems, check_problems
 from jlogreg.data.design import Dense, Design, check_design
@@ -93,7 +95,7 @@ def setup_batch(
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(program, static_argnums=(0, 1))
 def _shared(
     solver: Solver, penalties_differ: bool, X: Design, weight: Array | None, l2: Array
 ) -> Any:
@@ -117,11 +119,16 @@ def _centered(
         return X, None
     fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
     if fits and isinstance(X, Dense) and isinstance(solver, Newton):
-        return pairwise(X.X - center), center
+        return _centered_pairs(X.X, center), center
     return centered(X, center), center
 
 
-@partial(jax.jit, static_argnums=0)
+@program
+def _centered_pairs(X: Array, center: Array) -> Design:
+    return pairwise(X - center)
+
+
+@partial(program, static_argnums=0)
 def _center(solver: Solver, X: Design, weight: Array | None) -> Array | None:
     return center_of(solver, _problem(X, weight, jnp.zeros((), X.dtype)))
 
@@ -137,7 +144,7 @@ def _check_features(X: Any, has_weights: bool) -> tuple[Design, Any]:
         X.check_values("X")
         return X, None
     finite = finite_samples(X)
-    return (X, None) if finite.all() else (X.zero_nonfinite(), finite)
+    return (X, None) if on_host(finite).all() else (X.zero_nonfinite(), finite)
 
 
 def batch_width(batch: BatchSolver, limit: Any) -> int:

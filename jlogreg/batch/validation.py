@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params, stack
+from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.fitting.fit import Fit
@@ -64,7 +65,7 @@ def without_undecided(fit: Fit, unseen: Fit, chosen: np.ndarray) -> Fit:
     return jax.tree.map(without, fit)._replace(status=status)
 
 
-@jax.jit
+@program
 def held_out_losses(
     X: Design, given: ValidationData, fits: Fit
 ) -> Float[Array, "K L F"]:
@@ -90,7 +91,7 @@ def _logits(X: Design, given: ValidationData, params: Params) -> Float[Array, "M
     return z if given.offset is None else z + given.offset
 
 
-@jax.jit
+@program
 def summarize_losses(fold_loss: Array, held: Array) -> tuple[Array, Array]:
     """Return the mean over all held-out samples (K, L), and its standard error."""
     size = held.sum(axis=2)[:, None]
@@ -99,7 +100,7 @@ def summarize_losses(fold_loss: Array, held: Array) -> tuple[Array, Array]:
     return loss, fold_loss.std(axis=2, ddof=1) / fold_loss.shape[2] ** 0.5
 
 
-@jax.jit
+@program
 def choose_penalty(loss: Array, error: Array, l2: Array) -> tuple[Array, Array]:
     """Return the rows in l2 (K, 1) of the smallest loss, and of the simplest near it.
 
@@ -117,7 +118,7 @@ def choose_penalty(loss: Array, error: Array, l2: Array) -> tuple[Array, Array]:
     return jnp.where(none, -1, best), jnp.where(none, -1, within)
 
 
-@jax.jit
+@program
 def unseen_probability(
     X: Design, given: ValidationData, fits: Fit
 ) -> Float[Array, "K m"]:

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from jlogreg.base.programs import program
 from jlogreg.data.design import Dense, inner_products
 
 __all__ = ["Pairwise", "pairwise"]
@@ -49,7 +50,7 @@ class Pairwise(Dense):
         return self
 
 
-@jax.jit
+@program
 def pairwise(X: Float[Array, "n m"]) -> Pairwise:
     """Return the design of X with the products of all pairs of its rows.
 

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float
 from jlogreg.base.arrays import is_subnormal, is_traced, on_host, power_of_two
 from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.params import Params
+from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design
 
 __all__ = [
@@ -200,6 +201,7 @@ def check_weight(weight: Array) -> Array:
     return weight
 
 
+@partial(program, inline=True)
 def scale_weights(weight: Float[Array, "1 m"]) -> Float[Array, "1 m"]:
     """Return the weights divided by a power of 2, which changes no result.
 
@@ -222,7 +224,7 @@ def _zero_invalid(
         return _replaced(weight, row, low, high)
 
 
-@partial(jax.jit, static_argnums=(2, 3), inline=True)
+@partial(program, static_argnums=(2, 3), inline=True)
 def _replaced(weight: Array, row: Array, low: float, high: float) -> Array:
     inside = jnp.isfinite(row) & (row >= low) & (row <= high)
     return jnp.where((weight == 0) & ~inside, 0, row)
@@ -239,7 +241,7 @@ def _finite_features(X: Design, weight: Array) -> tuple[Design, Array]:
         return X.zero_nonfinite(), jnp.where(poison, jnp.nan, weight)
     with jax.ensure_compile_time_eval():
         finite = finite_samples(X)
-        if finite.all():
+        if on_host(finite).all():
             return X, weight
         if not is_traced(weight):
             if (~finite & (weight != 0)).any():
@@ -249,7 +251,7 @@ def _finite_features(X: Design, weight: Array) -> tuple[Design, Array]:
     return X, jnp.where(~finite & (weight != 0), jnp.nan, weight)
 
 
-@jax.jit
+@program
 def finite_samples(X: Design) -> Bool[Array, "1 m"]:
     """Return which samples have finite features only.
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 from jlogreg.base.arrays import largest
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
 from jlogreg.base.params import Params
+from jlogreg.base.programs import program
 from jlogreg.data.design import Dense, Design, check_design, matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import (
@@ -167,7 +168,7 @@ def standardize(
         [[3.0], [5.0]]
     """
     design = check_design("X", X)
-    labels = jnp.zeros((1, design.shape[1]), design.dtype)  # required, but not used
+    labels = np.zeros((1, design.shape[1]), design.dtype)  # required, but not used
     samples = check_samples(design, labels, weight)
     if weight is not None:
         samples = prepare_samples(samples)
@@ -175,7 +176,7 @@ def standardize(
     return Standardized(design, mean, scale)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def _moments(samples: Samples) -> tuple[Float[Array, "n 1"], Float[Array, "n 1"]]:
     """Return the mean and the standard deviation of every feature, 1 for a constant.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import largest
 from jlogreg.base.checks import check_matrix, check_range, refuse_traced
+from jlogreg.base.programs import program
 from jlogreg.data.design import Design
 from jlogreg.data.pairwise import Pairwise, pairwise
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
@@ -80,7 +80,7 @@ def check_scan(
     return samples, alone, tol
 
 
-@partial(jax.jit, static_argnums=1)
+@partial(program, static_argnums=1)
 def fit_null_model(samples: Samples, alone: bool, tol: Array) -> NullModel:
     """Return the null model, after a few Newton steps with the covariates alone.
 

@@ -16,6 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jlogreg.base.arrays import largest
+from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, Design, Stacked
 from jlogreg.data.samples import Samples
@@ -78,7 +79,7 @@ def _result(estimate: Array, variance: Array, status: Array) -> Scan:
     return jax.tree.map(lambda number: number.reshape(1), scan)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(program, static_argnums=(0, 1, 2))
 def newton_scan(
     steps: int, missing: bool, width: int, null: NullModel, G: Array
 ) -> Scan:
@@ -117,7 +118,7 @@ def newton_scan(
     return lax.map(one, G, batch_size=width)
 
 
-@jax.jit
+@program
 def fit_scan(null: NullModel, G: Array) -> Scan:
     """Return the results of `fit`, for the features that need it."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -13,6 +12,7 @@ from jlogreg.base.arrays import is_traced, largest
 from jlogreg.base.checks import AnyArray, check_range
 from jlogreg.base.formatting import as_html, brief
 from jlogreg.base.params import Params, check_params
+from jlogreg.base.programs import program
 from jlogreg.base.status import count_statuses
 from jlogreg.data.design import Design
 from jlogreg.fitting.decide import is_open
@@ -135,13 +135,13 @@ def fit(
     # What a solver leaves open is a program of its own, which few fits need; where
     # numbers are traced it is part of the one program.
     traced = any(map(is_traced, jax.tree.leaves(given)))
-    solution, is_open = _solve(solver, traced, *given)
-    if not traced and is_open:
+    solution, left = _solve(solver, traced, *given)
+    if not traced and (is_traced(left) or left):
         solution, _ = _solve(solver, True, *given)
     return Fit.of(solution)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(program, static_argnums=(0, 1))
 def _solve(
     solver: Solver, decides: bool, problem: Problem, init: Params | None, limits: Limits
 ) -> tuple[Solution, Bool[Array, ""]]:

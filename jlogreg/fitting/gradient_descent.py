@@ -10,7 +10,7 @@ take fewer operations are used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jlogreg.base.arrays import power_of_two
 from jlogreg.base.checks import AnyArray, check_count, check_number, check_range
 from jlogreg.base.errors import DtypeError
 from jlogreg.base.params import Params
+from jlogreg.base.programs import is_tracing, program
 from jlogreg.data.design import Dense, matmul
 from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
@@ -94,8 +95,8 @@ def gradient_descent(
         ValueError: if a number is out of range, NaN or infinite (if it is traced, the
             costs are NaN), or the learning rate is missing or given twice.
 
-    Each eager call traces and compiles its scan anew. For more than one, compile it:
-    jax.jit(gradient_descent, static_argnames=("steps", "optimizer")).
+    Two optimizers made separately count as different and compile anew, so make one and
+    keep it.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -110,13 +111,33 @@ def gradient_descent(
     steps = check_count("steps", steps, least=0)
     params, samples, l2 = prepare_problem(params, X, y, weight, offset, l2)
     params = Params(w=check_range("w", params.w), b=check_range("b", params.b))
-    update = _optimizer(optimizer, learning_rate, samples.X.dtype)
+    rate = _learning_rate(optimizer, learning_rate, samples.X.dtype)
+    # An optimizer that was made in a function under way may hold its tracers, which no
+    # program may keep.
+    held = not is_tracing() and isinstance(optimizer, Hashable)
+    descent = _descent_program if held else _descent
+    return descent(optimizer, steps, params, samples, l2, rate)
+
+
+def _descent(
+    optimizer: Optimizer | None,
+    steps: int,
+    params: Params,
+    samples: Samples,
+    l2: Array,
+    rate: Array | None,
+) -> Descent:
+    """Return the descent, from checked arguments."""
+    update = _transformation(optimizer, rate)
     if optimizer is None and l2.ndim == 0 and _span_is_cheaper(samples, steps):
         unknowns = _in_span(params, samples, l2)
     else:
         unknowns = _in_features(params, samples, l2)
     end, costs = descend(unknowns.value_and_direction, unknowns.start, update, steps)
     return Descent(params=unknowns.params(end), costs=costs.reshape(1, steps))
+
+
+_descent_program = program(_descent, static_argnums=(0, 1))
 
 
 class _Unknowns(NamedTuple):
@@ -197,23 +218,30 @@ def _span_is_cheaper(samples: Samples, steps: int) -> bool:
     return isinstance(samples.X, Dense) and fewer
 
 
-def _optimizer(
+def _learning_rate(
     optimizer: Optimizer | None, learning_rate: Any, dtype: Any
-) -> optax.GradientTransformation:
+) -> Array | None:
+    """Return the learning rate, or None where the optimizer has its own."""
     if _is_transformation(optimizer):
         if learning_rate is not None:
             raise ValueError(
                 "the learning rate is given twice: leave learning_rate out, or pass "
                 "the optimizer without its rate, as in optimizer=optax.adam"
             )
-        return optimizer
+        return None
     if learning_rate is None:
         raise ValueError("learning_rate is missing: pass learning_rate=0.01, say")
     rate = check_number("learning_rate", learning_rate, dtype)
-    rate = check_range("learning_rate", rate, 0.0, above=True)
+    return check_range("learning_rate", rate, 0.0, above=True)
+
+
+def _transformation(
+    optimizer: Optimizer | None, rate: Array | None
+) -> optax.GradientTransformation:
     if optimizer is None:
         return optax.sgd(rate)
-    made = optimizer(rate) if callable(optimizer) else optimizer
+    takes_rate = rate is not None and callable(optimizer)
+    made = optimizer(rate) if takes_rate else optimizer
     if not _is_transformation(made):
         raise DtypeError(
             "optimizer must be an optax transformation, or a function that makes one "

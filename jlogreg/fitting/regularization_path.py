@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,9 +12,14 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
 from jlogreg.base.params import Params, init_params
+from jlogreg.base.programs import program
 from jlogreg.base.status import Status
-from jlogreg.data.design import Design, check_design
+from jlogreg.data.design import Design
+from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit, fit
+from jlogreg.fitting.options import check_limits, check_solver, choose_solver
+from jlogreg.formulations.problem import Limits
+from jlogreg.objective.cost import prepare_data
 from jlogreg.solvers.driver import Solver, where
 
 __all__ = ["regularization_path"]
@@ -45,26 +51,27 @@ def regularization_path(
         >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
         ['1.214', '0.878', '0.344']
     """
-    X = check_design("X", X)
-    n, dtype = X.shape[0], X.dtype
-    l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)[:, 0]
-    order = jnp.argsort(-l2)
+    samples, one_penalty = prepare_data(X, y, weight, offset, 0.0)
+    dtype = samples.X.dtype
+    l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
+    solver = check_solver(solver) or choose_solver(samples.X, one_penalty)
+    return _path(solver, samples, l2, check_limits(solver, tol, max_steps, dtype))
+
+
+@partial(program, static_argnums=0)
+def _path(solver: Solver, samples: Samples, l2: Array, limits: Limits) -> Fit:
+    """Return the fits in the order of the penalties (L, 1), from checked arguments."""
+    order = jnp.argsort(-l2[:, 0])
+    X, y, weight, offset = samples
+    options: dict[str, Any] = {"weight": weight, "offset": offset, "solver": solver}
+    options |= {"tol": limits.tol, "max_steps": limits.max_steps}
 
     def step(start: Params, penalty: Array) -> tuple[Params, Fit]:
-        result = fit(
-            X,
-            y,
-            weight=weight,
-            offset=offset,
-            l2=penalty,
-            solver=solver,
-            init=start,
-            tol=tol,
-            max_steps=max_steps,
-        )
+        result = fit(X, y, l2=penalty, init=start, **options)
         converged = result.status == Status.CONVERGED
         return where(converged, result.params, start), result
 
-    _, path = lax.scan(step, init_params(n, dtype), l2[order])
+    start = init_params(X.shape[0], X.dtype)
+    _, path = lax.scan(step, start, l2[order, 0])
     back = jnp.argsort(order)
     return jax.tree.map(lambda leaf: leaf[back], path)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import as_array
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.params import Params
+from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
@@ -93,7 +93,7 @@ def leave_one_out(
     return _leave_one_out(fit.status, *problem)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def _influence(
     status: Array, weight: Array | None, params: Params, samples: Samples, l2: Array
 ) -> Params:
@@ -105,7 +105,7 @@ def _influence(
     return Params(w=change[:-1], b=change[-1:].T)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def _leave_one_out(
     status: Array, params: Params, samples: Samples, l2: Array
 ) -> Float[Array, "1 m"]:

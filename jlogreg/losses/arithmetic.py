@@ -12,13 +12,13 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array
 
 from jlogreg.base.arrays import at_most
+from jlogreg.base.programs import program
 
 __all__ = ["EXACT", "FAST", "Tails"]
 
@@ -178,5 +178,5 @@ def _log1p(e: Array, low: Array) -> tuple[Array, Array]:
 
 
 # Compiled as a whole: in eager mode each of their many steps would be a program.
-EXACT = Tails(jax.jit(_exact_sigmoid), jax.jit(_exact_log_loss))
+EXACT = Tails(program(_exact_sigmoid), program(_exact_log_loss))
 FAST = Tails(_fast_sigmoid, _fast_log_loss)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-import jax
 from jaxtyping import Array, Float
 
 from jlogreg.base.checks import AnyArray, check_elementwise, check_range
+from jlogreg.base.programs import program
 from jlogreg.losses import elementwise as losses
-from jlogreg.losses.arithmetic import EXACT
+from jlogreg.losses.arithmetic import EXACT, Tails
 
 __all__ = [
     "likelihood",
@@ -111,7 +111,7 @@ def log_likelihood(z: Elements, y: Elements) -> Result:
         >>> print(f"{log_likelihood(0.0, 1.0):.4f}")  # the logarithm of 1/2
         -0.6931
     """
-    return -log_loss(z, y)
+    return _exact(_log_likelihood, *_pair(z, y))
 
 
 def log_loss(z: Elements, y: Elements) -> Result:
@@ -194,13 +194,21 @@ def squared_loss(z: Elements, y: Elements) -> Result:
         >>> float(squared_loss(0.0, 1.0)), float(squared_loss(-1000.0, 1.0))
         (0.125, 0.5)
     """
-    return log_loss_dz(z, y) ** 2 / 2
+    return _exact(_squared_loss, *_pair(z, y))
 
 
-@partial(jax.jit, static_argnums=0, inline=True)
+@partial(program, static_argnums=0, inline=True)
 def _exact(function: Callable[..., Array], *arguments: Array) -> Array:
     # One program in eager mode, and inlined where the arguments are traced.
     return function(EXACT, *arguments)
+
+
+def _log_likelihood(tails: Tails, z: Array, y: Array) -> Array:
+    return -losses.log_loss(tails, z, y)
+
+
+def _squared_loss(tails: Tails, z: Array, y: Array) -> Array:
+    return losses.log_loss_dz(tails, z, y) ** 2 / 2
 
 
 def _pair(z: Elements, y: Elements) -> tuple[Array, Array]:

@@ -15,12 +15,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.checks import AnyArray, check_range
 from jlogreg.base.params import Params, check_params
+from jlogreg.base.programs import program
 from jlogreg.data.design import Design
 from jlogreg.data.samples import (
     Samples,
@@ -228,20 +228,20 @@ def prepare_data(
     return samples, check_range("l2", l2, 0.0)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def _cost(params: Params, samples: Samples, l2: Array) -> Array:
     mean = loss_total(params, samples) / samples.total_weight()
     return mean + penalty_value(params, l2)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def _hessian(params: Params, samples: Samples, l2: Array) -> Float[Array, "n+1 n+1"]:
     curvature = curvature_total(params, samples) / samples.total_weight()
     penalty = jnp.broadcast_to(l2, params.w.shape)
     return curvature + jnp.diag(jnp.append(penalty, jnp.zeros_like(params.b)))
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def hessian_along(
     params: Params, vector: Params, samples: Samples, l2: Array
 ) -> Params:
@@ -253,7 +253,7 @@ def hessian_along(
     return Params(w=sums.w / total + l2 * vector.w, b=sums.b / total)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def objective(params: Params, samples: Samples, l2: Array) -> tuple[Array, Params]:
     """Return J and its gradient, for arguments of `prepare_problem`.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.checks import AnyArray, check_number, check_range
 from jlogreg.base.params import Params, check_params
+from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design
 from jlogreg.losses.bernoulli import sigmoid
 
@@ -41,7 +41,7 @@ def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "
     return _logits(params, design)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def _logits(params: Params, design: Design) -> Float[Array, "K m"]:
     return design.forward(params.w) + params.b
 
@@ -98,7 +98,7 @@ def predict(
     return _labels(a, threshold)
 
 
-@partial(jax.jit, inline=True)
+@partial(program, inline=True)
 def _labels(a: Float[Array, "K m"], threshold: Array) -> Float[Array, "K m"]:
     labels = (a > threshold).astype(a.dtype)
     return jnp.where(jnp.isnan(a - threshold), jnp.nan, labels)

@@ -1,0 +1,95 @@
+"""The compiled programs of this package, of which the process keeps a bounded number.
+
+Each program takes mappings of memory, a fit of one shape about 300. Linux gives a
+process 65 530 of them, and where none is left the process dies. JAX lets a program go
+only when there are thousands of others. So all the programs of this package go when
+half of the mappings that they may have are taken; those in use are compiled again.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import jax
+from jax.extend.core import get_opaque_trace_state
+
+__all__ = ["is_tracing", "program"]
+
+# A line for each mapping, where the system has such a file.
+MAPPINGS = Path("/proc/self/maps")
+ALLOWED = 65_530
+# What a program takes where mappings cannot be counted.
+MAPPINGS_EACH = 50
+# Mappings are counted once in so many compilations: 30 000 take 25 ms.
+INTERVAL = 16
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def program(function: Function, **options: Any) -> Function:
+    """Return the function compiled by jax.jit, which has these options.
+
+    Its programs are among those that go when there are too many. It is a function of
+    jax.jit in all respects, also under transformations.
+    """
+    compiled: Any = jax.jit(function, **options)
+    _BOUND.functions.append(compiled)
+    return cast(Function, compiled)
+
+
+def is_tracing() -> bool:
+    """Return whether a transformation is under way, such as jit, vmap or grad."""
+    now = get_opaque_trace_state()
+    with jax.core.eval_context():
+        return bool(now != get_opaque_trace_state())
+
+
+class _Bound:
+    """The bound of the programs of some functions.
+
+    Not the oldest program goes but all: JAX has no way to drop one of a function's. To
+    fill half of the room again takes a hundred compilations or more, so that those in
+    use add little.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no function."""
+        self.functions: list[Any] = []
+        # The compilations since the programs went, and the mappings that were left.
+        self.compilations, self.left = 0, 0
+        self.clearing = threading.Lock()
+
+    def listen(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+        """Count a compilation, of any program in the process."""
+        if not event.endswith("/backend_compile_duration"):
+            return
+        self.compilations += 1
+        if self.compilations % INTERVAL == 0:
+            self.keep()
+
+    def keep(self) -> None:
+        """Let the programs go if half of the room for them is taken."""
+        full = self.mappings() > (self.left + ALLOWED) // 2
+        if full and self.clearing.acquire(blocking=False):
+            try:
+                for function in self.functions:
+                    function.clear_cache()
+                gc.collect()
+                self.compilations = 0
+                self.left = self.mappings()
+            finally:
+                self.clearing.release()
+
+    def mappings(self) -> int:
+        """Return the number of mappings of the process, or an estimate."""
+        if MAPPINGS.exists():
+            return MAPPINGS.read_bytes().count(b"\n")
+        return MAPPINGS_EACH * self.compilations
+
+
+_BOUND = _Bound()
+jax.monitoring.register_event_duration_secs_listener(_BOUND.listen)
