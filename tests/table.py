@@ -167,7 +167,7 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         "regularization_path": Case(
             path_of,
             {**samples, "l2": jnp.asarray([[0.5], [2.0]], dtype)},
-            # Each call compiles it anew.
+            # Each design compiles it anew.
             {**SAMPLES, "X": kind.SOME_DESIGN, "l2": kind.PENALTIES, **SEARCH},
         ),
         "standardize": Case(

@@ -8,7 +8,6 @@ half of the mappings that they may have are taken; those in use are compiled aga
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +55,9 @@ class _Bound:
     use add little.
     """
 
-    def __init__(self) -> None:
-        """Begin with no function."""
+    def __init__(self, allowed: int) -> None:
+        """Begin with no function, and the mappings that a process may have."""
+        self.allowed = allowed
         self.functions: list[Any] = []
         # The compilations since the programs went, and the mappings that were left.
         self.compilations, self.left = 0, 0
@@ -73,12 +73,11 @@ class _Bound:
 
     def keep(self) -> None:
         """Let the programs go if half of the room for them is taken."""
-        full = self.mappings() > (self.left + ALLOWED) // 2
+        full = self.mappings() > (self.left + self.allowed) // 2
         if full and self.clearing.acquire(blocking=False):
             try:
                 for function in self.functions:
                     function.clear_cache()
-                gc.collect()
                 self.compilations = 0
                 self.left = self.mappings()
             finally:
@@ -91,5 +90,5 @@ class _Bound:
         return MAPPINGS_EACH * self.compilations
 
 
-_BOUND = _Bound()
+_BOUND = _Bound(ALLOWED)
 jax.monitoring.register_event_duration_secs_listener(_BOUND.listen)
