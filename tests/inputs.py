@@ -350,7 +350,7 @@ STEPS = [
     ends("max_steps 0", STEPS_OUT, max_steps=0),
     ends("max_steps 0, init", STEPS_OUT, max_steps=0, init=start(1, -2, 0.5)),
     ends("max_steps 0 at the solution", STEPS_OUT, max_steps=0, init=SOLUTION),
-    ends("max_steps 0, separated", STEPS_OUT, max_steps=0, y=APART),
+    ends("max_steps 0, separated", SEPARATED, max_steps=0, y=APART),
     ends("max_steps 1", STEPS_OUT, max_steps=1),
     right("init at the solution", init=SOLUTION),
     *(

@@ -250,7 +250,7 @@ def test_the_shapes_choose_the_solver(X, l2, limits, expected):
 
 def test_steps_have_a_limit():
     for solver in (Newton(), NewtonCG()):
-        assert check_limits(solver, None, None, float).max_steps == 100
+        assert check_limits(solver, None, None, float).max_steps == 500
     assert check_limits(Optax(optax.sgd(1.0)), None, None, float).max_steps == 10_000
 
 
