@@ -7,6 +7,7 @@ unless some problem needs the answer, so that others pay nothing, alone or under
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,10 +27,12 @@ from jlogreg.formulations.problem import (
     Solution,
     prepare,
     ridge,
+    to_params,
     to_vector,
 )
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz
+from jlogreg.objective.cost import objective
 from jlogreg.objective.prediction import adjoint
 from jlogreg.objective.sums import curvature_total
 from jlogreg.solvers.cholesky import factorize_reversed
@@ -38,12 +41,16 @@ from jlogreg.solvers.driver import (
     DenseObjective,
     Evaluation,
     Solver,
+    State,
     loop,
     run_solver,
+    where,
 )
 from jlogreg.solvers.newton import Newton
 
 __all__ = ["decide", "is_open"]
+
+Known = TypeVar("Known")
 
 # Newton steps that look for a plane between the labels. Where there is one they find it
 # in about ten.
@@ -74,13 +81,27 @@ def decide(
     """
     if not _applies(solver, problem):
         return solution
-    hidden = _may_be_hidden(solution, limits)
-    hidden = _where_needed(hidden, lambda: _is_hidden(problem, solution, limits))
+    # What roundings hide.
+    hidden = _once(
+        _may_be_hidden(solution, limits),
+        lambda: _is_hidden(problem, solution, limits),
+        jnp.zeros((), bool),
+    )
     status = jnp.where(hidden, Status.SINGULAR, solution.status)
     solution = solution._replace(status=status.astype(jnp.int32))
-    separated = _is_separated(problem, _has_failed(solution), limits)
+    # A plane between the labels, which then stands for the parameters.
+    end = _search_plane(problem, _has_failed(solution), limits)
+    separated = end.status == Status.SEPARATED
+    params = where(separated, to_params(end.point), solution.params)
+    J, slope = _once(
+        separated,
+        lambda: objective(params, problem.samples, problem.l2),
+        (solution.cost, solution.gradient),
+    )
     status = jnp.where(separated, Status.SEPARATED, solution.status)
-    return solution._replace(status=status.astype(jnp.int32))
+    return solution._replace(
+        params=params, status=status.astype(jnp.int32), cost=J, gradient=slope
+    )
 
 
 def _applies(solver: Solver, problem: Problem) -> bool:
@@ -100,16 +121,16 @@ def _may_be_hidden(solution: Solution, limits: Limits) -> Bool[Array, ""]:
     return (solution.status == Status.CONVERGED) & ~known
 
 
-def _where_needed(needed: Array, compute: Callable[[], Array]) -> Bool[Array, ""]:
-    """Return compute() where needed, else False.
+def _once(needed: Array, compute: Callable[[], Known], known: Known) -> Known:
+    """Return compute() where needed, else what is known.
 
     A loop of at most one step: under vmap both sides of a condition would be computed.
     """
 
-    def once(now: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(now: tuple[Array, Known]) -> tuple[Array, Known]:
         return jnp.zeros_like(needed), compute()
 
-    return loop(lambda now: now[0], once, (needed, jnp.zeros_like(needed)))[1]
+    return loop(lambda now: now[0], step, (needed, known))[1]
 
 
 def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Array, ""]:
@@ -141,8 +162,8 @@ def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Arr
     return sum_over_samples(count, samples, inverse, block=block) > 0
 
 
-def _is_separated(problem: Problem, needed: Array, limits: Limits) -> Bool[Array, ""]:
-    """Return whether a plane without a penalty is found between the labels.
+def _search_plane(problem: Problem, needed: Array, limits: Limits) -> State:
+    """Return the end of a search for a plane without a penalty between the labels.
 
     Whether there is one does not depend on the offset, nor on the sizes of the weights.
     So Newton's method goes after the minimum of the cost without both, in the unknowns
@@ -153,25 +174,24 @@ def _is_separated(problem: Problem, needed: Array, limits: Limits) -> Bool[Array
     kept = None if weight is None else (weight > 0).astype(weight.dtype)
     alike = Samples(samples.X, samples.y, kept)
     plain = Problem(alike, jnp.zeros((), penalty.dtype))
-    objective = primal_objective(plain, prepare(alike), limits.tol)
-    objective = _restricted(objective, (penalty == 0).astype(penalty.dtype))
+    loss = primal_objective(plain, prepare(alike), limits.tol)
+    loss = _restricted(loss, (penalty == 0).astype(penalty.dtype))
     newton = Newton(keep_factor=False)
-    state = newton.init(objective, jnp.zeros_like(penalty))
+    state = newton.init(loss, jnp.zeros_like(penalty))
     status = jnp.where(needed, RUNNING, Status.CONVERGED).astype(jnp.int32)
     state = state._replace(status=status)
-    end = run_solver(newton, objective, state, MAX_SEPARATION_STEPS)
-    return end.status == Status.SEPARATED
+    return run_solver(newton, loss, state, MAX_SEPARATION_STEPS)
 
 
-def _restricted(objective: DenseObjective, free: Float[Array, "k 1"]) -> DenseObjective:
-    """Return the objective as a function of the free unknowns; the others stay 0."""
+def _restricted(loss: DenseObjective, free: Float[Array, "k 1"]) -> DenseObjective:
+    """Return the function of the free unknowns alone; the others stay 0."""
 
     def evaluate(point: Array, step: Array) -> Evaluation:
-        evaluation = objective.evaluate(point, step)
+        evaluation = loss.evaluate(point, step)
         fixed = jnp.diag(1 - free[:, 0])
         return evaluation._replace(
             gradient=evaluation.gradient * free,
             curvature=evaluation.curvature * free * free.T + fixed,
         )
 
-    return objective._replace(evaluate=evaluate)
+    return loss._replace(evaluate=evaluate)

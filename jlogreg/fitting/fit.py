@@ -108,7 +108,7 @@ def fit(
             about tol^2 / 2 of an error; by default tol = 2 sqrt(eps), 3.0e-8 in
             float64 and 6.9e-4 in float32, so that is a rounding or two. Below 4 eps it
             counts as 4 eps; at most 0.1.
-        max_steps: steps at most; by default 100, for Optax 10 000.
+        max_steps: steps at most; by default 500, for Optax 10 000.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,

@@ -186,7 +186,12 @@ def finalize(
         gradient=jax.tree.map(unless_invalid, solution.gradient),
         decrement=unless_invalid(solution.decrement),
     )
-    return decide(solver, problem, solution, limits) if decides else solution
+    if decides:
+        solution = decide(solver, problem, solution, limits)
+    # The plane that separates the labels has no weight with a penalty.
+    plane = (solution.status == Status.SEPARATED) & (problem.l2 > 0)
+    w = jnp.where(plane, 0.0, solution.params.w)
+    return solution._replace(params=solution.params._replace(w=w))
 
 
 def _formulation(solver: Solver, problem: Problem) -> Formulation:

@@ -76,11 +76,14 @@ class Centering(NamedTuple):
     def solution(self, solution: Solution, init: Params | None) -> Solution:
         """Return the solution in the user's unknowns.
 
-        Without a step it is the user's start, bit for bit. A bias that is too large for
-        its precision is no answer.
+        Without a step it is the user's start, bit for bit. A plane that separates the
+        labels does so without the offset. A bias that is too large for its precision is
+        no answer.
         """
         params, gradient = solution.params, solution.gradient
-        shift = jnp.asarray(self.shift(params.w), params.b.dtype)
+        separated = solution.status == Status.SEPARATED
+        alone = self._replace(offset=None).shift(params.w)
+        shift = jnp.where(separated, alone, self.shift(params.w)).astype(params.b.dtype)
         user = params._replace(b=params.b - shift)
         if init is not None:
             unmoved = (solution.steps == 0) & (solution.status != Status.BAD_INPUT)

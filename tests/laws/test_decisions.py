@@ -135,11 +135,20 @@ def test_separated_labels_are_seen_whatever_hides_them(solver, hazard):
         X = np.concatenate([X, X[:, :1] + X[:, 1:2]], axis=1)
 
     def fitted(X, y, options):
-        return jl.fit(X, y, solver=solver, **options).status
+        return jl.fit(X, y, solver=solver, **options)
 
     with jax.numpy_dtype_promotion("standard"):
-        status = jax.jit(jax.vmap(fitted))(X, y, options)
-    assert (np.asarray(status) == Status.SEPARATED).all()
+        found = jax.jit(jax.vmap(fitted))(X, y, options)
+    assert (np.asarray(found.status) == Status.SEPARATED).all()
+    # The parameters are the proof, without those that have a penalty.
+    w = np.where(np.asarray(options.get("l2", 0)) > 0, 0, found.params.w)
+    z = np.swapaxes(w, 1, 2) @ X + found.params.b
+    assert ((2 * y - 1) * z > 0).all()
+    if hazard in ("offset", "penalty"):
+        return  # the cost is that of the last step, with the offset
+    J = jax.vmap(lambda w, b, X, y, o: jl.cost(jl.Params(w, b), X, y, **o))
+    expected = J(*found.params, X, y, options)
+    np.testing.assert_allclose(found.cost, expected, rtol=1e-6, atol=1e-300)
 
 
 def test_many_problems_are_decided_as_one_is():
