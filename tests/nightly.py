@@ -42,6 +42,7 @@ def checked(flag: str, *options: str) -> Job:
     return Job((*PYTEST, *CORE, *options), {flag: "1", "XLA_FLAGS": ""})
 
 
+SEARCH = (sys.executable, "-m", "jlogreg.testing.search")
 JOBS = {
     # In another order each time, with 1000 examples.
     "suite": Job(
@@ -50,7 +51,8 @@ JOBS = {
     ),
     "accuracy": Job((sys.executable, "-m", "experiments", "bench", "accuracy")),
     "mutation": Job((sys.executable, "-m", "tests.mutation")),
-    "search": Job((sys.executable, "-m", "jlogreg.testing.search", "--problems=1500")),
+    "search": Job((*SEARCH, "--problems=1500")),
+    "real": Job((*SEARCH, "--real", "--problems=300", "--solvers=newton")),
     "nans": checked("JAX_DEBUG_NANS", "-k", NOT_FINITE),
     "infs": checked("JAX_DEBUG_INFS", "-k", FINITE),
     "leaks": checked("JAX_CHECK_TRACER_LEAKS", "-k", COUNTED),

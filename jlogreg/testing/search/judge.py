@@ -12,11 +12,21 @@ from jlogreg.base.status import Status
 from jlogreg.testing.search.oracle import Truth, Where, parts_of
 from jlogreg.testing.search.problems import Hard
 
-__all__ = ["WRONG", "Judgement", "Said", "default_tol", "judge", "well_conditioned"]
+__all__ = [
+    "WRONG",
+    "Judgement",
+    "Said",
+    "collinear",
+    "default_tol",
+    "judge",
+    "well_conditioned",
+]
 
 # Well-conditioned is: the condition of the Hessian and each |logit| below these.
 CONDITION = {"float32": 1e4, "float64": 1e9}
 LOGIT = 25.0
+# Collinear to the precision is: the ratio of two singular values, in units of eps.
+SINGULAR = 256
 # Roundings that a number goes through in each link of the chain.
 ROUNDINGS = 8
 
@@ -74,6 +84,22 @@ def well_conditioned(truth: Truth, dtype: Any, centered: bool) -> bool:
     _, _, z, _, condition, raw = truth.minimum
     known = (condition if centered else raw) < CONDITION[np.dtype(dtype).name]
     return known and abs(z).max() < LOGIT
+
+
+def collinear(problem: Hard) -> bool:
+    """Return whether the features are collinear to the precision of their dtype.
+
+    They are if the smallest singular value of the centered features, each divided by
+    its standard deviation, is below 256 eps times the largest.
+    """
+    X = parts_of(problem).X.astype(np.longdouble)
+    X -= X.mean(axis=1, keepdims=True)
+    spread = X.std(axis=1, keepdims=True)
+    values = np.linalg.svd((X / (spread + (spread == 0))).astype(float))[1]
+    enough = X.shape[1] > X.shape[0] and values[-1] >= SINGULAR * (
+        np.finfo(problem.X.dtype).eps * values[0]
+    )
+    return not enough
 
 
 def judge(

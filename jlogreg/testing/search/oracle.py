@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jlogreg.testing.search.minimum import Minimum, find_minimum
+from jlogreg.testing.search.exact.minimum import Minimum, find_minimum
+from jlogreg.testing.search.exact.separation import grows, is_unique, separates
 from jlogreg.testing.search.problems import Hard
-from jlogreg.testing.search.separation import grows, is_unique, separates
 
 __all__ = ["Parts", "Truth", "Where", "parts_of", "truth_of"]
 

@@ -47,10 +47,11 @@ class Hard(NamedTuple):
     """A problem, rounded to its dtype: what these numbers say is what is true.
 
     Shapes: X (n, m); y (1, m); weight and offset (1, m), or None; l2 () or (n, 1).
-    hazards are words for what is in it.
+    name is the seed of a random problem, or package/table:column of a real one; hazards
+    are words for what is in it.
     """
 
-    seed: int
+    name: int | str
     X: Float[np.ndarray, "n m"]
     y: Float[np.ndarray, "1 m"]
     weight: Float[np.ndarray, "1 m"] | None

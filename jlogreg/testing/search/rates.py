@@ -16,9 +16,16 @@ from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
-from jlogreg.testing.search.judge import WRONG, Judgement, Said, judge, well_conditioned
+from jlogreg.testing.search.judge import (
+    WRONG,
+    Judgement,
+    Said,
+    collinear,
+    judge,
+    well_conditioned,
+)
 from jlogreg.testing.search.oracle import Truth, Where
-from jlogreg.testing.search.problems import Hard, shape_of
+from jlogreg.testing.search.problems import Hard
 
 __all__ = ["SOLVERS", "Outcome", "outcomes_of", "table_of"]
 
@@ -48,7 +55,7 @@ def outcomes_of(
     solver: Solver,
     batch: int | None = None,
 ) -> list[Outcome]:
-    """Return the outcomes of problems of one dtype, in the order of their seeds.
+    """Return the outcomes of problems of one dtype, in their order.
 
     Args:
         problems: problems of any shapes.
@@ -58,24 +65,25 @@ def outcomes_of(
             until there are as many. By default each is fitted alone.
     """
     groups = defaultdict(list)
-    for problem, truth in zip(problems, truths, strict=True):
-        groups[shape_of(problem.seed)].append((problem, truth))
+    for i, problem in enumerate(problems):
+        shapes = [(name, array.shape) for name, array in problem.arguments.items()]
+        groups[tuple(shapes)].append(i)
 
     def one(arguments: dict[str, Any]) -> Any:
         found = fit(**arguments, solver=solver)
         return found.status, found.params.w, found.params.b
 
     program = jax.jit(one if batch is None else jax.vmap(one))
-    outcomes = []
+    outcomes: dict[int, Outcome] = {}
     for group in groups.values():
-        arguments = [problem.arguments for problem, _ in group]
+        arguments = [problems[i].arguments for i in group]
         ends = _alone(program, arguments) if batch is None else ()
         ends = ends or _together(program, arguments, batch or len(group))
-        for (problem, truth), (codes, w, b) in zip(group, ends, strict=True):
+        for i, (codes, w, b) in zip(group, ends, strict=True):
             status, copies = Status(int(codes[0])), frozenset(map(Status, codes))
-            judged = judge(problem, truth, status, w, b)
-            outcomes.append(Outcome(problem, truth, status, judged, copies))
-    return sorted(outcomes, key=lambda outcome: outcome.problem.seed)
+            judged = judge(problems[i], truths[i], status, w, b)
+            outcomes[i] = Outcome(problems[i], truths[i], status, judged, copies)
+    return [outcomes[i] for i in range(len(problems))]
 
 
 Ends = Sequence[tuple[Any, Any, Any]]
@@ -103,11 +111,13 @@ def _together(program: Any, arguments: Sequence[Any], batch: int) -> Ends:
 
 # Classes of problems, with what is asked of a solver.
 IDEAL = "one minimum, well-conditioned"
+APART = "one minimum, features not collinear to the precision"
 SEEN = "separated"
 CLASSES = {
     IDEAL: "at least 99.5 % CONVERGED",
     f"{IDEAL} once centered": "",
     "one minimum": "at least 95 % CONVERGED",
+    APART: "",
     SEEN: "at least 99 % SEPARATED",
     "quasi-separated": "",
     "many minima": "",
@@ -115,7 +125,7 @@ CLASSES = {
 
 
 def table_of(outcomes: Mapping[str, Sequence[Outcome]], dtype: Any) -> Iterator[str]:
-    """Return the lines of a table with a column for each solver, and lists of seeds."""
+    """Return the lines of a table with a column for each solver, and lists of names."""
     names = list(outcomes)
     every = next(iter(outcomes.values()))
     yield f"{np.dtype(dtype).name}, {len(every)} problems"
@@ -135,12 +145,14 @@ def table_of(outcomes: Mapping[str, Sequence[Outcome]], dtype: Any) -> Iterator[
         yield from _missed(name, outcomes[name], dtype)
 
 
-def _is_of(title: str, truth: Truth, dtype: Any) -> bool:
+def _is_of(title: str, outcome: Outcome, dtype: Any) -> bool:
     """Return whether a problem belongs to a class."""
+    truth = outcome.truth
     return {
         IDEAL: well_conditioned(truth, dtype, centered=False),
         f"{IDEAL} once centered": well_conditioned(truth, dtype, centered=True),
         "one minimum": truth.minimum is not None,
+        APART: truth.minimum is not None and not collinear(outcome.problem),
         SEEN: truth.separated,
         "quasi-separated": truth.where == Where.QUASI_SEPARATED,
         "many minima": truth.where == Where.MANY_POINTS,
@@ -156,7 +168,7 @@ def _statuses(
 ) -> Iterator[str]:
     """Yield a row for each status of the problems that belong to a class."""
     counts = [
-        Counter(each.status for each in some if _is_of(title, each.truth, dtype))
+        Counter(each.status for each in some if _is_of(title, each, dtype))
         for some in outcomes.values()
     ]
     total = sum(counts[0].values())
@@ -179,15 +191,16 @@ def _wrong(name: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
             words.append(f"{status.name}, but copies are {', '.join(others)}")
         if words:
             hazards = ", ".join(problem.hazards)
-            yield f"{name}, seed {problem.seed}: {', '.join(words)} ({hazards})"
+            yield f"{name}, problem {problem.name}: {', '.join(words)} ({hazards})"
 
 
 def _missed(name: str, outcomes: Sequence[Outcome], dtype: Any) -> Iterator[str]:
-    """Yield the seeds of well-conditioned and separated problems with another word."""
-    for title in (IDEAL, SEEN):
-        seeds = defaultdict(list)
-        for problem, truth, status, judged, _ in outcomes:
-            if judged.said == Said.ANOTHER_WORD and _is_of(title, truth, dtype):
-                seeds[status].append(str(problem.seed))
-        for status, some in seeds.items():
-            yield f"{name}, {title}, but {status.name}: seeds {', '.join(some)}"
+    """Yield the names of problems of three classes with another word."""
+    for title in (IDEAL, APART, SEEN):
+        problems = defaultdict(list)
+        for outcome in outcomes:
+            missed = outcome.judgement.said == Said.ANOTHER_WORD
+            if missed and _is_of(title, outcome, dtype):
+                problems[outcome.status].append(str(outcome.problem.name))
+        for status, some in problems.items():
+            yield f"{name}, {title}, but {status.name}: problems {', '.join(some)}"

@@ -7,7 +7,7 @@ import pytest
 
 from jlogreg.testing import make_problem
 from jlogreg.testing.search import oracle
-from jlogreg.testing.search.minimum import find_minimum
+from jlogreg.testing.search.exact.minimum import find_minimum
 from jlogreg.testing.search.oracle import Where, parts_of, truth_of
 from jlogreg.testing.search.problems import Hard, make_hard, shape_of
 from tests.oracles.high_precision import exact_minimum
@@ -173,7 +173,7 @@ def test_conditions_and_amplification_of_a_feature_with_a_large_mean():
 
 
 def test_a_problem_without_a_minimum_is_no_endless_search(monkeypatch):
-    monkeypatch.setattr("jlogreg.testing.search.minimum.MAX_STEPS", 40)
+    monkeypatch.setattr("jlogreg.testing.search.exact.minimum.MAX_STEPS", 40)
     with pytest.raises(ArithmeticError, match="no minimum was found in 40 steps"):
         find_minimum(*parts_of(hard(LINE, APART))[1:])
     with pytest.raises(ArithmeticError, match="no minimum was found with 6144 bits"):

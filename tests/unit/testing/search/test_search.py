@@ -157,7 +157,7 @@ def test_answers_are_kept_in_a_file(tmp_path, monkeypatch):
     asked = []
 
     def counted(problem):
-        asked.append(problem.seed)
+        asked.append(problem.name)
         return truth_of(problem)
 
     monkeypatch.setattr(answers, "truth_of", counted)
@@ -180,7 +180,7 @@ def test_alone_and_in_batches_the_outcomes_are_the_same():
     problems = [make_hard(seed, F64) for seed in SMALL]
     truths = [truth_of(problem) for problem in problems]
     alone = outcomes_of(problems, truths, jl.Newton())
-    assert [outcome.problem.seed for outcome in alone] == [*SMALL]
+    assert [outcome.problem.name for outcome in alone] == [*SMALL]
     for batch in (4, 25):  # three batches; two copies of each problem and more
         together = outcomes_of(problems, truths, jl.Newton(), batch)
         assert [one.status for one in together] == [one.status for one in alone]
@@ -209,10 +209,10 @@ def test_the_table_counts_and_names_what_is_wrong(truth):
     counts = {tuple(line.rsplit(maxsplit=2)) for line in lines}
     assert (Said.OFF, "1", "0") in counts
     assert ("copies of one problem ended differently", "0", "1") in counts
-    off = f"newton, seed 74: {Said.OFF}, by 0.5, 2e+07 times what is allowed (years)"
+    off = f"newton, problem 74: {Said.OFF}, by 0.5, 2e+07 times what is allowed (years)"
     assert off in lines
-    assert "lbfgs, seed 74: CONVERGED, but copies are DIVERGED (years)" in lines
-    assert "lbfgs, separated, but DIVERGED: seeds 74" in lines
+    assert "lbfgs, problem 74: CONVERGED, but copies are DIVERGED (years)" in lines
+    assert "lbfgs, separated, but DIVERGED: problems 74" in lines
 
 
 # --- the command ----------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_the_command_prints_rates_and_problems(capsys, monkeypatch, tmp_path):
     assert main(options) == 0
     text = capsys.readouterr().out
     assert "float64, 1 problems" in text
-    assert f"seed 1: {', '.join(make_hard(1, F64).hazards)}: " in text
+    assert f"problem 1: {', '.join(make_hard(1, F64).hazards)}: " in text
     assert "X = np.array([[" in text
     liar = Judgement(Said.NOT_SEPARATED)
     monkeypatch.setattr("jlogreg.testing.search.rates.judge", lambda *_: liar)

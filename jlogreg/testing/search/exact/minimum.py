@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jlogreg.testing.search.separation import flint_module
+from jlogreg.testing.search.exact.separation import flint_module
 
 __all__ = ["Minimum", "find_minimum"]
 
