@@ -119,6 +119,7 @@ SEARCH = {
 }
 ONE_MODEL = holding("params", kind.PARAMS, kind.W, kind.B)
 MODELS = holding("params", kind.PARAMS, kind.MODELS_W, kind.B)
+PREDICTED = {**MODELS, "X": kind.ANY_DESIGN, "offset": kind.OFFSET}
 START = holding("init", kind.INIT, kind.FINITE_W, kind.FINITE_B)
 COST = {**ONE_MODEL, **SAMPLES, "l2": kind.PENALTY}
 
@@ -130,20 +131,18 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
     data = problem._replace(weight=problem.weight + 1)._asdict()
     params, X, y = data["params"], data["X"], data["y"]
     z = jnp.asarray(np.linspace(-3, 4, shape[1])[None], dtype)
-    one = {"params": params, "X": X}
+    one = {"params": params, "X": X, "offset": data["offset"]}
     vector = jax.tree.map(lambda leaf: leaf + 1, params)
     descent = {**data, "learning_rate": jnp.asarray(0.1, dtype), "steps": 4}
     images = jnp.asarray(np.arange(2 * 3 * 4).reshape(2, 3, 4), dtype)
     samples = {"X": X, "y": y, "weight": data["weight"], "offset": data["offset"]}
     table = {
-        "logits": Case(jlogreg.logits, one, {**MODELS, "X": kind.ANY_DESIGN}),
-        "predict_proba": Case(
-            jlogreg.predict_proba, one, {**MODELS, "X": kind.ANY_DESIGN}
-        ),
+        "logits": Case(jlogreg.logits, one, PREDICTED),
+        "predict_proba": Case(jlogreg.predict_proba, one, PREDICTED),
         "predict": Case(
             jlogreg.predict,
             {**one, "threshold": jnp.asarray(0.4, dtype)},
-            {**MODELS, "X": kind.ANY_DESIGN, "threshold": kind.THRESHOLD},
+            {**PREDICTED, "threshold": kind.THRESHOLD},
         ),
         "flatten_images": Case(
             jlogreg.flatten_images, {"images": images}, {"images": kind.IMAGES}
@@ -229,7 +228,7 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
     scanned = {"y": y, "weight": weight, "offset": offset}
     limits = {**SEARCH, "memory_limit": kind.MEMORY}
     of_fits = {path: COST[path] for path in COST if path != "params"}
-    unweighted = {key: problem[key] for key in ("params", "X", "y", "offset")}
+    unpenalized = {key: problem[key] for key in ("params", *SAMPLES)}
     return {
         "fit_many": Case(
             jlogreg.fit_many,
@@ -271,7 +270,7 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
         ),
         "certificate": Case(of_fit(jlogreg.certificate), problem, of_fits),
         "summary": Case(
-            of_fit(jlogreg.summary), unweighted, each(of_fits, *unweighted)
+            of_fit(jlogreg.summary), unpenalized, each(of_fits, *unpenalized)
         ),
     }
 

@@ -52,19 +52,22 @@ def information(params: Params, samples: Samples) -> np.ndarray:
 def standard_errors(fit: Fit, samples: Samples) -> tuple[np.ndarray | None, str]:
     """Return the standard errors (n + 1, 1), or None and why there are none.
 
-    m gT H^-1 g is the square of the distance from the maximum of the likelihood, in
-    standard errors; equations (18) and (27).
+    A weight counts how often its sample occurs; V is their sum, or m. V gT H^-1 g is
+    the square of the distance from the maximum of the likelihood, in standard errors;
+    equations (18) and (27).
     """
-    n, m = samples.X.shape
+    n, _ = samples.X.shape
     if fit.status != Status.CONVERGED:
         return None, "the fit has no answer"
     if n > MAX_COVARIANCE_FEATURES:
         return None, f"there are more than {MAX_COVARIANCE_FEATURES} features"
-    reached = certificate(fit, samples.X, samples.y, offset=samples.offset)
-    if not math.sqrt(m) * reached.decrement <= MAX_DISTANCE:
+    X, y, weight, offset = samples
+    reached = certificate(fit, X, y, weight=weight, offset=offset)
+    total = to_long_double(samples.weights()).sum()
+    if not math.sqrt(total) * reached.decrement <= MAX_DISTANCE:
         return None, (
-            "a penalty, weights or another offset led away from the maximum of the "
-            "likelihood of X and y"
+            "a penalty, other weights or another offset led away from the maximum of "
+            "the likelihood of X and y"
         )
     # Invert the information, scaled to a diagonal of ones.
     matrix = information(fit.params, samples)

@@ -11,14 +11,13 @@ from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.formatting import align, value_text
-from jlogreg.base.params import Params
+from jlogreg.base.params import Params, check_params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
-from jlogreg.data.samples import Samples
+from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.fitting.fit import Fit
 from jlogreg.inference.covariance import standard_errors
 from jlogreg.inference.wald import p_value
-from jlogreg.objective.cost import prepare_problem
 from jlogreg.objective.prediction import logits
 
 __all__ = ["summary"]
@@ -33,22 +32,30 @@ def summary(
     y: Float[AnyArray, "1 m"],
     names: Sequence[str] | None = None,
     *,
+    weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
 ) -> str:
     """Return status, cost, steps, accuracy and coefficients of a fit; host only.
 
-    Shapes: fit of one problem, w (n, 1); X (n, m), y and offset (1, m); n names; result
-    a text of several lines.
+    Shapes: fit of one problem, w (n, 1); X (n, m), y, weight and offset (1, m); n
+    names; result a text of several lines.
     Standard errors, z and Wald's two-sided p, equation (27) of docs/derivation.md, are
     given if the parameters maximise the likelihood of X and y, to a hundredth of a
-    standard error; not after a fit with a penalty, weights or another offset. If there
-    are more than 20 features, those with the largest |z|, or else |w|, are listed.
+    standard error; not after a fit with a penalty, other weights or another offset. If
+    there are more than 20 features, those with the largest |z|, or else |w|, are
+    listed.
+
+    Weights are frequency weights: a weight of k is a sample that occurs k times. So k
+    ones among n equal samples may be one sample with the label k/n and the weight n.
+    The standard errors are wrong for weights that mean something else, such as
+    importance or the inverse of a probability of being sampled.
 
     Args:
         fit: the result of `fit`.
         X: the features, the same as in the fit.
         y: the labels.
         names: of the features; by default x0, x1, ...
+        weight: that of the fit, if it had one.
         offset: that of the fit, if it had one.
 
     Raises:
@@ -79,8 +86,9 @@ def summary(
             f"the fit is of {np.size(fit.status)} problems: take one of them, with "
             "jax.tree.map(lambda leaf: leaf[0], fit)"
         )
-    params, samples, _ = prepare_problem(fit.params, X, y, None, offset, 0.0)
-    n = params.w.shape[0]
+    samples = prepare_samples(check_samples(X, y, weight, offset))
+    n, _ = samples.X.shape
+    params = check_params(fit.params, n, samples.X.dtype)
     labels = [f"x{j}" for j in range(n)] if names is None else [*map(str, names)]
     if len(labels) != n:
         raise ShapeError(f"there are {n} features, but {len(labels)} names")
@@ -99,14 +107,17 @@ def summary(
 def _heading(fit: Fit, samples: Samples) -> list[str]:
     """Return the lines on status, data, cost and accuracy."""
     status, (n, m) = Status(int(fit.status)), samples.X.shape
-    y = np.asarray(samples.y, float)
-    z = np.asarray(samples.add_offset(logits(fit.params, samples.X)))
-    right = np.where(np.isnan(z), np.nan, z > 0) == (y > 0.5)
+    y, v = np.asarray(samples.y, float), np.asarray(samples.weights(), float)
+    z = np.asarray(logits(fit.params, samples.X, offset=samples.offset))
+    # Of a sample with the label k/n, k are right if 1 is predicted; none if nothing is.
+    right = np.where(np.isnan(z), 0, np.where(z > 0, y, 1 - y))
+    total = "" if samples.weight is None else f" of total weight {v.sum():.6g}"
+    data = f"{_count(n, 'feature')}, {_count(m, 'sample')}{total}"
     return [
         f"{status.name}: {status.message}",
-        f"{_count(n, 'feature')}, {_count(m, 'sample')}, mean label {y.mean():.3g}",
+        f"{data}, mean label {np.average(y, weights=v):.3g}",
         f"cost J {value_text(fit.cost)} nats after {_count(int(fit.steps), 'step')}",
-        f"training accuracy {right.mean():.1%}",
+        f"training accuracy {np.average(right, weights=v):.1%}",
     ]
 
 

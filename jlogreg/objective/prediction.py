@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from jlogreg.base.checks import AnyArray, check_number, check_range
+from jlogreg.base.checks import AnyArray, check_matrix, check_number, check_range
 from jlogreg.base.params import Params, check_params
 from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design
@@ -17,17 +18,24 @@ from jlogreg.losses.bernoulli import sigmoid
 __all__ = ["adjoint", "logits", "predict", "predict_proba"]
 
 
-def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "K m"]:
-    """Return the logits z = wT X + b of every sample.
+def logits(
+    params: Params,
+    X: Float[AnyArray, "n m"] | Design,
+    *,
+    offset: Float[AnyArray, "K m"] | None = None,
+) -> Float[Array, "K m"]:
+    """Return the logits z = wT X + b + offset of every sample.
 
-    Shapes: X (n, m), an array or a design, w (n, 1), b (1, 1), result (1, m); or K
-    models side by side, w (n, K), b (K, 1), result (K, m), by one matrix product.
-    Equation (2) of docs/derivation.md. The product is taken at the highest precision
-    that the device offers.
+    Shapes: X (n, m), an array or a design, w (n, 1), b (1, 1), offset and result (1,
+    m); or K models side by side, w (n, K), b (K, 1), result (K, m), by one matrix
+    product, and offset (K, m), or (1, m) for all. Equation (2) of docs/derivation.md.
+    The product is taken at the highest precision that the device offers. Parameters
+    that were fitted with an offset need that of the samples here.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
+        ValueError: if an offset is not finite.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -38,25 +46,38 @@ def logits(params: Params, X: Float[AnyArray, "n m"] | Design) -> Float[Array, "
     """
     design = check_design("X", X)
     params = check_params(params, design.shape[0], design.dtype, K="K")
-    return _logits(params, design)
+    if offset is None:
+        return _logits(params, design)
+    K = len(params.b)
+    rows = 1 if np.shape(offset)[:1] == (1,) else K
+    offset = check_matrix("offset", offset, (rows, design.shape[1]), design.dtype)
+    return _logits(params, design, check_range("offset", offset))
 
 
 @partial(program, inline=True)
-def _logits(params: Params, design: Design) -> Float[Array, "K m"]:
-    return design.forward(params.w) + params.b
+def _logits(
+    params: Params, design: Design, offset: Array | None = None
+) -> Float[Array, "K m"]:
+    z = design.forward(params.w) + params.b
+    return z if offset is None else z + offset
 
 
 def predict_proba(
-    params: Params, X: Float[AnyArray, "n m"] | Design
+    params: Params,
+    X: Float[AnyArray, "n m"] | Design,
+    *,
+    offset: Float[AnyArray, "K m"] | None = None,
 ) -> Float[Array, "K m"]:
-    """Return the probability a = sigmoid(wT X + b) that each sample has the label 1.
+    """Return the probability a = sigmoid(z) that each sample has the label 1.
 
-    Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) in [0, 1]; or for K models
-    w (n, K), b (K, 1), result (K, m). Equation (3) of docs/derivation.md.
+    Shapes: X (n, m), w (n, 1), b (1, 1), offset and result (1, m), in [0, 1]; or for K
+    models w (n, K), b (K, 1), result (K, m), offset (K, m) or (1, m). z are the
+    `logits`. Equation (3) of docs/derivation.md.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
+        ValueError: if an offset is not finite.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -66,22 +87,27 @@ def predict_proba(
         >>> [f"{one:.2f}" for one in a[0]]
         ['0.27', '0.50', '0.73']
     """
-    return sigmoid(logits(params, X))
+    return sigmoid(logits(params, X, offset=offset))
 
 
 def predict(
-    params: Params, X: Float[AnyArray, "n m"] | Design, threshold: Any = 0.5
+    params: Params,
+    X: Float[AnyArray, "n m"] | Design,
+    threshold: Any = 0.5,
+    *,
+    offset: Float[AnyArray, "K m"] | None = None,
 ) -> Float[Array, "K m"]:
     """Return the label of each sample: 1 where a > threshold, else 0.
 
-    Shapes: X (n, m), w (n, 1), b (1, 1), result (1, m) of X's dtype; or for K models
-    w (n, K), b (K, 1), result (K, m). The threshold is a number in [0, 1]. Where a is
-    NaN there is no label, and the result is NaN.
+    Shapes: X (n, m), w (n, 1), b (1, 1), offset and result (1, m), of X's dtype; or for
+    K models w (n, K), b (K, 1), result (K, m), offset (K, m) or (1, m). a is that of
+    `predict_proba`. The threshold is a number in [0, 1]. Where a is NaN there is no
+    label, and the result is NaN.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
-        ValueError: if the threshold is not in [0, 1].
+        ValueError: if the threshold is not in [0, 1], or an offset not finite.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -92,7 +118,7 @@ def predict(
         >>> predict(params, jnp.array([[1.0, 1.5, 2.0]]), threshold=0.2).tolist()
         [[1.0, 1.0, 1.0]]
     """
-    a = predict_proba(params, X)
+    a = predict_proba(params, X, offset=offset)
     threshold = check_number("threshold", threshold, a.dtype)
     threshold = check_range("threshold", threshold, 0.0, 1.0)
     return _labels(a, threshold)

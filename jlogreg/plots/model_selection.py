@@ -94,16 +94,21 @@ def penalty_path(
 
 
 def reliability_diagram(
-    probability: Float[AnyArray, "K m"], y: Float[AnyArray, "K m"], bins: int = 10
+    probability: Float[AnyArray, "K m"],
+    y: Float[AnyArray, "K m"],
+    bins: int = 10,
+    *,
+    weight: Float[AnyArray, "K m"] | None = None,
 ) -> Figure:
     """Draw the observed frequency of label 1 against its probability, with counts.
 
-    Shapes: probability and y (K, m), all rows together, in bins of equal width.
+    Shapes: probability, y and weight (K, m), all rows together, in bins of equal width.
+    A weight of k is a prediction that occurs k times.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
-        ValueError: if bins is less than 1.
+        ValueError: if bins is less than 1, or a weight less than 0.
 
     Examples:
         >>> import numpy as np
@@ -113,7 +118,7 @@ def reliability_diagram(
         >>> figure.axes[0].get_title()
         'expected calibration error 0.2500'
     """
-    result = calibration(probability, y, bins)
+    result = calibration(probability, y, bins, weight=weight)
     predicted, observed, count = (row[0] for row in result[:3])
     edges = np.linspace(0, 1, bins + 1)
     figure = Figure(figsize=(5.4, 6.4), layout="constrained")

@@ -103,7 +103,7 @@ PLOTS = [
             "one_standard_error": row[:, :1],
         },
     ),
-    (plots.reliability_diagram, {"probability": row, "y": row}),
+    (plots.reliability_diagram, {"probability": row, "y": row, "weight": row}),
     (
         plots.interval_forest,
         {

@@ -1,5 +1,6 @@
 """Calibration by hand, and the arguments that it refuses."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +16,16 @@ def test_calibration_by_hand():
     np.testing.assert_allclose(result.predicted, [[0.1, 0.3, np.nan, 0.95]])
     np.testing.assert_allclose(result.observed, [[0.5, 0, np.nan, 1]])
     assert result.error == pytest.approx((2 * 0.4 + 0.3 + 2 * 0.05) / 5)
+
+
+def test_a_weight_of_k_is_a_prediction_that_occurs_k_times():
+    rng = np.random.default_rng(0)
+    a, y, weight = rng.random((1, 30)), rng.random((1, 30)), rng.integers(0, 4, (1, 30))
+    weighted = calibration(a, y, bins=4, weight=weight.astype(float))
+    copies = [np.repeat(array, weight[0], axis=1) for array in (a, y)]
+    jax.tree.map(np.testing.assert_allclose, weighted, calibration(*copies, bins=4))
+    with pytest.raises(ValueError, match=r"^weight must be at least 0"):
+        calibration(a, y, weight=-np.ones_like(a))
 
 
 @pytest.mark.parametrize("bins", [0, -1])

@@ -82,8 +82,52 @@ def test_standard_errors_are_those_of_the_inverse_information(dtype):
     "options", [{"l2": 0.1}, {"weight": Y + 1.0}, {"offset": X[:1]}], ids=str
 )
 def test_there_are_none_away_from_the_largest_likelihood(options):
-    away = "a penalty, weights or another offset led away from the maximum of the like"
+    away = "a penalty, other weights or another offset led away from the maximum of th"
     assert away in jl.summary(jl.fit(X, Y, **options), X, Y)
+
+
+# Moths of each sex that died of 20, by the logarithm of the dose to base 2: Collett,
+# Modelling binary data, table 4.1; numbers of R's glm in Venables and Ripley, Modern
+# applied statistics with S, section 7.2.
+DEAD = np.array([[1, 4, 9, 13, 18, 20, 0, 2, 6, 10, 12, 16]])
+MOTHS = np.array([[1.0] * 6 + [0.0] * 6, [0.0, 1, 2, 3, 4, 5] * 2])
+
+
+def test_counts_are_labels_k_of_n_with_weights_n():
+    y, weight = DEAD / 20, np.full(DEAD.shape, 20.0)
+    found = jl.fit(MOTHS, y, weight=weight)
+    text = jl.summary(found, MOTHS, y, ["male", "dose"], weight=weight)
+    assert "2 features, 12 samples of total weight 240, mean label 0.463" in text
+    table = lines_of(text)
+    assert table["male"] == ["1.101", "0.356", "3.09", "0.002"]
+    assert table["dose"] == ["1.064", "0.131", "8.12", "4.7e-16"]
+    assert table["bias"] == ["-3.473", "0.469", "-7.41", "1.2e-13"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_weight_of_k_is_a_sample_that_occurs_k_times(dtype):
+    problem = make_problem((3, 40), dtype, seed=4)
+    X, y = np.asarray(problem.X), np.asarray(problem.y)
+    times = np.arange(40) % 4
+    weight = times[None].astype(dtype)
+    X_nan = np.where(weight > 0, X, np.nan)  # excluded samples may hold anything
+    copies = [np.repeat(array, times, axis=1) for array in (X, y)]
+    weighted = jl.summary(jl.fit(X, y, weight=weight), X_nan, y, weight=weight)
+    repeated = jl.summary(jl.fit(*copies), *copies)
+    differ = {1, 2}  # the number of samples; the steps
+    lines = zip(weighted.splitlines(), repeated.splitlines(), strict=True)
+    assert all(one == other for i, (one, other) in enumerate(lines) if i not in differ)
+    assert "no standard errors" not in weighted
+    # Groups of equal samples, with the share of label 1.
+    x = np.array([[0.0, 1, 2, 3, 4]], dtype)
+    ones, all_ = np.array([[1, 2, 6, 12, 14]]), np.array([[20, 7, 11, 15, 16]])
+    share, weight = (ones / all_).astype(dtype), all_.astype(dtype)
+    grouped = jl.summary(jl.fit(x, share, weight=weight), x, share, weight=weight)
+    pair = np.concatenate([ones, all_ - ones], axis=1)[0]
+    x = np.repeat(np.tile(x, 2), pair, axis=1)
+    y = np.repeat([[1.0] * 5 + [0.0] * 5], pair, axis=1).astype(dtype)
+    single = jl.summary(jl.fit(x, y), x, y)
+    assert grouped.splitlines()[3:] == single.splitlines()[3:]  # the accuracy too
 
 
 def test_a_penalty_that_moves_nothing_is_none():

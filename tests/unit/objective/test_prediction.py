@@ -8,6 +8,7 @@ import pytest
 import jlogreg as jl
 from tests.helpers import EPS, assert_close, make_problem, stack
 
+KEY = jax.random.key(0)
 X = jnp.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
 MODEL = jl.Params(w=jnp.array([[0.5], [-1.0]]), b=jnp.array([[0.25]]))
 
@@ -36,6 +37,27 @@ def test_k_models_predict_by_one_product(function):
     assert result.shape == (4, 20)
     for k, model in enumerate(models):
         assert_close(result[k : k + 1], function(model, data), 64 * EPS)
+
+
+@pytest.mark.parametrize("function", [jl.logits, jl.predict_proba, jl.predict])
+def test_an_offset_is_added_to_the_logits(function):
+    """As the weight of one more feature of weight 1; a row for all models, or each."""
+    models = [make_problem((3, 20), np.float64, seed=seed).params for seed in range(2)]
+    data, rows = (
+        make_problem((3, 20), np.float64).X,
+        2 * jax.random.normal(KEY, (2, 20)),
+    )
+    both = jl.stack(stack(*models))
+    for offset in (rows[:1], rows):
+        result = function(both, data, offset=offset)
+        for k, model in enumerate(models):
+            row = offset[k : k + 1] if len(offset) > 1 else offset
+            wide = model._replace(w=jnp.concatenate([model.w, jnp.ones((1, 1))]))
+            expected = function(wide, jnp.concatenate([data, row]))
+            assert_close(result[k : k + 1], expected, 64 * EPS)
+    assert (function(both, data, offset=rows) != function(both, data)).any()
+    with pytest.raises(jl.ShapeError, match=r"^offset .* must have shape \(2, 20\)"):
+        function(both, data, offset=jnp.ones((3, 20)))
 
 
 def test_where_there_is_no_probability_there_is_no_label():
