@@ -50,7 +50,8 @@ def value_and_gradient(
         >>> print(f"{J:.6f}", dw.tolist(), db.tolist())
         0.693147 [[-0.5]] [[0.0]]
     """
-    prepare_problem(params, check_matrix("X", X, ("n", "m")), y, weight, offset, l2)
+    X = check_matrix("X", X, ("n", "m"), no_rows=True)
+    prepare_problem(params, X, y, weight, offset, l2)
     x, (labels,) = np.asarray(X, float).tolist(), np.asarray(y, float).tolist()
     n, m, b = len(x), len(labels), float(np.asarray(params.b)[0, 0])
     w = [float(value) for (value,) in np.asarray(params.w)]

@@ -127,13 +127,15 @@ FLOAT32 = dtype(
     np.float32,
 )
 NOTHING = "^{name} has rank 2.* a size of 0"
-EMPTY = [shape(NOTHING, lambda a: a[:0]), shape(NOTHING, lambda a: a[:, :0])]
+NO_SAMPLES = shape(NOTHING, lambda a: a[:, :0])
+EMPTY = [shape(NOTHING, lambda a: a[:0]), NO_SAMPLES]
 TABLE = (*TYPES, FLOAT32, *EMPTY)
 FINITE = entries("finite", NAN, INF, -INF)
 POSITIVE = entries("at least 0", NAN, INF, -0.5)
 PROBABILITY = entries(r"in \[0, 1\]", NAN, INF, -1, 2, 1.001)
 
-FEATURES = Kind((*TYPES, *NONE, *EMPTY), FINITE)
+# Without features a model is the bias alone.
+FEATURES = Kind((*TYPES, *NONE, NO_SAMPLES), FINITE)
 ROW = Kind(
     (
         *(*TYPES, FLOAT32),
@@ -149,7 +151,7 @@ LEADING_LABELS = Kind(
 ALL_0 = value("^weight is 0 for every sample", np.zeros_like)
 WEIGHT = ROW.but(*FLOAT, values=(*POSITIVE, ALL_0))
 OFFSET = ROW.but(*FLOAT, values=FINITE)
-COVARIATES = Kind(TABLE, FINITE)
+COVARIATES = Kind((*TYPES, FLOAT32, NO_SAMPLES), FINITE)
 
 # --- features as a design -------------------------------------------------------------
 

@@ -94,13 +94,14 @@ def at_most(array: Array, high: Any) -> Array:
 
 
 def largest(array: Array, axis: int | None = None) -> Array:
-    """Return the largest entry, NaN where an entry is NaN."""
+    """Return the largest entry, NaN where an entry is NaN, -inf where there is none."""
     undefined = jnp.isnan(array).any(axis=axis)
-    return jnp.where(undefined, jnp.nan, array.max(axis=axis))
+    initial = None if array.size else -jnp.inf
+    return jnp.where(undefined, jnp.nan, array.max(axis=axis, initial=initial))
 
 
 def smallest(array: Array) -> Float[Array, ""]:
-    """Return the smallest entry, NaN where an entry is NaN."""
+    """Return the smallest entry, NaN where an entry is NaN, inf where there is none."""
     return -largest(-array)
 
 

@@ -91,7 +91,12 @@ def check_array(name: str, value: Any, floating: bool = True) -> Array:
 
 
 def check_matrix(
-    name: str, value: Any, shape: tuple[int | str, int | str], dtype: Any = None
+    name: str,
+    value: Any,
+    shape: tuple[int | str, int | str],
+    dtype: Any = None,
+    *,
+    no_rows: bool = False,
 ) -> Array:
     """Return value as a JAX array of rank 2, of this shape and dtype.
 
@@ -100,6 +105,7 @@ def check_matrix(
         value: the argument.
         shape: two sizes; a letter stands for any size but 0.
         dtype: of the other arguments, or None.
+        no_rows: whether the first letter stands for 0 too: X without features.
 
     Raises:
         DtypeError: if value is not an array of float32 or float64, or not of `dtype`.
@@ -113,7 +119,8 @@ def check_matrix(
         raise RankError(
             f"{subject}, but must have rank 2, shape {expected}: {_cure(name, shape)}"
         )
-    if 0 in array.shape:
+    least = tuple(0 if size == 0 else 1 for size in shape)
+    if array.shape[0] < least[0] - no_rows or array.shape[1] < least[1]:
         raise ShapeError(f"{subject}: a size of 0 leaves nothing to compute with")
     sizes = zip(shape, array.shape, strict=True)
     if any(isinstance(size, int) and size != actual for size, actual in sizes):

@@ -25,6 +25,8 @@ def value_text(value: Any) -> str:
     if array.size and (array == array.flat[0]).all():
         one = _number(array.flat[0])
         return one if array.ndim == 0 else f"{one} {array.shape}"
+    if 0 in array.shape:
+        return f"none {array.shape}"
     if array.size <= 4:
         return str(array.tolist() if array.dtype.kind in "biu" else _rounded(array))
     low, high = _number(array.min()), _number(array.max())

@@ -46,11 +46,11 @@ def init_params(n: int, dtype: Any = None) -> Params:
     minimum.
 
     Args:
-        n: number of features, at least 1.
+        n: number of features; 0 for the bias alone.
         dtype: float32 or float64; by default JAX's default.
 
     Raises:
-        ValueError: if n is less than 1.
+        ValueError: if n is less than 0.
         DtypeError: if n is not a whole number, or dtype not float32 or float64.
 
     Examples:
@@ -59,7 +59,7 @@ def init_params(n: int, dtype: Any = None) -> Params:
         >>> w.tolist(), b.tolist()
         ([[0.0], [0.0]], [[0.0]])
     """
-    n = check_count("n", n, least=1)
+    n = check_count("n", n, least=0)
     dtype = canonical_dtype(float if dtype is None else dtype)
     check_dtype("dtype", dtype, "pass dtype=jnp.float32")
     return Params(w=jnp.zeros((n, 1), dtype), b=jnp.zeros((1, 1), dtype))

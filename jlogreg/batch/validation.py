@@ -86,7 +86,8 @@ def held_out_losses(
 
 def _logits(X: Design, given: ValidationData, params: Params) -> Float[Array, "M m"]:
     """Return the logits of M models, whatever their leading axes."""
-    models = stack(Params(*(leaf.reshape(-1, *leaf.shape[-2:]) for leaf in params)))
+    M = params.b.size
+    models = stack(Params(*(leaf.reshape(M, *leaf.shape[-2:]) for leaf in params)))
     z = logits(models, X)
     return z if given.offset is None else z + given.offset
 

@@ -168,7 +168,7 @@ class Dense:
 
     def validated(self, name: str) -> Dense:
         """Return the same design, its shape and dtype checked."""
-        return Dense(check_matrix(name, self.X, ("n", "m")))
+        return Dense(check_matrix(name, self.X, ("n", "m"), no_rows=True))
 
     def check_values(self, name: str) -> None:
         """Raise a ValueError unless all entries that are not traced are finite."""

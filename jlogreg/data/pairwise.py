@@ -43,7 +43,8 @@ class Pairwise(Dense):
         first, second = np.tril_indices(n)
         entries = np.zeros((n, n), int)
         entries[first, second] = entries[second, first] = np.arange(first.size)
-        return jnp.take(inner_products(s, self.pairs)[0], entries)
+        # Without features `take` returns no matrix.
+        return jnp.take(inner_products(s, self.pairs)[0], entries).reshape(n, n)
 
     def validated(self, name: str) -> Pairwise:
         """Return the same design: `pairwise` is given checked features."""

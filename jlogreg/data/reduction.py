@@ -128,7 +128,7 @@ def gram_block(samples: Samples) -> int:
 
 def _block_length(n: int, m: int) -> int:
     """Return the default number of samples in a block, for X (n, m)."""
-    if jax.default_backend() != "cpu" or n > MAX_BLOCK_FEATURES:
+    if jax.default_backend() != "cpu" or n == 0 or n > MAX_BLOCK_FEATURES:
         return m
     # Whole cache lines: blocks of an odd length took a sixth longer.
     return min(m, max(1024, BLOCK_ENTRIES // n // 128 * 128))

@@ -75,7 +75,7 @@ class Sparse:
     def gram(self, s: Float[Array, "1 m"]) -> Float[Array, "n n"]:
         """Return the sandwich product X diag(s) XT, a few rows at a time."""
         n = self.shape[0]
-        size = min(n, GRAM_ROWS)
+        size = min(max(n, 1), GRAM_ROWS)
 
         def rows(start: Array) -> Array:
             # The rows are X diag(s) XT times unit vectors, transposed. Beyond n they
@@ -84,7 +84,7 @@ class Sparse:
             return self.adjoint(s * self.forward(unit.astype(s.dtype))).T
 
         starts = jnp.arange(-(-n // size)) * size
-        return lax.map(rows, starts).reshape(-1, n)[:n]
+        return lax.map(rows, starts).reshape(len(starts) * size, n)[:n]
 
     def gram_diagonal(self, s: Float[Array, "1 m"]) -> Float[Array, "n 1"]:
         """Return the diagonal of X diag(s) XT."""
@@ -118,11 +118,10 @@ class Sparse:
                 f"n_sparse {X.n_sparse} and n_dense {X.n_dense}, but must have two "
                 "sparse dimensions and no other"
             )
-        if 0 in X.shape:
+        if X.shape[1] == 0:
             raise ShapeError(f"{name} has shape {X.shape}: a size of 0 holds nothing")
-        return self._with(
-            check_matrix(f"{name}.data", X.data[:, None], ("nse", 1))[:, 0]
-        )
+        data = check_matrix(f"{name}.data", X.data[:, None], ("nse", 1), no_rows=True)
+        return self._with(data[:, 0])
 
     def check_values(self, name: str) -> None:
         """Raise a ValueError unless all entries that are not traced are finite."""

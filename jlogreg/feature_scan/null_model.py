@@ -66,10 +66,9 @@ def check_scan(
     """
     refuse_traced(*ON_HOST, covariates, y, weight, offset, tol)
     y = check_matrix("y", y, (1, "m"))
-    alone = covariates is None
-    # Without covariates the features of the samples are not used.
-    X = jnp.ones_like(y) if alone else covariates
-    X = check_matrix("covariates", X, ("p", "m"), y.dtype)
+    X = y[:0] if covariates is None else covariates
+    X = check_matrix("covariates", X, ("p", "m"), y.dtype, no_rows=True)
+    alone = len(X) == 0
     used = X
     if weight is not None:
         weight = check_matrix("weight", weight, (1, y.shape[1]), y.dtype)

@@ -53,9 +53,10 @@ def calibration(
     y = np.asarray(check_matrix("y", y, a.shape), np.float64)
     v = np.ones_like(a)
     if weight is not None:
-        v = check_range("weight", check_matrix("weight", weight, a.shape), 0.0)
+        checked = check_range("weight", check_matrix("weight", weight, a.shape), 0.0)
+        v = np.asarray(checked, np.float64)
     valid = ~np.isnan(a)
-    a, y, v = a[valid], y[valid], np.asarray(v, np.float64)[valid]
+    a, y, v = a[valid], y[valid], v[valid]
     # The bin of each prediction; a probability of 1 is in the last.
     place = np.minimum((a * bins).astype(int), bins - 1)
     count, *sums = (np.bincount(place, of, bins)[None] for of in (v, v * a, v * y))
