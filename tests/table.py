@@ -282,7 +282,7 @@ def count_cases() -> dict[str, Case]:
         "init_params": Case(
             jlogreg.init_params,
             {"n": 2},
-            {"n": kind.count(1, None), "dtype": kind.REAL},
+            {"n": kind.count(0, None), "dtype": kind.REAL},
         ),
         "fold_weights": Case(
             jlogreg.fold_weights,
