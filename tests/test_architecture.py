@@ -314,6 +314,7 @@ def test_the_files_of_the_top_level():
     shown = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     generated = {"runs", "build", "dist"}
     expected = (
-        "pyproject.toml README.md LICENSE CHANGELOG.md jlogreg tests experiments docs"
+        "pyproject.toml README.md LICENSE CHANGELOG.md CITATION.cff jlogreg tests "
+        "experiments docs"
     )
     assert shown - generated == set(expected.split())

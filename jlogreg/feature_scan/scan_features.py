@@ -214,7 +214,8 @@ def _in_parts(
     for start in range(0, len(G), height):
         part = G[start : start + height]
         if len(part) < height:
-            part = np.pad(part, ((0, height - len(part)), (0, 0)))
+            # With a feature that is there: zeros would be singular, and end as NaN.
+            part = np.pad(part, ((0, height - len(part)), (0, 0)), mode="edge")
         parts.append(function(part))
         # A few are under way while the next are cut out, and no more.
         if len(parts) >= MAX_IN_FLIGHT:
