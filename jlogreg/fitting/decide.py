@@ -155,14 +155,15 @@ def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Arr
         factor = factorize_reversed(H)
     inverse = factor.solve(jnp.eye(len(error), dtype=error.dtype))
 
-    def count(part: Samples, inverse: Array) -> Array:
+    def count(part: Samples, inverse: Array, error: Array, most: Array) -> Array:
         # The standard deviation of [x; 1]T H^-1 e for each sample.
         along = matmul(part.X.dense().T, inverse[:-1]) + inverse[-1:]
         moved = jnp.sqrt(matmul(jnp.square(along), jnp.square(error))).T
-        hidden = ~(moved <= KNOWN_TOLERANCES * limits.tol)
+        hidden = ~(moved <= most)
         return jnp.sum(hidden & (part.weights() > 0), dtype=moved.dtype)
 
-    return sum_over_samples(count, samples, inverse, block=block) > 0
+    given = (inverse, error, KNOWN_TOLERANCES * limits.tol)
+    return sum_over_samples(count, samples, *given, block=block) > 0
 
 
 def _search_plane(problem: Problem, needed: Array, limits: Limits) -> State:

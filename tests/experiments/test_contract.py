@@ -51,9 +51,8 @@ class Case(NamedTuple):
 
 
 METRICS = frozenset({"metrics.jsonl"})
-FIT = {"w": (24, 30, 1), "b": (24, 1, 1), "finished": (24, 1)} | dict.fromkeys(
-    ("status", "steps", "cost", "gradient_norm", "decrement"), (24,)
-)
+FIT = dict.fromkeys(("status", "steps", "cost", "gradient_norm", "decrement"), (24,))
+FIT |= {"w": (24, 30, 1), "b": (24, 1, 1), "finished": (24, 1), "arguments": ()}
 CASES = {
     "bootstrap": Case(
         "--bootstrap.replicates=24 --bootstrap.l2=0.1",
