@@ -214,8 +214,7 @@ def _in_parts(
     for start in range(0, len(G), height):
         part = G[start : start + height]
         if len(part) < height:
-            # With a feature that is there: zeros would be singular, and end as NaN.
-            part = np.pad(part, ((0, height - len(part)), (0, 0)), mode="edge")
+            part = np.pad(part, ((0, height - len(part)), (0, 0)))
         parts.append(function(part))
         # A few are under way while the next are cut out, and no more.
         if len(parts) >= MAX_IN_FLIGHT:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
-from jlogreg.data.design import Dense
+from jlogreg.data.design import Dense, Design, Stacked
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.data.standardized import Standardized
@@ -81,8 +81,7 @@ def newton_totals(
     def summand(
         part: Samples, point: Params, step: Params, l2: Array, tol: Array
     ) -> NewtonTotals:
-        if isinstance(part.X, Standardized):  # written once, for all its products
-            part = part._replace(X=Dense(part.X.dense()))
+        part = part._replace(X=_written(part.X))
         each = pointwise_at(part, point, step, l2, tol)
         return NewtonTotals(
             weight=part.weights().sum(),
@@ -97,6 +96,17 @@ def newton_totals(
 
     given, block = (point, step, l2, tol), gram_block(samples)
     return sum_over_samples(summand, samples, *given, block=block, every=every)
+
+
+def _written(X: Design) -> Design:
+    """Return the design with centred features written once, for all their products.
+
+    A product less that with the center has lost the digits of small sums.
+    """
+    if isinstance(X, Stacked):
+        return Stacked(_written(X.shared), _written(X.own))
+    is_centred = isinstance(X, Standardized) and X.sliceable
+    return Dense(X.dense()) if is_centred else X
 
 
 def primal_objective(

@@ -129,12 +129,6 @@ def test_a_reader_may_fill_one_buffer_again_and_again():
     np.testing.assert_array_equal(np.concatenate([p.status for p in parts]), found[4])
 
 
-def test_the_padding_of_a_scan_makes_no_number_that_is_not_finite():
-    with jax.debug_nans(True):
-        found = jl.scan_features(coins(6, 40, seed=2), None, coins(1, 40))
-    assert (found.status == Status.CONVERGED).all()
-
-
 def test_the_error_of_a_scan_without_covariates_names_the_labels():
     with pytest.raises(ValueError, match=r"^y must be in \[0, 1\]"):
         jl.scan_features(coins(1, 4), None, np.array([[0, 1, np.nan, 1]]))
