@@ -285,8 +285,10 @@ def _confirm(
     # The memories, and what there is of the Hessian, are those of two solvers.
     confirmed, state = confirmed._replace(memory=None), state._replace(memory=None)
     if isinstance(solver, Newton):
-        bare = state.evaluation._replace(curvature=None)
-        state = state._replace(evaluation=bare)
+        state, confirmed = (
+            each._replace(evaluation=each.evaluation._replace(curvature=None))
+            for each in (state, confirmed)
+        )
     return where(goes_on, confirmed, state)._replace(steps=steps)
 
 
