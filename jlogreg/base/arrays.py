@@ -67,9 +67,11 @@ def is_subnormal(array: Any) -> Any:
     By their bits: a comparison would take them for 0, too.
     """
     kind = {4: np.int32, 8: np.int64}[array.dtype.itemsize]
-    known = isinstance(array, np.ndarray)
-    bits: Any = abs(array).view(kind) if known else None
-    bits = bits if known else lax.bitcast_convert_type(jnp.abs(array), kind)
+    bits: Any
+    if isinstance(array, np.ndarray):
+        bits = abs(array).view(kind)
+    else:
+        bits = lax.bitcast_convert_type(jnp.abs(array), kind)
     return (bits != 0) & (bits < np.finfo(array.dtype).tiny.view(kind))
 
 

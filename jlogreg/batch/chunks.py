@@ -200,7 +200,7 @@ def _init(
     def one(own: Problems) -> tuple[Problems, SolveState]:
         own = common.prepared(own, valid)
         problem, init, centering = common.problem(own)
-        start = None if init is None else centering.to_centered(init)
+        start = centering.start(init)
         return own, init_state(solver, problem, common.shared, start, common.limits)
 
     return jax.vmap(one, axis_size=width)(own)
@@ -233,8 +233,7 @@ def _finalize(
 ) -> tuple[Fit, Bool[Array, " width"]]:
     def one(own: Problems, state: SolveState) -> tuple[Fit, Array]:
         problem, init, centering = common.problem(own)
-        start = None if init is None else centering.to_centered(init)
-        shared, limits = common.shared, common.limits
+        start, shared, limits = centering.start(init), common.shared, common.limits
         solution = finalize(solver, problem, shared, state, start, limits, decides)
         left = is_open(solver, problem, solution, limits)
         return Fit.of(centering.solution(solution, init)), left

@@ -34,8 +34,7 @@ from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz
 from jlogreg.objective.cost import objective
 from jlogreg.objective.prediction import adjoint
-from jlogreg.objective.sums import curvature_total
-from jlogreg.solvers.cholesky import ReversedFactor, factorize_reversed
+from jlogreg.solvers.cholesky import ReversedFactor
 from jlogreg.solvers.driver import (
     RUNNING,
     DenseObjective,
@@ -149,11 +148,12 @@ def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Arr
     block = gram_block(samples)
     size = sum_over_samples(sizes, samples, params, block=block) / m
     error = eps * (size + penalty * jnp.abs(to_vector(params)))
-    factor = solution.factor
-    if not isinstance(factor, ReversedFactor):  # the solver has kept none
-        H = curvature_total(params, samples) / m + jnp.diag(penalty[:, 0])
-        factor = factorize_reversed(H)
-    inverse = factor.solve(jnp.eye(len(error), dtype=error.dtype))
+    # The factor is the primal's, or there is none.
+    kept = isinstance(solution.factor, ReversedFactor)
+    factor = solution.factor if kept else None
+    inverse = PRIMAL.inverse_hessian(problem, params, factor)(
+        jnp.eye(len(error), dtype=error.dtype)
+    )
 
     def count(part: Samples, inverse: Array, error: Array, most: Array) -> Array:
         # The standard deviation of [x; 1]T H^-1 e for each sample.

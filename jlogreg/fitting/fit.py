@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jlogreg.base.arrays import is_traced, largest
+from jlogreg.base.arrays import largest
 from jlogreg.base.checks import AnyArray, check_range
 from jlogreg.base.formatting import as_html, brief
 from jlogreg.base.params import Params, check_params
-from jlogreg.base.programs import program
+from jlogreg.base.programs import is_tracing, program
 from jlogreg.base.status import count_statuses
 from jlogreg.data.design import Design
 from jlogreg.fitting.decide import is_open
@@ -133,11 +132,11 @@ def fit(
         init = Params(check_range("init.w", init.w), check_range("init.b", init.b))
     limits = check_limits(solver, tol, max_steps, dtype)
     given = (Problem(samples, l2), init, limits)
-    # What a solver leaves open is a program of its own, which few fits need; where
-    # numbers are traced it is part of the one program.
-    traced = any(map(is_traced, jax.tree.leaves(given)))
-    solution, left = _solve(solver, traced, *given)
-    if not traced and (is_traced(left) or left):
+    # What a solver leaves open is a program of its own, which few fits need; within a
+    # transformation it is part of the one program.
+    tracing = is_tracing()
+    solution, left = _solve(solver, tracing, *given)
+    if not tracing and left:
         solution, _ = _solve(solver, True, *given)
     return Fit.of(solution)
 
@@ -151,8 +150,7 @@ def _solve(
     Equation (28) of docs/derivation.md.
     """
     problem, centering = center_problem(solver, problem)
-    start = None if init is None else centering.to_centered(init)
     function = differentiable(partial(solve, decides=decides))
-    solution = function(solver, problem, start, limits)
+    solution = function(solver, problem, centering.start(init), limits)
     left = is_open(solver, problem, solution, limits)
     return centering.solution(solution, init), left

@@ -73,6 +73,10 @@ class Centering(NamedTuple):
         """Return w and b' for w and b."""
         return params._replace(b=params.b + self.shift(params.w))
 
+    def start(self, init: Params | None) -> Params | None:
+        """Return where to start in centred unknowns, None where init says nothing."""
+        return None if init is None else self.to_centered(init)
+
     def solution(self, solution: Solution, init: Params | None) -> Solution:
         """Return the solution in the user's unknowns.
 
