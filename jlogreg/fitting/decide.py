@@ -6,27 +6,34 @@ unless some problem needs the answer, so that others pay nothing, alone or under
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import at_least
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.options import formulation_of
-from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
+from jlogreg.formulations.matrix_free import (
+    MAX_CONFIRM_FEATURES,
+    confirmation,
+)
 from jlogreg.formulations.primal import PRIMAL, primal_objective
 from jlogreg.formulations.problem import (
     Limits,
+    Prepared,
     Problem,
     Solution,
-    prepare,
+    SolveState,
     ridge,
+    solution_of,
     to_params,
     to_vector,
 )
@@ -36,7 +43,6 @@ from jlogreg.objective.cost import objective
 from jlogreg.objective.prediction import adjoint
 from jlogreg.solvers.cholesky import ReversedFactor
 from jlogreg.solvers.driver import (
-    RUNNING,
     DenseObjective,
     Evaluation,
     Solver,
@@ -47,7 +53,7 @@ from jlogreg.solvers.driver import (
 )
 from jlogreg.solvers.newton import Newton
 
-__all__ = ["decide", "is_open"]
+__all__ = ["can_decide", "decide", "is_open"]
 
 Known = TypeVar("Known")
 
@@ -63,47 +69,87 @@ def is_open(
     solver: Solver, problem: Problem, solution: Solution, limits: Limits
 ) -> Bool[Array, ""]:
     """Return whether the status of a solution may change in `decide`."""
-    if not _applies(solver, problem):
+    if not can_decide(solver, problem):
         return jnp.zeros((), bool)
     return _has_failed(solution) | _may_be_hidden(solution, limits)
 
 
+class _Search(NamedTuple):
+    """Newton's method in search of a minimum, or of a plane between the labels."""
+
+    seeks_plane: Bool[Array, ""]
+    goes_on: Bool[Array, ""]
+    state: State
+    solution: Solution
+
+
 def decide(
-    solver: Solver, problem: Problem, solution: Solution, limits: Limits
+    solver: Solver, problem: Problem, solve: SolveState, limits: Limits
 ) -> Solution:
-    """Return the solution with its final status.
+    """Return the solution at the end of Newton's method, with its final status.
 
     A minimum that roundings hide is SINGULAR: to the precision at hand the gradient is
     zero there, but in a whole region. A problem without an answer is SEPARATED if a
-    plane is found between its labels. Where a Hessian would cost more than the fit, the
-    status stays as it is.
+    plane is found between its labels.
+
+    Args:
+        solver: what has taken the steps so far.
+        problem: one that `can_decide`.
+        solve: its state, at any step of Newton's method, or at the end of another's.
+        limits: the tolerance and the steps.
     """
-    if not _applies(solver, problem):
-        return solution
-    # What roundings hide.
-    hidden = _once(
-        _may_be_hidden(solution, limits),
-        lambda: _is_hidden(problem, solution, limits),
-        jnp.zeros((), bool),
-    )
-    status = jnp.where(hidden, Status.SINGULAR, solution.status)
-    solution = solution._replace(status=status.astype(jnp.int32))
-    # A plane between the labels, which then stands for the parameters.
-    end = _search_plane(problem, _has_failed(solution), limits)
-    separated = end.status == Status.SEPARATED
-    params = where(separated, to_params(end.point), solution.params)
+    newton, state, most = solver, solve.state, limits.max_steps
+    if not isinstance(newton, Newton):
+        newton = Newton()
+        exact = primal_objective(problem, solve.prepared, limits.tol)
+        state, most = confirmation(newton, exact, state, limits)
+
+    # One loop of Newton steps for both searches, so that it is compiled once.
+    def search(now: _Search) -> _Search:
+        sought, prepared, free = _sought(problem, solve.prepared, now.seeks_plane)
+        loss = _restricted(primal_objective(sought, prepared, limits.tol), free)
+        last = jnp.where(now.seeks_plane, MAX_SEPARATION_STEPS, most)
+        end = run_solver(newton, loss, now.state, last)
+        found = solution_of(end, to_params(end.point), end.direction.factor)
+        # What roundings hide.
+        hidden = _once(
+            _may_be_hidden(found, limits) & ~now.seeks_plane,
+            lambda: _is_hidden(problem, found, limits),
+            jnp.zeros((), bool),
+        )
+        status = jnp.where(hidden, Status.SINGULAR, found.status).astype(jnp.int32)
+        found = found._replace(status=status)
+        # A plane between the labels stands for the parameters.
+        separated = found.status == Status.SEPARATED
+        plane = now.solution._replace(params=found.params, status=found.status)
+        known = where(separated, plane, now.solution)
+        solution = where(now.seeks_plane, known, found)
+        return _Search(
+            seeks_plane=jnp.ones((), bool),
+            goes_on=_has_failed(solution) & ~now.seeks_plane,
+            state=newton.init(loss, jnp.zeros_like(end.point)),
+            solution=solution,
+        )
+
+    unknown = solution_of(state, to_params(state.point), state.direction.factor)
+    first = _Search(jnp.zeros((), bool), jnp.ones((), bool), state, unknown)
+    end = loop(lambda now: now.goes_on, search, first)
+    solution = end.solution
+    if newton is not solver:
+        steps = solve.state.steps + at_least(solution.steps, 0)
+        solution = solution._replace(steps=steps)
+    # The cost at a plane is still to be computed.
+    at_plane = end.seeks_plane & (solution.status == Status.SEPARATED)
     J, slope = _once(
-        separated,
-        lambda: objective(params, problem.samples, problem.l2),
+        at_plane,
+        lambda: objective(solution.params, problem.samples, problem.l2),
         (solution.cost, solution.gradient),
     )
-    status = jnp.where(separated, Status.SEPARATED, solution.status)
-    return solution._replace(
-        params=params, status=status.astype(jnp.int32), cost=J, gradient=slope
-    )
+    return solution._replace(cost=J, gradient=slope)
 
 
-def _applies(solver: Solver, problem: Problem) -> bool:
+def can_decide(solver: Solver, problem: Problem) -> bool:
+    """Return whether a Hessian costs no more than the fit does."""
     X = problem.samples.X
     is_primal = formulation_of(solver, X, problem.l2) is PRIMAL
     return is_primal or X.shape[0] <= MAX_CONFIRM_FEATURES
@@ -166,25 +212,30 @@ def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Arr
     return sum_over_samples(count, samples, *given, block=block) > 0
 
 
-def _search_plane(problem: Problem, needed: Array, limits: Limits) -> State:
-    """Return the end of a search for a plane without a penalty between the labels.
+def _sought(
+    problem: Problem, prepared: Prepared, seeks_plane: Array
+) -> tuple[Problem, Prepared, Float[Array, "n+1 1"]]:
+    """Return the problem to be solved, with what it prepares, and its free unknowns.
 
-    Whether there is one does not depend on the offset, nor on the sizes of the weights.
-    So Newton's method goes after the minimum of the cost without both, in the unknowns
-    that have no penalty, where such a plane shows after a few steps; equation (19).
+    Whether there is a plane without a penalty between the labels does not depend on the
+    offset, nor on the sizes of the weights. So Newton's method goes after the minimum
+    of the cost without both, in the unknowns that have no penalty, where such a plane
+    shows after a few steps; equation (19).
     """
     samples, penalty = problem.samples, ridge(problem)
-    weight = samples.weight
-    kept = None if weight is None else (weight > 0).astype(weight.dtype)
-    alike = Samples(samples.X, samples.y, kept)
-    plain = Problem(alike, jnp.zeros((), penalty.dtype))
-    loss = primal_objective(plain, prepare(alike), limits.tol)
-    loss = _restricted(loss, (penalty == 0).astype(penalty.dtype))
-    newton = Newton(keep_factor=False)
-    state = newton.init(loss, jnp.zeros_like(penalty))
-    status = jnp.where(needed, RUNNING, Status.CONVERGED).astype(jnp.int32)
-    state = state._replace(status=status)
-    return run_solver(newton, loss, state, MAX_SEPARATION_STEPS)
+    weight, offset, m = samples.weight, samples.offset, prepared.total_weight
+    if weight is not None:
+        weight = jnp.where(seeks_plane, (weight > 0).astype(weight.dtype), weight)
+        m = jnp.where(seeks_plane, weight.sum(), m)
+    if offset is not None:
+        offset = jnp.where(seeks_plane, 0.0, offset)
+    value_at_zero = jnp.where(seeks_plane, math.log(2), prepared.value_at_zero)
+    free = jnp.where(seeks_plane & (penalty > 0), 0.0, 1.0).astype(penalty.dtype)
+    sought = Problem(
+        Samples(samples.X, samples.y, weight, offset),
+        jnp.where(seeks_plane, 0.0, problem.l2),
+    )
+    return sought, Prepared(m, value_at_zero, None), free
 
 
 def _restricted(loss: DenseObjective, free: Float[Array, "k 1"]) -> DenseObjective:

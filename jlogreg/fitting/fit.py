@@ -135,17 +135,17 @@ def fit(
     # What a solver leaves open is a program of its own, which few fits need; within a
     # transformation it is part of the one program.
     tracing = is_tracing()
-    solution, left = _solve(solver, tracing, *given)
+    found, left = _fit(solver, tracing, *given)
     if not tracing and left:
-        solution, _ = _solve(solver, True, *given)
-    return Fit.of(solution)
+        found, _ = _fit(solver, True, *given)
+    return found
 
 
 @partial(program, static_argnums=(0, 1))
-def _solve(
+def _fit(
     solver: Solver, decides: bool, problem: Problem, init: Params | None, limits: Limits
-) -> tuple[Solution, Bool[Array, ""]]:
-    """Return the solution in centred unknowns, and whether its status is open.
+) -> tuple[Fit, Bool[Array, ""]]:
+    """Return the fit, solved in centred unknowns, and whether its status is open.
 
     Equation (28) of docs/derivation.md.
     """
@@ -153,4 +153,4 @@ def _solve(
     function = differentiable(partial(solve, decides=decides))
     solution = function(solver, problem, centering.start(init), limits)
     left = is_open(solver, problem, solution, limits)
-    return centering.solution(solution, init), left
+    return Fit.of(centering.solution(solution, init)), left

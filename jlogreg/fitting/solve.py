@@ -17,11 +17,12 @@ from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
-from jlogreg.fitting.decide import decide
+from jlogreg.fitting.decide import can_decide, decide
 from jlogreg.fitting.options import formulation_of
 from jlogreg.formulations.centering import Centering, centered, feature_center
 from jlogreg.formulations.dual import DUAL
 from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
+from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -68,7 +69,9 @@ def solve(
     """
     shared = setup(solver, problem)
     state = init_state(solver, problem, shared, init, limits)
-    state = advance(solver, problem, shared, state, limits)
+    # `decide` takes the steps of Newton's method itself.
+    if not (decides and _formulation(solver, problem) is PRIMAL):
+        state = advance(solver, problem, shared, state, limits)
     return finalize(solver, problem, shared, state, init, limits, decides)
 
 
@@ -164,9 +167,12 @@ def finalize(
 ) -> Solution:
     """Return the solution that the end of a solve means; NaN for an invalid problem."""
     X = problem.samples.X
-    solution = _formulation(solver, problem).finish(
-        solver, problem, shared, state, init, limits
-    )
+    if decides and can_decide(solver, problem):
+        solution = decide(solver, problem, state, limits)
+    else:
+        solution = _formulation(solver, problem).finish(
+            solver, problem, shared, state, init, limits
+        )
 
     # X is searched for numbers that are not finite only where something went wrong.
     status = lax.cond(
@@ -186,8 +192,6 @@ def finalize(
         gradient=jax.tree.map(unless_invalid, solution.gradient),
         decrement=unless_invalid(solution.decrement),
     )
-    if decides:
-        solution = decide(solver, problem, solution, limits)
     # The plane that separates the labels has no weight with a penalty.
     plane = (solution.status == Status.SEPARATED) & (problem.l2 > 0)
     w = jnp.where(plane, 0.0, solution.params.w)

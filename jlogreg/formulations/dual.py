@@ -187,7 +187,7 @@ def dual_objective(
 
     return DenseObjective(
         evaluate=evaluate,
-        newton_direction=lambda evaluation: _newton_direction(evaluation, C, l2),
+        newton_direction=lambda evaluation, _: _newton_direction(evaluation, C, l2),
         value_at_zero=prepared.value_at_zero,
         tol=tol,
     )

@@ -54,7 +54,6 @@ from jlogreg.solvers.driver import (
     Solver,
     State,
     run_solver,
-    where,
 )
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.newton import Newton
@@ -64,6 +63,7 @@ __all__ = [
     "MATRIX_FREE",
     "MAX_CONFIRM_FEATURES",
     "MatrixFree",
+    "confirmation",
     "has_flat_direction",
     "matrix_free_objective",
 ]
@@ -260,13 +260,10 @@ class MatrixFree:
         return factor.solve
 
 
-def _confirm(
-    solver: Newton | NewtonCG,
-    objective: Any,
-    state: State,
-    limits: Limits,
-) -> State:
-    """Return the end of Newton's method, begun where another solver has ended.
+def confirmation(
+    solver: Newton | NewtonCG, objective: Any, state: State, limits: Limits
+) -> tuple[State, Array]:
+    """Return Newton's method where another solver has ended, and its steps at most.
 
     A minimum has to pass Newton's test as well; with a formed Hessian, what has none to
     another solver may have one. What is separated or not finite stays as it is.
@@ -276,20 +273,26 @@ def _confirm(
         more = [Status.SINGULAR, Status.DIVERGED, Status.MAX_STEPS]
         goes_on |= (state.status == jnp.asarray(more, jnp.int32)).any()
     # What has not converged may be anywhere.
-    start = jnp.where(state.status == Status.CONVERGED, state.point, 0.0)
-    first = solver.init(objective, start)
-    first = first._replace(status=jnp.where(goes_on, RUNNING, state.status))
-    most = at_most(limits.max_steps - state.steps, MAX_CONFIRM_STEPS)
-    confirmed = run_solver(solver, objective, first, most)
-    steps = state.steps + at_least(confirmed.steps, 0)
-    # The memories, and what there is of the Hessian, are those of two solvers.
-    confirmed, state = confirmed._replace(memory=None), state._replace(memory=None)
+    lost = goes_on & (state.status != Status.CONVERGED)
+    first = solver.init(objective, jnp.where(lost, 0.0, state.point))
+    evaluation = state.evaluation
     if isinstance(solver, Newton):
-        state, confirmed = (
-            each._replace(evaluation=each.evaluation._replace(curvature=None))
-            for each in (state, confirmed)
-        )
-    return where(goes_on, confirmed, state)._replace(steps=steps)
+        evaluation = evaluation._replace(curvature=None)
+    first = first._replace(
+        evaluation=evaluation,
+        direction=first.direction._replace(decrement=state.direction.decrement),
+        status=jnp.where(goes_on, RUNNING, state.status).astype(jnp.int32),
+    )
+    return first, at_most(limits.max_steps - state.steps, MAX_CONFIRM_STEPS)
+
+
+def _confirm(
+    solver: Newton | NewtonCG, objective: Any, state: State, limits: Limits
+) -> State:
+    """Return the end of Newton's method, begun where another solver has ended."""
+    first, most = confirmation(solver, objective, state, limits)
+    end = run_solver(solver, objective, first, most)
+    return end._replace(steps=state.steps + at_least(end.steps, 0))
 
 
 MATRIX_FREE: Formulation = MatrixFree()

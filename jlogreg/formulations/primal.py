@@ -137,9 +137,9 @@ def primal_objective(
             rounding=rounding_decrement(sums.pearson, m),
         )
 
-    def newton_direction(evaluation: Evaluation) -> Direction:
+    def newton_direction(evaluation: Evaluation, inspected: Array) -> Direction:
         # d = -H^-1 g, and its decrement sqrt(-gT d); equation (18).
-        factor = factorize_reversed(evaluation.curvature)
+        factor = factorize_reversed(evaluation.curvature, inspected)
         vector = -factor.solve(evaluation.gradient)
         squared = -jnp.sum(vector * evaluation.gradient)
         return Direction(

@@ -22,8 +22,9 @@ __all__ = [
     "rounding_level",
 ]
 
-# Up to this number of unknowns the arithmetic is written out, and vectorised over the
-# problems: a call of LAPACK for each of many small matrices takes longer than its work.
+# Up to this number of unknowns the arithmetic of a batch is written out, and vectorised
+# over the problems: a call of LAPACK for each of many small matrices takes longer than
+# its work. For one matrix the call is the smaller program.
 MAX_UNROLLED = 8
 
 
@@ -68,21 +69,27 @@ class ReversedFactor(NamedTuple):
         return jnp.flip(self.factor.solve(jnp.flip(right, 0)), 0)
 
 
-def factorize_reversed(matrix: Float[Array, "k k"]) -> ReversedFactor:
+def factorize_reversed(
+    matrix: Float[Array, "k k"], inspected: Array | bool = True
+) -> ReversedFactor:
     """Return the factor of a matrix whose last unknown is eliminated first.
 
-    If that is the bias, what remains of the others is their variation about their
+    If that is the bias, what remains of the others are their variations about their
     means, and a combination of features that is constant, but not 0, is found singular
-    as exactly as one that is 0. The matrix is singular, too, if a column has no more
-    than rounding error left after all the others are projected out, in whatever order:
-    one over an entry of the inverse's diagonal. The remainder of a column after those
-    before it may consist of their roundings, enlarged by a small remainder among them.
+    as exactly as one that is 0. Where it is inspected, the matrix is singular, too, if
+    a column has no more than rounding error left after all the others are projected
+    out, in whatever order: one over an entry of the inverse's diagonal. The remainder
+    of a column after those before it may consist of their roundings, enlarged by a
+    small remainder among them.
+
+    Args:
+        matrix: (k, k).
+        inspected: whether to compute the inflation, which takes an inverse of L; it is
+            0 otherwise.
     """
     factor = factorize(jnp.flip(matrix))
-    k = len(matrix)
-    root = _solve_lower(factor.L, jnp.eye(k, dtype=matrix.dtype))
-    inflation = largest(jnp.sum(jnp.square(root), axis=0))
-    enough = inflation * rounding_level(k, matrix.dtype) < 1
+    inflation = _inflation(factor.L, jnp.asarray(inspected))
+    enough = inflation * rounding_level(len(matrix), matrix.dtype) < 1
     factor = factor._replace(singular=factor.singular | ~enough)
     return ReversedFactor(factor, inflation)
 
@@ -124,26 +131,37 @@ def rounding_level(k: int, dtype: Any) -> float:
     return (100 + 10 * k) * float(np.finfo(dtype).eps)
 
 
-def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function; on a CPU vmap takes it for one problem after the other.
+def _batched_by(unrolled: Callable[..., Array]) -> Callable[..., Any]:
+    """Return a decorator of functions of one matrix, which call LAPACK.
 
-    LAPACK is called on a whole batch there by a thread that waits for others of its
-    own pool. With two cores and a matrix product at the same time, all may wait, and
-    forever.
+    A batch of small matrices is taken by the unrolled function. On a CPU a batch of
+    large ones is taken one after the other: LAPACK is called on a whole batch there by
+    a thread that waits for others of its own pool. With two cores and a matrix product
+    at the same time, all may wait, and forever.
     """
-    mapped = jax.custom_batching.sequential_vmap(function)
 
-    def either(*arguments: Any) -> Any:
-        on_cpu = jax.default_backend() == "cpu"
-        return (mapped if on_cpu else function)(*arguments)
+    def decorate(function: Callable[..., Array]) -> Callable[..., Array]:
+        small = jax.custom_batching.custom_vmap(function)
+        one_by_one = jax.custom_batching.sequential_vmap(function)
 
-    return either
+        @small.def_vmap
+        def take_batch(_: int, mapped: Any, *arguments: Array) -> tuple[Array, bool]:
+            axes = [0 if is_mapped else None for is_mapped in mapped]
+            return jax.vmap(unrolled, in_axes=axes)(*arguments), True
+
+        def apply(*arguments: Array) -> Array:
+            if len(arguments[0]) <= MAX_UNROLLED:
+                return small(*arguments)
+            on_cpu = jax.default_backend() == "cpu"
+            return (one_by_one if on_cpu else function)(*arguments)
+
+        return apply
+
+    return decorate
 
 
-def _cholesky(matrix: Array) -> Array:
+def _unrolled_cholesky(matrix: Array) -> Array:
     k = matrix.shape[0]
-    if k > MAX_UNROLLED:
-        return _lapack_cholesky(matrix)
     L: list[list[Array]] = []
     for i in range(k):
         row: list[Array] = []
@@ -156,21 +174,16 @@ def _cholesky(matrix: Array) -> Array:
     return jnp.stack([jnp.stack([*row, *[zero] * (k - len(row))]) for row in L])
 
 
-def _solve_lower(L: Array, right: Array) -> Array:
-    k = L.shape[0]
-    if k > MAX_UNROLLED:
-        return _lapack_solve_lower(L, right)
+def _unrolled_solve_lower(L: Array, right: Array) -> Array:
     x: list[Array] = []
-    for i in range(k):
+    for i in range(L.shape[0]):
         x.append((right[i] - sum(L[i, j] * x[j] for j in range(i))) / L[i, i])
     return jnp.stack(x)
 
 
-def _solve(L: Array, right: Array) -> Array:
+def _unrolled_solve(L: Array, right: Array) -> Array:
     k = L.shape[0]
-    if k > MAX_UNROLLED:
-        return _lapack_solve(L, right)
-    half = _solve_lower(L, right)
+    half = _unrolled_solve_lower(L, right)
     x: list[Array] = [right[0]] * k
     for i in reversed(range(k)):
         known = sum(L[j, i] * x[j] for j in range(i + 1, k))
@@ -178,18 +191,27 @@ def _solve(L: Array, right: Array) -> Array:
     return jnp.stack(x)
 
 
-@_one_by_one
-def _lapack_cholesky(matrix: Array) -> Array:
+@_batched_by(_unrolled_cholesky)
+def _cholesky(matrix: Array) -> Array:
     return lax.linalg.cholesky(matrix, symmetrize_input=False)
 
 
-@_one_by_one
-def _lapack_solve_lower(L: Array, right: Array) -> Array:
-    return solve_triangular(L, right, lower=True)
+def _unrolled_inflation(L: Array, needed: Array) -> Array:
+    root = _unrolled_solve_lower(L, jnp.eye(len(L), dtype=L.dtype))
+    return jnp.where(needed, largest(jnp.sum(jnp.square(root), axis=0)), 0.0)
 
 
-@_one_by_one
-def _lapack_solve(L: Array, right: Array) -> Array:
+@_batched_by(_unrolled_inflation)
+def _inflation(L: Array, needed: Array) -> Array:
+    def compute() -> Array:
+        root = solve_triangular(L, jnp.eye(len(L), dtype=L.dtype), lower=True)
+        return largest(jnp.sum(jnp.square(root), axis=0))
+
+    return lax.cond(needed, compute, lambda: jnp.zeros((), L.dtype))
+
+
+@_batched_by(_unrolled_solve)
+def _solve(L: Array, right: Array) -> Array:
     half = solve_triangular(L, right, lower=True)
     return solve_triangular(L, half, lower=True, trans=1)
 

@@ -66,7 +66,7 @@ class Direction(NamedTuple):
     singular says that the curvature has no inverse to the precision at hand; solved,
     that the linear system was solved to its tolerance; inflation is the largest
     variance inflation factor, one over what is left of an unknown's own curvature once
-    the others are projected out (0 where it is not known).
+    the others are projected out (0 where the curvature was not inspected).
     """
 
     vector: Float[Array, "k 1"]
@@ -81,12 +81,13 @@ class DenseObjective(NamedTuple):
     """A convex function of (k, 1) whose curvature is formed.
 
     evaluate is given a point and the step to it; newton_direction solves with the
-    curvature of an evaluation. Any start may fall back to the point 0, whose value is
+    curvature of an evaluation, and where it is told to, inspects that more closely for
+    flat directions. Any start may fall back to the point 0, whose value is
     value_at_zero.
     """
 
     evaluate: Callable[[Array, Array], Evaluation]
-    newton_direction: Callable[[Evaluation], Direction]
+    newton_direction: Callable[[Evaluation, Array], Direction]
     value_at_zero: Array
     tol: Array
 

@@ -48,7 +48,8 @@ class Newton:
     def init(self, objective: DenseObjective, start: Float[Array, "k 1"]) -> State:
         """Return the state before the first evaluation."""
         evaluation = jax.eval_shape(objective.evaluate, start, start)
-        factor = jax.eval_shape(objective.newton_direction, evaluation).factor
+        flag = jax.ShapeDtypeStruct((), bool)
+        factor = jax.eval_shape(objective.newton_direction, evaluation, flag).factor
         return first_state(
             _without_matrix(evaluation),
             start,
@@ -59,9 +60,11 @@ class Newton:
         """Return the state after a trial of the whole step, or of a shorter one."""
         step = state.step_size * state.direction.vector
         trial_point = objective.evaluate(state.point + step, step)
-        direction = self._kept(objective.newton_direction(trial_point))
         after, trial = try_step(
             objective.value_at_zero, objective.tol, state, _without_matrix(trial_point)
+        )
+        direction = self._kept(
+            objective.newton_direction(trial_point, trial.within_tolerance)
         )
         direction = where(trial.accept, direction, state.direction)
         return set_direction(after, direction, trial)

@@ -78,7 +78,7 @@ class Toy(NamedTuple):
         value, gradient = jax.value_and_grad(self.value)(point)
         return evaluation(value, gradient, self.hessian(point), step)
 
-    def newton_direction(self, evaluation):
+    def newton_direction(self, evaluation, inspected):
         factor, g = factorize(evaluation.curvature), evaluation.gradient
         vector = -factor.solve(g)
         decrement = jnp.sqrt(jnp.maximum(-jnp.sum(vector * g), 0))

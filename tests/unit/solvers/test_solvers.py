@@ -183,7 +183,7 @@ def make_objective(columns):
     def evaluate(point, step):
         return evaluation(jnp.sum(point**2), 2 * point, jnp.ones((2, columns)))
 
-    def newton_direction(evaluation):
+    def newton_direction(evaluation, inspected):
         rest = map(jnp.asarray, (0.25, False, True, 0.0))
         factor = (evaluation.curvature,)
         return driver.Direction(-evaluation.gradient / 2, *rest, factor)
@@ -210,7 +210,9 @@ def test_a_state_keeps_no_hessian_and_a_factor_if_asked(columns, keep_factor):
 def test_a_first_state_knows_nothing_but_its_start(dtype):
     start, objective = jnp.asarray([[1.0], [2.0]], dtype), make_objective(1)
     shapes = jax.eval_shape(objective.evaluate, start, start)
-    factor = jax.eval_shape(objective.newton_direction, shapes).factor
+    factor = jax.eval_shape(
+        objective.newton_direction, shapes, jnp.ones((), bool)
+    ).factor
     state = driver.first_state(shapes, start, factor=factor, memory="mine")
     np.testing.assert_array_equal(state.point, start)
     assert state.evaluation.value == state.direction.decrement == math.inf
