@@ -106,30 +106,7 @@ def decide(
 
     # One loop of Newton steps for both searches, so that it is compiled once.
     def search(now: _Search) -> _Search:
-        sought, prepared, free = _sought(problem, solve.prepared, now.seeks_plane)
-        loss = _restricted(primal_objective(sought, prepared, limits.tol), free)
-        last = jnp.where(now.seeks_plane, MAX_SEPARATION_STEPS, most)
-        end = run_solver(newton, loss, now.state, last)
-        found = solution_of(end, to_params(end.point), end.direction.factor)
-        # What roundings hide.
-        hidden = _once(
-            _may_be_hidden(found, limits) & ~now.seeks_plane,
-            lambda: _is_hidden(problem, found, limits),
-            jnp.zeros((), bool),
-        )
-        status = jnp.where(hidden, Status.SINGULAR, found.status).astype(jnp.int32)
-        found = found._replace(status=status)
-        # A plane between the labels stands for the parameters.
-        separated = found.status == Status.SEPARATED
-        plane = now.solution._replace(params=found.params, status=found.status)
-        known = where(separated, plane, now.solution)
-        solution = where(now.seeks_plane, known, found)
-        return _Search(
-            seeks_plane=jnp.ones((), bool),
-            goes_on=_has_failed(solution) & ~now.seeks_plane,
-            state=newton.init(loss, jnp.zeros_like(end.point)),
-            solution=solution,
-        )
+        return _after(now, newton, problem, solve.prepared, most, limits)
 
     unknown = solution_of(state, to_params(state.point), state.direction.factor)
     first = _Search(jnp.zeros((), bool), jnp.ones((), bool), state, unknown)
@@ -146,6 +123,41 @@ def decide(
         (solution.cost, solution.gradient),
     )
     return solution._replace(cost=J, gradient=slope)
+
+
+def _after(
+    now: _Search,
+    newton: Newton,
+    problem: Problem,
+    prepared: Prepared,
+    most: Array,
+    limits: Limits,
+) -> _Search:
+    """Return what is known after a search, and the start of the next one."""
+    sought, prepared, free = _sought(problem, prepared, now.seeks_plane)
+    loss = _restricted(primal_objective(sought, prepared, limits.tol), free)
+    last = jnp.where(now.seeks_plane, MAX_SEPARATION_STEPS, most)
+    end = run_solver(newton, loss, now.state, last)
+    found = solution_of(end, to_params(end.point), end.direction.factor)
+    # What roundings hide.
+    hidden = _once(
+        _may_be_hidden(found, limits) & ~now.seeks_plane,
+        lambda: _is_hidden(problem, found, limits),
+        jnp.zeros((), bool),
+    )
+    status = jnp.where(hidden, Status.SINGULAR, found.status).astype(jnp.int32)
+    found = found._replace(status=status)
+    # A plane between the labels stands for the parameters.
+    separated = found.status == Status.SEPARATED
+    plane = now.solution._replace(params=found.params, status=found.status)
+    known = where(separated, plane, now.solution)
+    solution = where(now.seeks_plane, known, found)
+    return _Search(
+        seeks_plane=jnp.ones((), bool),
+        goes_on=_has_failed(solution) & ~now.seeks_plane,
+        state=newton.init(loss, jnp.zeros_like(end.point)),
+        solution=solution,
+    )
 
 
 def can_decide(solver: Solver, problem: Problem) -> bool:

@@ -277,7 +277,7 @@ def confirmation(
     first = solver.init(objective, jnp.where(lost, 0.0, state.point))
     evaluation = state.evaluation
     if isinstance(solver, Newton):
-        evaluation = evaluation._replace(curvature=None)
+        evaluation = evaluation._replace(curvature=first.evaluation.curvature)
     first = first._replace(
         evaluation=evaluation,
         direction=first.direction._replace(decrement=state.direction.decrement),
