@@ -231,7 +231,8 @@ def check_range(
     if low is not None:
         rule = f"{'greater than' if above else 'at least'} {low:g}"
     if low is not None and high is not None:
-        rule = f"in {'(' if above else '['}{low:g}, {high:g}]"
+        between = f"in {'(' if above else '['}{low:g}, {high:g}]"
+        rule = f"{low:g}" if low == high else between
     if not place:
         raise ValueError(f"{name} must be {rule}, but is {first:g}")
     raise ValueError(

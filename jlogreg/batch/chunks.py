@@ -54,13 +54,14 @@ class Chunk(NamedTuple):
 class BatchSolver(NamedTuple):
     """Problems on the same features, and how they are solved.
 
-    X: the features less their center. finite: (1, m) mask of the samples whose features
-    are all finite, or None if all are. valid: whether every number of the problems is
-    in its range. shared: the part of a solve that they share.
+    X: the features less their center. free: as in a Problem. finite: (1, m) mask of the
+    samples whose features are all finite, or None if all are. valid: whether every
+    number of the problems is in its range. shared: the part of a solve that they share.
     """
 
     X: Design
     center: Float[Array, "n 1"] | None
+    free: Float[Array, "n+1 1"] | None
     finite: Bool[Array, "1 m"] | None
     problems: Problems
     valid: bool
@@ -138,8 +139,8 @@ class BatchSolver(NamedTuple):
         return entries * np.dtype(self.X.dtype).itemsize
 
     def _common(self) -> _Common:
-        rows = self.problems.common()
-        return _Common(self.X, self.center, self.finite, self.shared, self.limits, rows)
+        given = (self.X, self.center, self.free, self.finite, self.shared, self.limits)
+        return _Common(*given, self.problems.common())
 
 
 def take_problems(chunk: Chunk, places: np.ndarray) -> Chunk:
@@ -159,6 +160,7 @@ class _Common(NamedTuple):
 
     X: Design
     center: Float[Array, "n 1"] | None
+    free: Float[Array, "n+1 1"] | None
     finite: Bool[Array, "1 m"] | None
     shared: Any
     limits: Limits
@@ -189,8 +191,9 @@ class _Common(NamedTuple):
         """
         rows = own.with_common(self.rows)
         samples = Samples(self.X, rows.y, rows.weight, rows.offset)
-        centering = Centering.of(samples, self.center)
-        return centering.problem(Problem(samples, rows.l2)), rows.init, centering
+        problem = Problem(samples, rows.l2, self.free)
+        centering = Centering.of(problem, self.center)
+        return centering.problem(problem), rows.init, centering
 
 
 @partial(program, static_argnums=(0, 1, 2))

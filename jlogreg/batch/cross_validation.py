@@ -90,6 +90,7 @@ def cross_validate(
     *,
     weight: Float[AnyArray, "K m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
+    bias: bool = True,
     folds: int | Float[AnyArray, "F m"] = 5,
     key: Any = None,
     rule: Rule = "best",
@@ -112,6 +113,7 @@ def cross_validate(
         l2: penalties, at least 0.
         weight: at least 0; a weight of 0 excludes a sample from everything.
         offset: added to the logits.
+        bias: as for `fit`.
         folds: how many, or a row of weights for each: 0 where a sample is held out.
         key: of jax.random, deals the samples to the folds; by default
             jax.random.key(0).
@@ -147,7 +149,7 @@ def cross_validate(
     refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
     X = check_design("X", X)
     given = _check(X, Y, l2, weight, offset, folds, key)
-    fits = _fits(X, given, solver, tol, max_steps, memory_limit, progress)
+    fits = _fits(X, given, bias, solver, tol, max_steps, memory_limit, progress)
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
     fold_loss = held_out_losses(X, given, of_folds)
@@ -198,6 +200,7 @@ def _check(
 def _fits(
     X: Design,
     given: ValidationData,
+    bias: bool,
     solver: Solver | None,
     tol: Any,
     max_steps: Any,
@@ -213,7 +216,7 @@ def _fits(
     row = label * (F + 1) + fold if len(seen) > F + 1 else fold
     labels, weights = Gathered(given.Y, label), Gathered(seen, row)
     problems = Problems(labels, weights, given.offset, given.l2[:1], None)
-    batch = setup_batch(X, problems, solver, tol, max_steps, penalties_differ=L > 1)
+    batch = setup_batch(X, problems, bias, solver, tol, max_steps, L > 1)
     path = solve_path(batch, given.l2, memory_limit, progress)
 
     def axes(leaf: np.ndarray) -> np.ndarray:

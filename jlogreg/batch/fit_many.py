@@ -29,6 +29,7 @@ def fit_many(
     weight: Float[AnyArray, "K m"] | None = None,
     offset: Float[AnyArray, "K m"] | None = None,
     l2: Any = 0.0,
+    bias: bool = True,
     solver: Solver | None = None,
     init: Params | None = None,
     tol: Any = None,
@@ -52,6 +53,7 @@ def fit_many(
             folds, bootstrap replicates and missing labels are rows of weights.
         offset: added to the logits.
         l2: penalty, a number or a column (K, 1) of one for each problem.
+        bias: as for `fit`.
         solver: as for `fit`. By default: Newton() up to n = 64, or in the span of the
             samples up to m = 512; else NewtonCG(), whose preconditioner problems with
             the same penalty share.
@@ -83,9 +85,9 @@ def fit_many(
         (['1.214', '-1.214'], [0, 0])
     """
     problems = Problems(Y, weight, offset, l2, init)
-    batch = setup_batch(X, problems, solver, tol, max_steps)
+    batch = setup_batch(X, problems, bias, solver, tol, max_steps)
     watched = progress is not None or resume is not None
-    settings = (type(solver).__name__, tol, max_steps)
+    settings = (str(bias), type(solver).__name__, tol, max_steps)
     arguments = _digest(X, problems, settings) if watched else ""
     return solve_all(batch, memory_limit, progress, resume, arguments)
 

@@ -18,9 +18,17 @@ from jlogreg.batch.problems import Problems, check_problems
 from jlogreg.data.design import Dense, Design, check_design
 from jlogreg.data.pairwise import pairwise
 from jlogreg.data.samples import Samples, finite_samples, scale_weights
-from jlogreg.fitting.options import check_limits, check_solver, choose_solver
+from jlogreg.fitting.options import (
+    check_limits,
+    check_solver,
+    check_start,
+    choose_solver,
+    formulation_of,
+    free_unknowns,
+)
 from jlogreg.fitting.solve import center_of, setup
 from jlogreg.formulations.centering import centered
+from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Problem
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.newton import Newton
@@ -40,6 +48,7 @@ ROW_ENTRIES, MAX_WIDTH, MIN_WIDTH = 2**20, 4096, 64
 def setup_batch(
     X: Any,
     problems: Problems,
+    bias: bool,
     solver: Any,
     tol: Any,
     max_steps: Any,
@@ -50,6 +59,7 @@ def setup_batch(
     Args:
         X: as for `fit_many`.
         problems: the rows that differ between the problems.
+        bias: as for `fit_many`.
         solver: as for `fit_many`.
         tol: as for `fit_many`.
         max_steps: as for `fit_many`.
@@ -67,6 +77,9 @@ def setup_batch(
     X, finite = _check_features(X, problems.weight is not None)
     (n, m), dtype = X.shape, X.dtype
     problems, count = check_problems(problems, n, m, dtype)
+    free = free_unknowns(bias, X)
+    if problems.init is not None and not bias:
+        check_start(problems.init, bias, name="init.")
     one_penalty = jnp.zeros(())
     solver = check_solver(solver) or choose_solver(
         X, one_penalty, MAX_FEATURES, MAX_SAMPLES
@@ -75,9 +88,9 @@ def setup_batch(
     solver = Newton(keep_factor=False) if isinstance(solver, Newton) else solver
     # Prepare the part that the problems share.
     used = problems.used_samples(dtype)
-    X, center = _centered(solver, X, used)
+    X, center = _centered(solver, X, used, free)
     penalties_differ |= len(problems.l2) > 1
-    shared = _shared(solver, penalties_differ, X, used, problems.l2[0])
+    shared = _shared(solver, penalties_differ, X, used, problems.l2[0], free)
     valid = finite is None and problems.all_valid()
     if valid and problems.weight is not None and len(problems.weight) == 1:
         weight = scale_weights(jnp.asarray(problems.weight))
@@ -85,6 +98,7 @@ def setup_batch(
     return BatchSolver(
         X=X,
         center=center,
+        free=free,
         finite=finite,
         problems=problems,
         valid=valid,
@@ -97,40 +111,47 @@ def setup_batch(
 
 @partial(program, static_argnums=(0, 1))
 def _shared(
-    solver: Solver, penalties_differ: bool, X: Design, weight: Array | None, l2: Array
+    solver: Solver,
+    penalties_differ: bool,
+    X: Design,
+    weight: Array | None,
+    l2: Array,
+    free: Array | None,
 ) -> Any:
-    return setup(solver, _problem(X, weight, l2), penalties_differ)
+    return setup(solver, _problem(X, weight, l2, free), penalties_differ)
 
 
-def _problem(X: Design, weight: Array | None, l2: Array) -> Problem:
+def _problem(X: Design, weight: Array | None, l2: Array, free: Array | None) -> Problem:
     """Return a problem whose labels are not used."""
-    return Problem(Samples(X, jnp.zeros((1, X.shape[1]), X.dtype), weight), l2)
+    y = jnp.zeros((1, X.shape[1]), X.dtype)
+    return Problem(Samples(X, y, weight), l2, free)
 
 
 def _centered(
-    solver: Solver, X: Design, weight: Array | None
+    solver: Solver, X: Design, weight: Array | None, free: Array | None
 ) -> tuple[Design, Array | None]:
     """Return the features less their center, and the center.
 
     For Newton's method with few features, with the products of all their pairs.
     """
-    center, (n, m) = _center(solver, X, weight), X.shape
-    if center is None:
-        return X, None
+    center, (n, m) = _center(solver, X, weight, free), X.shape
     fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
-    if fits and isinstance(X, Dense) and isinstance(solver, Newton):
+    is_primal = formulation_of(solver, X, jnp.zeros(())) is PRIMAL
+    if fits and isinstance(X, Dense) and is_primal:
         return _centered_pairs(X.X, center), center
-    return centered(X, center), center
+    return (X if center is None else centered(X, center)), center
 
 
 @program
-def _centered_pairs(X: Array, center: Array) -> Design:
-    return pairwise(X - center)
+def _centered_pairs(X: Array, center: Array | None) -> Design:
+    return pairwise(X if center is None else X - center)
 
 
 @partial(program, static_argnums=0)
-def _center(solver: Solver, X: Design, weight: Array | None) -> Array | None:
-    return center_of(solver, _problem(X, weight, jnp.zeros((), X.dtype)))
+def _center(
+    solver: Solver, X: Design, weight: Array | None, free: Array | None
+) -> Array | None:
+    return center_of(solver, _problem(X, weight, jnp.zeros((), X.dtype), free))
 
 
 def _check_features(X: Any, has_weights: bool) -> tuple[Design, Any]:

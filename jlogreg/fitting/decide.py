@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from jlogreg.base.arrays import at_least
 from jlogreg.base.params import Params
@@ -32,6 +32,7 @@ from jlogreg.formulations.problem import (
     Problem,
     Solution,
     SolveState,
+    restricted,
     ridge,
     solution_of,
     to_params,
@@ -43,8 +44,6 @@ from jlogreg.objective.cost import objective
 from jlogreg.objective.prediction import adjoint
 from jlogreg.solvers.cholesky import ReversedFactor
 from jlogreg.solvers.driver import (
-    DenseObjective,
-    Evaluation,
     Solver,
     State,
     loop,
@@ -122,7 +121,8 @@ def decide(
         lambda: objective(solution.params, problem.samples, problem.l2),
         (solution.cost, solution.gradient),
     )
-    return solution._replace(cost=J, gradient=slope)
+    gradient = to_params(restricted(to_vector(slope), problem.free))
+    return solution._replace(cost=J, gradient=gradient)
 
 
 def _after(
@@ -134,8 +134,8 @@ def _after(
     limits: Limits,
 ) -> _Search:
     """Return what is known after a search, and the start of the next one."""
-    sought, prepared, free = _sought(problem, prepared, now.seeks_plane)
-    loss = _restricted(primal_objective(sought, prepared, limits.tol), free)
+    sought, prepared = _sought(problem, prepared, now.seeks_plane)
+    loss = primal_objective(sought, prepared, limits.tol)
     last = jnp.where(now.seeks_plane, MAX_SEPARATION_STEPS, most)
     end = run_solver(newton, loss, now.state, last)
     found = solution_of(end, to_params(end.point), end.direction.factor)
@@ -206,6 +206,7 @@ def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Arr
     block = gram_block(samples)
     size = sum_over_samples(sizes, samples, params, block=block) / m
     error = eps * (size + penalty * jnp.abs(to_vector(params)))
+    error = restricted(error, problem.free)
     # The factor is the primal's, or there is none.
     kept = isinstance(solution.factor, ReversedFactor)
     factor = solution.factor if kept else None
@@ -226,8 +227,8 @@ def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Arr
 
 def _sought(
     problem: Problem, prepared: Prepared, seeks_plane: Array
-) -> tuple[Problem, Prepared, Float[Array, "n+1 1"]]:
-    """Return the problem to be solved, with what it prepares, and its free unknowns.
+) -> tuple[Problem, Prepared]:
+    """Return the problem to be solved, with what it prepares.
 
     Whether there is a plane without a penalty between the labels does not depend on the
     offset, nor on the sizes of the weights. So Newton's method goes after the minimum
@@ -246,19 +247,6 @@ def _sought(
     sought = Problem(
         Samples(samples.X, samples.y, weight, offset),
         jnp.where(seeks_plane, 0.0, problem.l2),
+        restricted(free, problem.free),
     )
-    return sought, Prepared(m, value_at_zero, None), free
-
-
-def _restricted(loss: DenseObjective, free: Float[Array, "k 1"]) -> DenseObjective:
-    """Return the function of the free unknowns alone; the others stay 0."""
-
-    def evaluate(point: Array, step: Array) -> Evaluation:
-        evaluation = loss.evaluate(point, step)
-        fixed = jnp.diag(1 - free[:, 0])
-        return evaluation._replace(
-            gradient=evaluation.gradient * free,
-            curvature=evaluation.curvature * free * free.T + fixed,
-        )
-
-    return loss._replace(evaluate=evaluate)
+    return sought, Prepared(m, value_at_zero, None)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.arrays import largest
-from jlogreg.base.checks import AnyArray, check_range
+from jlogreg.base.checks import AnyArray
 from jlogreg.base.formatting import as_html, brief
 from jlogreg.base.params import Params, check_params
 from jlogreg.base.programs import is_tracing, program
@@ -17,7 +17,13 @@ from jlogreg.base.status import count_statuses
 from jlogreg.data.design import Design
 from jlogreg.fitting.decide import is_open
 from jlogreg.fitting.implicit import differentiable
-from jlogreg.fitting.options import check_limits, check_solver, choose_solver
+from jlogreg.fitting.options import (
+    check_limits,
+    check_solver,
+    check_start,
+    choose_solver,
+    free_unknowns,
+)
 from jlogreg.fitting.solve import center_problem, solve
 from jlogreg.formulations.problem import Limits, Problem, Solution, to_vector
 from jlogreg.objective.cost import prepare_data
@@ -78,6 +84,7 @@ def fit(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    bias: bool = True,
     solver: Solver | None = None,
     init: Params | None = None,
     tol: Any = None,
@@ -98,6 +105,7 @@ def fit(
             excludes it, whatever it contains.
         offset: (1, m), added to the logits.
         l2: penalty, a number or one per feature (n, 1), at least 0.
+        bias: whether the model has a bias; without one b stays 0.
         solver: Newton(), NewtonCG() or Optax(...). By default, for n features and m
             samples: Newton() up to n = 512; with m < n, one penalty and X an array,
             where Newton() solves the dual formulation, up to m = 2048; else NewtonCG().
@@ -125,13 +133,13 @@ def fit(
         w = 1.214, J = 0.4130
     """
     samples, l2 = prepare_data(X, y, weight, offset, l2)
-    n, dtype = samples.X.shape[0], samples.X.dtype
+    n, dtype, free = samples.X.shape[0], samples.X.dtype, free_unknowns(bias, samples.X)
     solver = check_solver(solver) or choose_solver(samples.X, l2)
     if init is not None:
         init = check_params(init, n, dtype, name="init")
-        init = Params(check_range("init.w", init.w), check_range("init.b", init.b))
+        init = check_start(init, bias, name="init.")
     limits = check_limits(solver, tol, max_steps, dtype)
-    given = (Problem(samples, l2), init, limits)
+    given = (Problem(samples, l2, free), init, limits)
     # What a solver leaves open is a program of its own, which few fits need; within a
     # transformation it is part of the one program.
     tracing = is_tracing()

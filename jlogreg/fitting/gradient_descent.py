@@ -24,6 +24,8 @@ from jlogreg.base.params import Params
 from jlogreg.base.programs import is_tracing, program
 from jlogreg.data.design import Dense, matmul
 from jlogreg.data.samples import Samples
+from jlogreg.fitting.options import check_start, free_unknowns
+from jlogreg.formulations.problem import Problem
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz
 from jlogreg.objective.cost import objective, prepare_problem
@@ -67,6 +69,7 @@ def gradient_descent(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    bias: bool = True,
 ) -> Descent:
     """Return the parameters after `steps` steps of gradient descent on the cost.
 
@@ -88,6 +91,7 @@ def gradient_descent(
         weight: (1, m), at least 0; a weight of 2 counts a sample twice.
         offset: (1, m), added to the logits.
         l2: penalty, a number or one per feature (n, 1), at least 0.
+        bias: whether the model has a bias; without one b has to be 0, and stays so.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -110,29 +114,28 @@ def gradient_descent(
     """
     steps = check_count("steps", steps, least=0)
     params, samples, l2 = prepare_problem(params, X, y, weight, offset, l2)
-    params = Params(w=check_range("w", params.w), b=check_range("b", params.b))
+    problem = Problem(samples, l2, free_unknowns(bias, samples.X))
+    params = check_start(params, bias)
     rate = _learning_rate(optimizer, learning_rate, samples.X.dtype)
     # An optimizer that was made in a function under way may hold its tracers, which no
     # program may keep.
     held = not is_tracing() and isinstance(optimizer, Hashable)
     descent = _descent_program if held else _descent
-    return descent(optimizer, steps, params, samples, l2, rate)
+    return descent(optimizer, steps, params, problem, rate)
 
 
 def _descent(
     optimizer: Optimizer | None,
     steps: int,
     params: Params,
-    samples: Samples,
-    l2: Array,
+    problem: Problem,
     rate: Array | None,
 ) -> Descent:
     """Return the descent, from checked arguments."""
     update = _transformation(optimizer, rate)
-    if optimizer is None and l2.ndim == 0 and _span_is_cheaper(samples, steps):
-        unknowns = _in_span(params, samples, l2)
-    else:
-        unknowns = _in_features(params, samples, l2)
+    is_plain = optimizer is None and problem.l2.ndim == 0
+    cheaper = is_plain and _span_is_cheaper(problem.samples, steps)
+    unknowns = (_in_span if cheaper else _in_features)(params, problem)
     end, costs = descend(unknowns.value_and_direction, unknowns.start, update, steps)
     return Descent(params=unknowns.params(end), costs=costs.reshape(1, steps))
 
@@ -160,15 +163,15 @@ class _SpanPoint(NamedTuple):
     b: Array
 
 
-def _in_features(params: Params, samples: Samples, l2: Array) -> _Unknowns:
-    return _Unknowns(
-        start=params,
-        value_and_direction=lambda point: objective(point, samples, l2),
-        params=lambda point: point,
-    )
+def _in_features(params: Params, problem: Problem) -> _Unknowns:
+    def at(point: Params) -> tuple[Array, Params]:
+        J, slope = objective(point, problem.samples, problem.l2)
+        return J, slope if problem.free is None else slope._replace(b=0 * slope.b)
+
+    return _Unknowns(start=params, value_and_direction=at, params=lambda point: point)
 
 
-def _in_span(params: Params, samples: Samples, l2: Array) -> _Unknowns:
+def _in_span(params: Params, problem: Problem) -> _Unknowns:
     """Return the descent with the unknowns (alpha, c, b) of w = U alphaT + c w0.
 
     U = X / size. dw = U (size dzT / m + l2 alphaT) + l2 c w0 is dalpha = size dz / m +
@@ -177,6 +180,7 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Unknowns:
     would overflow where X does not. It is not the dual formulation of `fit`, which
     centres X and drops w0.
     """
+    samples, l2, free = problem
     X, y = samples.X.dense(), samples.y
     w0, m, size = params.w, samples.total_weight(), power_of_two(X)
     U = X / size
@@ -195,7 +199,7 @@ def _in_span(params: Params, samples: Samples, l2: Array) -> _Unknowns:
         J = jnp.sum(log_loss(FAST, z, y) * mean) + penalty / 2
         # Backward: dz, db and the direction.
         dz = log_loss_dz(FAST, z, y) * mean
-        db = dz.sum(axis=1, keepdims=True)
+        db = dz.sum(axis=1, keepdims=True) * (1 if free is None else 0)
         return J, _SpanPoint(alpha=size * dz + l2 * alpha, c=l2 * c, b=db)
 
     def back(point: _SpanPoint) -> Params:

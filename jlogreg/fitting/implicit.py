@@ -23,7 +23,13 @@ from jlogreg.base.status import Status
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.options import formulation_of
 from jlogreg.fitting.solve import center_problem
-from jlogreg.formulations.problem import Problem, Solution, to_params, to_vector
+from jlogreg.formulations.problem import (
+    Problem,
+    Solution,
+    restricted,
+    to_params,
+    to_vector,
+)
 from jlogreg.objective.cost import hessian_along, objective
 from jlogreg.solvers.conjugate_gradients import conjugate_gradients
 from jlogreg.solvers.driver import Solver, where
@@ -81,7 +87,7 @@ def _tangent(
             now[i] = leaf
         moved_problem: Problem = jax.tree.unflatten(tree, now)
         J, slope = objective(solution.params, moved_problem.samples, moved_problem.l2)
-        return J, to_vector(slope)
+        return J, restricted(to_vector(slope), problem.free)
 
     # The change of cost and gradient with the data alone, at the solution.
     here, along = [leaves[i] for i in moving], [changes[i] for i in moving]
@@ -100,7 +106,7 @@ def _finite(problem: Problem) -> Problem:
         return jnp.where(jnp.isfinite(row), row, 0.0)
 
     rows, l2 = jax.tree.map(zero_nonfinite, (rows, problem.l2))
-    return Problem(Samples(X.zero_nonfinite(), *rows), l2)
+    return Problem(Samples(X.zero_nonfinite(), *rows), l2, problem.free)
 
 
 def solve_hessian(
@@ -142,7 +148,8 @@ def inverse_hessian(
     equation (28).
     """
     problem, centering = center_problem(Newton(), problem)
-    params, right = centering.to_centered(params), centering.gradient_to_centered(right)
+    right = restricted(centering.gradient_to_centered(right), problem.free)
+    params = centering.to_centered(params)
     multiply = _hessian_map(problem, params)
 
     def each(columns: Array) -> Array:
@@ -160,10 +167,14 @@ def inverse_hessian(
 
 def _hessian_map(problem: Problem, params: Params) -> Callable[[Array], Array]:
     """Return H as a map of vectors (n + 1, 1)."""
-    samples, l2 = problem.samples, problem.l2
-    return lambda vector: to_vector(
-        hessian_along(params, to_params(vector), samples, l2)
-    )
+    samples, l2, free = problem
+
+    def multiply(vector: Array) -> Array:
+        step = to_params(restricted(vector, free))
+        product = restricted(to_vector(hessian_along(params, step, samples, l2)), free)
+        return product if free is None else product + (1 - free) * vector
+
+    return multiply
 
 
 def _is_zero(leaf: Any) -> bool:

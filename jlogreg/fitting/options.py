@@ -6,11 +6,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from jlogreg.base.arrays import as_array, at_least, is_traced
 from jlogreg.base.checks import check_count, check_number, check_range
 from jlogreg.base.errors import DtypeError
+from jlogreg.base.params import Params
 from jlogreg.data.design import Design
 from jlogreg.formulations.dual import DUAL, dual_applies
 from jlogreg.formulations.matrix_free import MATRIX_FREE
@@ -21,7 +22,14 @@ from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 
-__all__ = ["check_limits", "check_solver", "choose_solver", "formulation_of"]
+__all__ = [
+    "check_limits",
+    "check_solver",
+    "check_start",
+    "choose_solver",
+    "formulation_of",
+    "free_unknowns",
+]
 
 # A Hessian is formed up to this number of features, or of samples in the dual.
 MAX_FEATURES, MAX_SAMPLES = 512, 2048
@@ -67,6 +75,31 @@ def _check_steps(value: Any) -> Int[Array, ""]:
             f"shape {value.shape}"
         )
     return value.astype(jnp.int32)
+
+
+def free_unknowns(bias: bool, X: Design) -> Float[Array, "n+1 1"] | None:
+    """Return 1 for each weight and 0 for the bias; None where the bias is free, too.
+
+    Raises:
+        DtypeError: if bias is not True or False.
+    """
+    if not isinstance(bias, bool | np.bool_):
+        raise DtypeError(f"bias must be True or False, but is {bias!r}")
+    if bias:
+        return None
+    n = X.shape[0]
+    return as_array(np.append(np.ones(n), 0.0)[:, None], X.dtype)
+
+
+def check_start(init: Params, bias: bool, name: str = "") -> Params:
+    """Return the parameters to start from, finite, and with b = 0 without a bias.
+
+    Raises:
+        ValueError: if a number is invalid and not traced.
+    """
+    w = check_range(f"{name}w", init.w)
+    limit = None if bias else 0.0
+    return Params(w=w, b=check_range(f"{name}b", init.b, limit, limit))
 
 
 def choose_solver(

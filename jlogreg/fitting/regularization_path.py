@@ -17,7 +17,12 @@ from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit, fit
-from jlogreg.fitting.options import check_limits, check_solver, choose_solver
+from jlogreg.fitting.options import (
+    check_limits,
+    check_solver,
+    choose_solver,
+    free_unknowns,
+)
 from jlogreg.formulations.problem import Limits
 from jlogreg.objective.cost import prepare_data
 from jlogreg.solvers.driver import Solver, where
@@ -32,6 +37,7 @@ def regularization_path(
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
+    bias: bool = True,
     solver: Solver | None = None,
     tol: Any = None,
     max_steps: Any = None,
@@ -55,16 +61,20 @@ def regularization_path(
     dtype = samples.X.dtype
     l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
     solver = check_solver(solver) or choose_solver(samples.X, one_penalty)
-    return _path(solver, samples, l2, check_limits(solver, tol, max_steps, dtype))
+    free_unknowns(bias, samples.X)  # an error if it is not a flag
+    limits = check_limits(solver, tol, max_steps, dtype)
+    return _path(solver, bool(bias), samples, l2, limits)
 
 
-@partial(program, static_argnums=0)
-def _path(solver: Solver, samples: Samples, l2: Array, limits: Limits) -> Fit:
+@partial(program, static_argnums=(0, 1))
+def _path(
+    solver: Solver, bias: bool, samples: Samples, l2: Array, limits: Limits
+) -> Fit:
     """Return the fits in the order of the penalties (L, 1), from checked arguments."""
     order = jnp.argsort(-l2[:, 0])
     X, y, weight, offset = samples
     options: dict[str, Any] = {"weight": weight, "offset": offset, "solver": solver}
-    options |= {"tol": limits.tol, "max_steps": limits.max_steps}
+    options |= {"bias": bias, "tol": limits.tol, "max_steps": limits.max_steps}
 
     def step(start: Params, penalty: Array) -> tuple[Params, Fit]:
         result = fit(X, y, l2=penalty, init=start, **options)

@@ -78,7 +78,7 @@ def solve(
 def center_problem(solver: Solver, problem: Problem) -> tuple[Problem, Centering]:
     """Return the problem in the unknowns that the solver is given, and the way back."""
     center = center_of(solver, problem)
-    centering = Centering.of(problem.samples, center)
+    centering = Centering.of(problem, center)
     if center is not None:
         X = centered(problem.samples.X, center)
         problem = problem._replace(samples=problem.samples._replace(X=X))
@@ -88,10 +88,12 @@ def center_problem(solver: Solver, problem: Problem) -> tuple[Problem, Centering
 def center_of(solver: Solver, problem: Problem) -> Float[Array, "n 1"] | None:
     """Return what is taken from the features; None where nothing is.
 
-    The dual formulation centres by itself; a design that cannot be cut into samples has
-    zeros that a center would fill.
+    Without a bias nothing makes up for a center. The dual formulation centres by
+    itself; a design that cannot be cut into samples has zeros that a center would fill.
     """
-    if not problem.samples.X.sliceable or _formulation(solver, problem) is DUAL:
+    if problem.free is not None or not problem.samples.X.sliceable:
+        return None
+    if _formulation(solver, problem) is DUAL:
         return None
     return feature_center(problem.samples)
 

@@ -45,9 +45,10 @@ class Centering(NamedTuple):
     offset: Float[Array, "1 1"] | None
 
     @classmethod
-    def of(cls, samples: Samples, features: Float[Array, "n 1"] | None) -> Centering:
-        """Return the centering of samples, for a given center of the features."""
-        if samples.offset is None:
+    def of(cls, problem: Problem, features: Float[Array, "n 1"] | None) -> Centering:
+        """Return the centering of a problem, for a given center of the features."""
+        samples = problem.samples
+        if samples.offset is None or problem.free is not None:
             return cls(features, None)
 
         def middle(part: Samples) -> Array:

@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import at_least, largest
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, Design, matmul
-from jlogreg.data.samples import Samples
+from jlogreg.formulations.dual_basis import DualBasis, dual_basis
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -44,16 +43,12 @@ from jlogreg.solvers.driver import DenseObjective, Direction, Evaluation, Solver
 __all__ = [
     "DUAL",
     "Dual",
-    "DualBasis",
     "DualFactor",
     "dual_applies",
-    "dual_basis",
     "dual_factor",
     "dual_objective",
 ]
 
-# Features whose products are added to the Gram matrix at a time, centred in the cache.
-BLOCK_FEATURES = 2048
 # With at most this number of features the unknowns are those of the primal.
 MIN_FEATURES = 64
 # A penalty of at least this many roundings of the curvature differs from none. With a
@@ -61,39 +56,17 @@ MIN_FEATURES = 64
 LOST_ROUNDINGS = 16
 
 
-class DualBasis(NamedTuple):
-    """The span of the samples, centred.
-
-    Shapes: X (n, m), mean (n, 1), gram (m, m) of X - mean.
-    """
-
-    X: Float[Array, "n m"]
-    mean: Float[Array, "n 1"]
-    gram: Float[Array, "m m"]
-
-    def coefficients(self, params: Params) -> Float[Array, "m+1 1"]:
-        """Return alpha above b of params, or of their projection on the span."""
-        z = matmul(params.w.T, self.X - self.mean)
-        alpha = factorize(self.gram).solve(z.T)
-        return jnp.concatenate([alpha, params.b + matmul(params.w.T, self.mean)])
-
-    def params(self, point: Float[Array, "m+1 1"]) -> Params:
-        """Return w = (X - mean) alphaT and b; equation (21)."""
-        alpha = point[:-1]
-        w = matmul(self.X, alpha) - self.mean * alpha.sum()
-        return Params(w=w, b=point[-1:] - matmul(w.T, self.mean))
-
-
 class DualFactor(NamedTuple):
     """The inverse of the Hessian, by the factor of an (m, m) matrix.
 
     Shapes: root (m, 1), the square root of the curvature; inner, the factor of
-    l2 + root C rootT; l2 ().
+    l2 + root C rootT; l2 (); bias (), 1, or 0 where the bias stays 0.
     """
 
     root: Float[Array, "m 1"]
     inner: Factor
     l2: Float[Array, ""]
+    bias: Float[Array, ""]
 
     def solve(self, right: Array, right_b: Array) -> tuple[Array, Array]:
         """Return gamma (m, c) and beta (1, c), equation (22) of docs/derivation.md.
@@ -104,6 +77,7 @@ class DualFactor(NamedTuple):
         ones = self.root * self.inner.solve(self.root)
         own = self.root * self.inner.solve(self.root * right)
         beta = (right_b - own.sum(axis=0, keepdims=True)) / (self.l2 * ones.sum())
+        beta = self.bias * beta
         return -own - self.l2 * beta * ones, beta
 
     def inverse(self, basis: DualBasis, right: Float[Array, "n+1 c"]) -> Array:
@@ -130,28 +104,6 @@ def dual_applies(X: Design, l2: Array) -> bool:
     return m < n > MIN_FEATURES and isinstance(X, Dense) and l2.ndim == 0
 
 
-def dual_basis(samples: Samples) -> DualBasis:
-    """Return the span of the samples that have a weight, with its Gram matrix."""
-    X, mean = samples.centered()
-    n, m = X.shape
-    count, rest = divmod(n, BLOCK_FEATURES)
-
-    def product(start: Array | int, size: int) -> Array:
-        part = lax.dynamic_slice_in_dim(X, start, size, axis=0)
-        part = part - lax.dynamic_slice_in_dim(mean, start, size, axis=0)
-        return matmul(part.T, part)
-
-    def add(gram: Array, index: Array) -> tuple[Array, None]:
-        return gram + product(index * BLOCK_FEATURES, BLOCK_FEATURES), None
-
-    gram = jnp.zeros((m, m), X.dtype)
-    if count:
-        gram, _ = lax.scan(add, gram, jnp.arange(count))
-    if rest:
-        gram = gram + product(count * BLOCK_FEATURES, rest)
-    return DualBasis(X=X, mean=mean, gram=gram)
-
-
 def dual_objective(
     problem: Problem, prepared: Prepared, basis: DualBasis, tol: Array
 ) -> DenseObjective:
@@ -160,7 +112,7 @@ def dual_objective(
     The gradient has the coefficients r = dz / m + l2 alpha above db, so that dw is
     Xc rT.
     """
-    samples, l2 = problem.samples, problem.l2
+    samples, l2, bias = problem.samples, problem.l2, _bias(problem)
     m, C = prepared.total_weight, basis.gram
 
     def evaluate(point: Array, step: Array) -> Evaluation:
@@ -176,7 +128,7 @@ def dual_objective(
         slope = jnp.sum(dz * change.T) + l2 * jnp.sum(own.T * step[:-1])
         return Evaluation(
             value=each.loss / m + penalty,
-            gradient=jnp.append(dz + l2 * point[:-1], dz.sum())[:, None],
+            gradient=jnp.append(dz + l2 * point[:-1], bias * dz.sum())[:, None],
             curvature=each.dz2.T / m,
             slope=slope,
             n_moved=each.n_moved,
@@ -187,16 +139,27 @@ def dual_objective(
 
     return DenseObjective(
         evaluate=evaluate,
-        newton_direction=lambda evaluation, _: _newton_direction(evaluation, C, l2),
+        newton_direction=lambda evaluation, _: _newton_direction(
+            evaluation, C, l2, bias
+        ),
         value_at_zero=prepared.value_at_zero,
         tol=tol,
     )
 
 
-def _newton_direction(evaluation: Evaluation, C: Array, l2: Array) -> Direction:
+def _bias(problem: Problem) -> Float[Array, ""]:
+    """Return 1, or 0 where the bias stays 0."""
+    if problem.free is None:
+        return jnp.ones((), problem.l2.dtype)
+    return problem.free[-1, 0]
+
+
+def _newton_direction(
+    evaluation: Evaluation, C: Array, l2: Array, bias: Array
+) -> Direction:
     """Return the coefficients of -H^-1 g, by equation (22), and the decrement."""
     r, db = evaluation.gradient[:-1], evaluation.gradient[-1:]
-    factor = dual_factor(evaluation.curvature, C, l2)
+    factor = dual_factor(evaluation.curvature, C, l2, bias)
     image = matmul(C, r)
     gamma, beta = factor.solve(-image, -db)
     step = (gamma - r) / factor.l2
@@ -211,7 +174,7 @@ def _newton_direction(evaluation: Evaluation, C: Array, l2: Array) -> Direction:
     )
 
 
-def dual_factor(curvature: Array, C: Array, l2: Array) -> DualFactor:
+def dual_factor(curvature: Array, C: Array, l2: Array, bias: Array) -> DualFactor:
     """Return the inverse of the Hessian of a curvature (m, 1), a number per sample."""
     root = jnp.sqrt(curvature)
     inner = root * C * root.T
@@ -221,7 +184,7 @@ def dual_factor(curvature: Array, C: Array, l2: Array) -> DualFactor:
     least = jnp.where(l2 == 0, eps**0.5, LOST_ROUNDINGS * eps)
     l2 = at_least(l2, least * (largest(jnp.diagonal(inner)) + eps))
     eye = jnp.eye(C.shape[0], dtype=C.dtype)
-    return DualFactor(root=root, inner=factorize(inner + l2 * eye, 1), l2=l2)
+    return DualFactor(root, factorize(inner + l2 * eye, 1), l2, bias)
 
 
 class Dual:
@@ -229,7 +192,7 @@ class Dual:
 
     def shared(self, problem: Problem, penalties_differ: bool) -> DualBasis:
         """Return the basis of the samples that have a weight."""
-        return dual_basis(problem.samples)
+        return dual_basis(problem)
 
     def own(self, problem: Problem, shared: DualBasis) -> None:
         """Return nothing."""
@@ -272,6 +235,7 @@ class Dual:
         # H is at least l2 in w and the curvature in b, which bounds the decrement. If
         # the gradient from X exceeds that bound, the precision does not suffice.
         curvature = state.evaluation.curvature.sum()
+        slope = slope._replace(b=_bias(problem) * slope.b)
         bound = jnp.sum(slope.w**2) / l2 + jnp.sum(slope.b**2) / curvature
         lost = (state.status == Status.CONVERGED) & ~(bound <= limits.tol**2)
         evaluation = state.evaluation._replace(value=J, gradient=to_vector(slope))
@@ -285,11 +249,11 @@ class Dual:
         self, problem: Problem, params: Params, factor: DualFactor | None
     ) -> Callable[[Array], Array]:
         """Return H^-1 at params, by the factor of an (m, m) matrix."""
-        samples, basis = problem.samples, dual_basis(problem.samples)
+        samples, basis = problem.samples, dual_basis(problem)
         if factor is None:
             s = samples.weighted(log_loss_dz2(FAST, samples.logits(params)))
             m = samples.total_weight()
-            factor = dual_factor(s.T / m, basis.gram, problem.l2)
+            factor = dual_factor(s.T / m, basis.gram, problem.l2, _bias(problem))
         # With a factor that is given, the Gram matrix is not used, nor computed.
         return partial(factor.inverse, basis)
 

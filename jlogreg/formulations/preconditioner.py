@@ -20,7 +20,13 @@ from jlogreg.base.params import Params
 from jlogreg.data.design import matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
-from jlogreg.formulations.problem import Problem, ridge, to_vector
+from jlogreg.formulations.problem import (
+    Problem,
+    restricted,
+    restricted_matrix,
+    ridge,
+    to_vector,
+)
 from jlogreg.objective.sums import gram
 from jlogreg.solvers.cholesky import factorize_reversed, rounding_level
 
@@ -69,7 +75,8 @@ class Preconditioner(NamedTuple):
     spectrum, or None where only the diagonal is known; scale (n + 1, 1), one over the
     square root of that diagonal; l2 () with a spectrum. singular says that the bound
     has no inverse to the precision at hand; use_diagonal, that the inverse is that of
-    very different samples, so that the diagonal alone does better.
+    very different samples, so that the diagonal alone does better; free is that of the
+    problem.
     """
 
     inverse: Array | Spectrum | None
@@ -77,9 +84,13 @@ class Preconditioner(NamedTuple):
     singular: Bool[Array, ""]
     l2: Float[Array, ""] | None = None
     use_diagonal: Bool[Array, ""] | None = None
+    free: Float[Array, "n+1 1"] | None = None
 
     def solve(self, right: Float[Array, "n+1 1"]) -> Float[Array, "n+1 1"]:
         """Return the inverse of the bound times right."""
+        return restricted(self._solve(restricted(right, self.free)), self.free)
+
+    def _solve(self, right: Float[Array, "n+1 1"]) -> Float[Array, "n+1 1"]:
         diagonal = self.scale * self.scale * right
         if self.inverse is None:
             return diagonal
@@ -100,7 +111,8 @@ def shared_preconditioner(problem: Problem) -> Preconditioner:
     n = samples.X.shape[0]
     if n + 1 > MAX_FACTOR:
         return _diagonal(samples, penalty)
-    factor = factorize_reversed(_quarters(samples) + jnp.diag(penalty[:, 0]))
+    bound = _quarters(samples) + jnp.diag(penalty[:, 0])
+    factor = factorize_reversed(restricted_matrix(bound, problem.free))
     inverse = factor.solve(jnp.diag(1 / factor.scale[:, 0])) / factor.scale
     return Preconditioner(inverse, factor.scale, factor.singular)
 
@@ -114,7 +126,7 @@ def spectral_preconditioner(problem: Problem) -> Preconditioner:
     n = samples.X.shape[0]
     if n + 1 > MAX_SPECTRUM or problem.l2.ndim:
         return _diagonal(samples, penalty)
-    quarters = _quarters(samples)
+    quarters = restricted_matrix(_quarters(samples), problem.free)
     factor = factorize_reversed(quarters)
     # The block for w, once b + wT mean is the other unknown; equation (26).
     mean = 4 * quarters[:-1, -1:]
@@ -134,8 +146,11 @@ def adapt_preconditioner(problem: Problem, shared: Preconditioner) -> Preconditi
     """
     samples, penalty = problem.samples, ridge(problem)
     X, weight = samples.X, samples.weight
+    shared = shared._replace(free=problem.free)
     # More unknowns without a penalty than samples make the bound singular.
     free = jnp.sum(penalty == 0)
+    if problem.free is not None:
+        free = jnp.sum((penalty == 0) & (problem.free > 0))
     if isinstance(shared.inverse, Spectrum):
         part = problem.l2 * jnp.square(largest(shared.scale[:-1]))
         none = part <= rounding_level(len(penalty), penalty.dtype)

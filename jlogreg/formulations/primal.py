@@ -22,6 +22,8 @@ from jlogreg.formulations.problem import (
     Solution,
     SolveState,
     prepare,
+    restricted,
+    restricted_matrix,
     ridge,
     rounding_decrement,
     solution_of,
@@ -126,10 +128,12 @@ def primal_objective(
         )
         m = prepared.total_weight if every == 1 else sums.weight
         gradient = to_vector(sums.gradient) / m + penalty * point  # (11) and (12)
+        gradient = restricted(gradient, problem.free)
+        H = sums.curvature / m + jnp.diag(penalty[:, 0])  # (13)
         return Evaluation(
             value=sums.loss / m + jnp.sum((penalty * point) * point) / 2,  # (8)
             gradient=gradient,
-            curvature=sums.curvature / m + jnp.diag(penalty[:, 0]),  # (13)
+            curvature=restricted_matrix(H, problem.free),
             slope=jnp.sum(gradient * step),
             n_moved=sums.n_moved,
             n_large_moves=sums.n_large_moves,
@@ -218,7 +222,8 @@ class Primal:
         if factor is None:
             samples = problem.samples
             H = curvature_total(params, samples) / samples.total_weight()
-            factor = factorize_reversed(H + jnp.diag(ridge(problem)[:, 0]))
+            H = restricted_matrix(H + jnp.diag(ridge(problem)[:, 0]), problem.free)
+            factor = factorize_reversed(H)
         return factor.solve
 
 

@@ -28,6 +28,8 @@ __all__ = [
     "Solution",
     "SolveState",
     "prepare",
+    "restricted",
+    "restricted_matrix",
     "ridge",
     "rounding_decrement",
     "solution_of",
@@ -39,11 +41,14 @@ __all__ = [
 class Problem(NamedTuple):
     """The arguments that a fit is differentiated in: samples and penalty.
 
-    Shapes: samples of X (n, m); l2 () or (n, 1).
+    Shapes: samples of X (n, m); l2 () or (n, 1); free (n + 1, 1), 1 for an unknown that
+    is free, 0 for one that stays 0, such as the bias of a model without one. None where
+    all are free.
     """
 
     samples: Samples
     l2: Array
+    free: Float[Array, "n+1 1"] | None = None
 
 
 class Limits(NamedTuple):
@@ -156,6 +161,25 @@ def ridge(problem: Problem) -> Float[Array, "n+1 1"]:
     """Return the penalty of every parameter: l2 for w, above 0 for b."""
     w = jnp.broadcast_to(problem.l2, (problem.samples.X.shape[0], 1))
     return jnp.concatenate([w, jnp.zeros((1, 1), w.dtype)])
+
+
+def restricted(
+    vector: Float[Array, "n+1 c"], free: Float[Array, "n+1 1"] | None
+) -> Float[Array, "n+1 c"]:
+    """Return a gradient or a step with 0 for the unknowns that are not free."""
+    return vector if free is None else vector * free
+
+
+def restricted_matrix(
+    matrix: Float[Array, "n+1 n+1"], free: Float[Array, "n+1 1"] | None
+) -> Float[Array, "n+1 n+1"]:
+    """Return a Hessian with rows of the identity for the unknowns that are not free.
+
+    So it has an inverse, which leaves them out.
+    """
+    if free is None:
+        return matrix
+    return matrix * free * free.T + jnp.diag(1 - free[:, 0])
 
 
 def prepare(samples: Samples, own: Any = None) -> Prepared:

@@ -17,6 +17,7 @@ from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
+from jlogreg.fitting.options import free_unknowns
 from jlogreg.objective.cost import prepare_problem
 
 __all__ = [
@@ -65,11 +66,12 @@ def certificate(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    bias: bool = True,
 ) -> Certificate:
     """Return the certificate of a fit: its quantities, recomputed; host only.
 
     Shapes: fit a Fit of one problem, or anything with params w (n, 1), b (1, 1); X
-    (n, m), y, weight and offset (1, m), l2 () or (n, 1), the same as in the fit. The
+    (n, m), y, weight and offset (1, m), l2 () or (n, 1), and bias, as in the fit. The
     excess of J over its minimum is about decrement^2 / 2, and the logits differ from
     those at the minimum by about `change`; equation (18) of docs/derivation.md.
 
@@ -91,6 +93,7 @@ def certificate(
     if any(map(is_traced, (fit.params.w, y, l2, weight, offset))):
         raise TypeError("certificate needs known numbers: call it outside jit")
     params, samples, penalty = prepare_problem(fit.params, X, y, weight, offset, l2)
+    free_unknowns(bias, samples.X)  # an error if it is not a flag
     # theta = w above b, the penalties l2 above 0, and the direction u of (19): the
     # entries of theta without a penalty.
     point = np.concatenate([to_long_double(params.w), to_long_double(params.b)])
@@ -104,7 +107,10 @@ def certificate(
     total = sum(one.weight for one in sums)
     slope = sum(one.slope for one in sums) / total + ridge * point
     H = sum(one.curvature for one in sums) / float(total)
-    step = _solve(H + np.diag(ridge[:, 0].astype(float)), slope)
+    H = H + np.diag(ridge[:, 0].astype(float))
+    if not bias:  # the last unknown stays 0
+        slope[-1], H[-1], H[:, -1], H[-1, -1] = 0, 0, 0, 1
+    step = _solve(H, slope)
     loss = sum(one.loss for one in sums) / total
     # The squared decrement gT H^-1 g, (18), and the changes of the logits by the step.
     squared, change = np.longdouble(np.inf), np.longdouble(np.inf)

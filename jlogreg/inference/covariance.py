@@ -49,12 +49,14 @@ def information(params: Params, samples: Samples) -> np.ndarray:
     return np.sum([each.curvature for each in sums], axis=0)
 
 
-def standard_errors(fit: Fit, samples: Samples) -> tuple[np.ndarray | None, str]:
+def standard_errors(
+    fit: Fit, samples: Samples, bias: bool
+) -> tuple[np.ndarray | None, str]:
     """Return the standard errors (n + 1, 1), or None and why there are none.
 
-    A weight counts how often its sample occurs; V is their sum, or m. V gT H^-1 g is
-    the square of the distance from the maximum of the likelihood, in standard errors;
-    equations (18) and (27).
+    Without a bias they are (n, 1). A weight counts how often its sample occurs; V is
+    their sum, or m. V gT H^-1 g is the square of the distance from the maximum of the
+    likelihood, in standard errors; equations (18) and (27).
     """
     n, _ = samples.X.shape
     if fit.status != Status.CONVERGED:
@@ -62,7 +64,7 @@ def standard_errors(fit: Fit, samples: Samples) -> tuple[np.ndarray | None, str]
     if n > MAX_COVARIANCE_FEATURES:
         return None, f"there are more than {MAX_COVARIANCE_FEATURES} features"
     X, y, weight, offset = samples
-    reached = certificate(fit, X, y, weight=weight, offset=offset)
+    reached = certificate(fit, X, y, weight=weight, offset=offset, bias=bias)
     total = to_long_double(samples.weights()).sum()
     if not math.sqrt(total) * reached.decrement <= MAX_DISTANCE:
         return None, (
@@ -71,6 +73,7 @@ def standard_errors(fit: Fit, samples: Samples) -> tuple[np.ndarray | None, str]
         )
     # Invert the information, scaled to a diagonal of ones.
     matrix = information(fit.params, samples)
+    matrix = matrix if bias else matrix[:-1, :-1]
     scale = 1 / np.sqrt(np.diag(matrix))[:, None]
     variances = np.diag(np.linalg.inv(matrix * scale * scale.T))[:, None]
     return scale * np.sqrt(variances), ""

@@ -14,9 +14,9 @@ from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
-from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.implicit import inverse_hessian
+from jlogreg.fitting.options import free_unknowns
 from jlogreg.formulations.problem import Problem, ridge, to_vector
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
@@ -33,6 +33,7 @@ def influence(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    bias: bool = True,
 ) -> Params:
     """Return the derivative of the parameters in the weight of each sample.
 
@@ -55,10 +56,10 @@ def influence(
         >>> [f"{one:.2f}" for one in change.w[0]]
         ['0.10', '0.17', '-0.27', '-0.27', '0.17', '0.10']
     """
-    problem = prepare_problem(fit.params, X, y, weight, offset, l2)
+    params, problem = _problem(fit, X, y, weight, offset, l2, bias)
     # The given weights, which `prepare_problem` scales: the derivative is in these.
     weight = None if weight is None else as_array(weight)
-    return _influence(fit.status, weight, *problem)
+    return _influence(fit.status, weight, params, problem)
 
 
 def leave_one_out(
@@ -69,6 +70,7 @@ def leave_one_out(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    bias: bool = True,
 ) -> Float[Array, "1 m"]:
     """Return the logit of each sample by a fit without this sample, approximately.
 
@@ -89,16 +91,23 @@ def leave_one_out(
         >>> print(f"seen {model.cost:.2f}, unseen {log_loss(z, y).mean():.2f}")
         seen 0.41, unseen 0.84
     """
-    problem = prepare_problem(fit.params, X, y, weight, offset, l2)
-    return _leave_one_out(fit.status, *problem)
+    return _leave_one_out(fit.status, *_problem(fit, X, y, weight, offset, l2, bias))
+
+
+def _problem(
+    fit: Fit, X: Any, y: Any, weight: Any, offset: Any, l2: Any, bias: bool
+) -> tuple[Params, Problem]:
+    """Return the parameters and the problem of a fit, checked."""
+    params, samples, l2 = prepare_problem(fit.params, X, y, weight, offset, l2)
+    return params, Problem(samples, l2, free_unknowns(bias, samples.X))
 
 
 @partial(program, inline=True)
 def _influence(
-    status: Array, weight: Array | None, params: Params, samples: Samples, l2: Array
+    status: Array, weight: Array | None, params: Params, problem: Problem
 ) -> Params:
     # -(H^-1 x_i dz_i + H^-1 l2 theta) / sum(v), equation (23).
-    parts = _parts(params, samples, l2)
+    parts = _parts(params, problem)
     slopes = parts.solved * parts.dz + parts.solved_penalty
     total = parts.z.shape[1] if weight is None else weight.sum()
     change = _if_converged(status, -slopes / total)
@@ -107,9 +116,9 @@ def _influence(
 
 @partial(program, inline=True)
 def _leave_one_out(
-    status: Array, params: Params, samples: Samples, l2: Array
+    status: Array, params: Params, problem: Problem
 ) -> Float[Array, "1 m"]:
-    parts = _parts(params, samples, l2)
+    parts = _parts(params, problem)
     scale = parts.weight / parts.total
     # v_i h_i and v_i q_iT l2 theta of equation (24).
     leverage = jnp.sum(parts.columns * parts.solved, axis=0, keepdims=True) * scale
@@ -137,9 +146,9 @@ class _Parts(NamedTuple):
     total: Array | int
 
 
-def _parts(params: Params, samples: Samples, l2: Array) -> _Parts:
+def _parts(params: Params, problem: Problem) -> _Parts:
     """Return the parts at the fitted parameters, with one factorization of H."""
-    problem = Problem(samples, l2)
+    samples = problem.samples
     columns = jnp.concatenate([samples.X.dense(), jnp.ones_like(samples.y)])
     theta = to_vector(params)
     z = samples.logits(params)

@@ -11,11 +11,12 @@ from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.formatting import align, value_text
-from jlogreg.base.params import Params, check_params
+from jlogreg.base.params import check_params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.fitting.fit import Fit
+from jlogreg.fitting.options import free_unknowns
 from jlogreg.inference.covariance import standard_errors
 from jlogreg.inference.wald import p_value
 from jlogreg.objective.prediction import logits
@@ -34,6 +35,7 @@ def summary(
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
+    bias: bool = True,
 ) -> str:
     """Return status, cost, steps, accuracy and coefficients of a fit; host only.
 
@@ -57,6 +59,7 @@ def summary(
         names: of the features; by default x0, x1, ...
         weight: that of the fit, if it had one.
         offset: that of the fit, if it had one.
+        bias: that of the fit.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -92,8 +95,12 @@ def summary(
     labels = [f"x{j}" for j in range(n)] if names is None else [*map(str, names)]
     if len(labels) != n:
         raise ShapeError(f"there are {n} features, but {len(labels)} names")
-    errors, why_not = standard_errors(fit, samples)
-    lines = [*_heading(fit, samples), "", _coefficients(params, labels, errors)]
+    free_unknowns(bias, samples.X)  # an error if it is not a flag
+    errors, why_not = standard_errors(fit, samples, bias)
+    theta = np.asarray(params.w, float)
+    if bias:
+        theta = np.concatenate([theta, np.asarray(params.b, float)])
+    lines = [*_heading(fit, samples), "", _coefficients(theta, labels, errors)]
     if n > MAX_LISTED:
         largest = "|w|" if errors is None else "|z|"
         lines.append(
@@ -122,13 +129,14 @@ def _heading(fit: Fit, samples: Samples) -> list[str]:
 
 
 def _coefficients(
-    params: Params, labels: Sequence[str], errors: np.ndarray | None
+    theta: np.ndarray, labels: Sequence[str], errors: np.ndarray | None
 ) -> str:
     """Return the table of the listed features, in their order, and of the bias."""
-    # The listed features: those with the largest |z|, or |w|, then the bias.
-    theta = np.concatenate([np.asarray(params.w, float), np.asarray(params.b, float)])
-    size = np.abs(theta if errors is None else theta / errors)[:-1, 0]
-    listed = [*np.sort(np.argsort(-size, kind="stable")[:MAX_LISTED]), len(size)]
+    # The listed features: those with the largest |z|, or |w|, then the bias, if any.
+    n = len(labels)
+    size = np.abs(theta if errors is None else theta / errors)[:n, 0]
+    listed = [*np.sort(np.argsort(-size, kind="stable")[:MAX_LISTED])]
+    listed += range(n, len(theta))
     rows = [["", "weight"]]
     rows += [[[*labels, "bias"][j], f"{theta[j, 0]:.4g}"] for j in listed]
     if errors is not None:
