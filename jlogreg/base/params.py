@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import canonical_dtype
@@ -12,7 +13,7 @@ from jlogreg.base.checks import check_array, check_count, check_dtype, check_mat
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.formatting import as_html, brief
 
-__all__ = ["Params", "check_params", "init_params", "stack"]
+__all__ = ["Params", "check_bias", "check_params", "init_params", "stack"]
 
 
 class Params(NamedTuple):
@@ -63,6 +64,17 @@ def init_params(n: int, dtype: Any = None) -> Params:
     dtype = canonical_dtype(float if dtype is None else dtype)
     check_dtype("dtype", dtype, "pass dtype=jnp.float32")
     return Params(w=jnp.zeros((n, 1), dtype), b=jnp.zeros((1, 1), dtype))
+
+
+def check_bias(bias: Any) -> bool:
+    """Return whether a model has a bias.
+
+    Raises:
+        DtypeError: if that is not True or False.
+    """
+    if not isinstance(bias, bool | np.bool_):
+        raise DtypeError(f"bias must be True or False, but is {bias!r}")
+    return bool(bias)
 
 
 def stack(params: Params) -> Params:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from jlogreg.base.arrays import as_array, at_least, is_traced
 from jlogreg.base.checks import check_count, check_number, check_range
 from jlogreg.base.errors import DtypeError
-from jlogreg.base.params import Params
+from jlogreg.base.params import Params, check_bias
 from jlogreg.data.design import Design
 from jlogreg.formulations.dual import DUAL, dual_applies
 from jlogreg.formulations.matrix_free import MATRIX_FREE
@@ -83,9 +83,7 @@ def free_unknowns(bias: bool, X: Design) -> Float[Array, "n+1 1"] | None:
     Raises:
         DtypeError: if bias is not True or False.
     """
-    if not isinstance(bias, bool | np.bool_):
-        raise DtypeError(f"bias must be True or False, but is {bias!r}")
-    if bias:
+    if check_bias(bias):
         return None
     n = X.shape[0]
     return as_array(np.append(np.ones(n), 0.0)[:, None], X.dtype)

@@ -11,18 +11,13 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
-from jlogreg.base.params import Params, init_params
+from jlogreg.base.params import Params, check_bias, init_params
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit, fit
-from jlogreg.fitting.options import (
-    check_limits,
-    check_solver,
-    choose_solver,
-    free_unknowns,
-)
+from jlogreg.fitting.options import check_limits, check_solver, choose_solver
 from jlogreg.formulations.problem import Limits
 from jlogreg.objective.cost import prepare_data
 from jlogreg.solvers.driver import Solver, where
@@ -61,9 +56,8 @@ def regularization_path(
     dtype = samples.X.dtype
     l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
     solver = check_solver(solver) or choose_solver(samples.X, one_penalty)
-    free_unknowns(bias, samples.X)  # an error if it is not a flag
     limits = check_limits(solver, tol, max_steps, dtype)
-    return _path(solver, bool(bias), samples, l2, limits)
+    return _path(solver, check_bias(bias), samples, l2, limits)
 
 
 @partial(program, static_argnums=(0, 1))

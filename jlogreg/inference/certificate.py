@@ -15,9 +15,9 @@ from jaxtyping import Float
 
 from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
+from jlogreg.base.params import check_bias
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
-from jlogreg.fitting.options import free_unknowns
 from jlogreg.objective.cost import prepare_problem
 
 __all__ = [
@@ -93,7 +93,7 @@ def certificate(
     if any(map(is_traced, (fit.params.w, y, l2, weight, offset))):
         raise TypeError("certificate needs known numbers: call it outside jit")
     params, samples, penalty = prepare_problem(fit.params, X, y, weight, offset, l2)
-    free_unknowns(bias, samples.X)  # an error if it is not a flag
+    bias = check_bias(bias)
     # theta = w above b, the penalties l2 above 0, and the direction u of (19): the
     # entries of theta without a penalty.
     point = np.concatenate([to_long_double(params.w), to_long_double(params.b)])

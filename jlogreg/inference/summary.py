@@ -11,12 +11,11 @@ from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.formatting import align, value_text
-from jlogreg.base.params import check_params
+from jlogreg.base.params import check_bias, check_params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.fitting.fit import Fit
-from jlogreg.fitting.options import free_unknowns
 from jlogreg.inference.covariance import standard_errors
 from jlogreg.inference.wald import p_value
 from jlogreg.objective.prediction import logits
@@ -95,7 +94,7 @@ def summary(
     labels = [f"x{j}" for j in range(n)] if names is None else [*map(str, names)]
     if len(labels) != n:
         raise ShapeError(f"there are {n} features, but {len(labels)} names")
-    free_unknowns(bias, samples.X)  # an error if it is not a flag
+    bias = check_bias(bias)
     errors, why_not = standard_errors(fit, samples, bias)
     theta = np.asarray(params.w, float)
     if bias:

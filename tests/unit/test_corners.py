@@ -14,7 +14,8 @@ import jlogreg as jl
 from jlogreg import fit
 from jlogreg.batch import setup
 from jlogreg.data.samples import Samples
-from jlogreg.formulations.dual import dual_basis
+from jlogreg.formulations.dual_basis import dual_basis
+from jlogreg.formulations.problem import Problem
 from tests.helpers import TOL, assert_close, make_problem
 from tests.oracles.numpy_fit import assert_same_fit
 
@@ -46,9 +47,10 @@ def test_a_part_of_many_samples_tells_where_to_start(monkeypatch):
 @pytest.mark.parametrize("rows", [3, 4, 5, 100])
 def test_the_gram_of_a_span_does_not_depend_on_its_parts(monkeypatch, rows):
     """Of 12 features: whole parts, parts and a rest, and a rest alone."""
-    monkeypatch.setattr("jlogreg.formulations.dual.BLOCK_FEATURES", rows)
+    monkeypatch.setattr("jlogreg.formulations.dual_basis.BLOCK_FEATURES", rows)
     wide = np.random.default_rng(0).integers(-8, 9, (12, 4)) * 4.0  # all is exact
-    result = dual_basis(Samples(jl.Dense(wide), wide[:1]))
+    samples = Samples(jl.Dense(jnp.asarray(wide)), jnp.asarray(wide[:1]))
+    result = dual_basis(Problem(samples, jnp.asarray(1.0)))
     centered = wide - wide.mean(axis=1, keepdims=True)
     np.testing.assert_array_equal(result.gram, centered.T @ centered)
 

@@ -194,7 +194,7 @@ def watched():
 @pytest.mark.parametrize("by_default", [False, True])
 def test_memory_limits_the_width(by_default, monkeypatch):
     X, *rows = numbers().values()
-    each = setup_batch(X, Problems(*rows, None), None, None, None).bytes_each()
+    each = setup_batch(X, Problems(*rows, None), True, None, None, None).bytes_each()
     monkeypatch.setattr(plan_module, "MAX_WIDTH", 4096)
     limit = (WIDTH + 1) * each  # a width is a power of two
     if by_default:  # half of what is free
@@ -318,7 +318,7 @@ def shapes_in(jaxpr):
 def test_features_are_never_copied_for_each_problem(solver, shape):
     n, m = shape
     X, *rows = numbers(shape=shape).values()
-    batch = setup_batch(X, Problems(*rows, None), solver, None, None)
+    batch = setup_batch(X, Problems(*rows, None), True, solver, None, None)
     chunk = batch.init(np.arange(WIDTH))
 
     def advance(state):

@@ -13,6 +13,7 @@ import jlogreg as jl
 from jlogreg import gradient_descent
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.gradient_descent import _in_features, _in_span, _span_is_cheaper
+from jlogreg.formulations import problem as fitting_problem
 from jlogreg.solvers.first_order import descend
 from tests.helpers import (
     EPS,
@@ -54,7 +55,7 @@ def by_hand(problem, rate, steps):
 @partial(jax.jit, static_argnums=0)
 def descend_in(unknowns_of, problem, rate):
     samples = Samples(jl.Dense(problem.X), problem.y, problem.weight, problem.offset)
-    unknowns = unknowns_of(problem.params, samples, problem.l2)
+    unknowns = unknowns_of(problem.params, fitting_problem.Problem(samples, problem.l2))
     optimizer = optax.sgd(rate)
     end, costs = descend(unknowns.value_and_direction, unknowns.start, optimizer, STEPS)
     return unknowns.params(end), costs.reshape(1, -1)
