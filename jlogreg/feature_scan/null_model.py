@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,12 +12,13 @@ from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import largest
 from jlogreg.base.checks import check_matrix, check_range, refuse_traced
+from jlogreg.base.params import check_bias
 from jlogreg.base.programs import program
-from jlogreg.data.design import Design
+from jlogreg.data.design import Dense, Design
 from jlogreg.data.pairwise import Pairwise, pairwise
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.data.standardized import standardize
-from jlogreg.fitting.options import check_limits
+from jlogreg.fitting.options import check_limits, free_unknowns
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
 from jlogreg.solvers.cholesky import factorize
@@ -41,8 +43,9 @@ class NullModel(NamedTuple):
     """The model without any feature: the covariates, and where the fits start.
 
     Shapes: rows stands for (q, m), the covariates, standardised, above a row of ones;
-    row_max (q,) their largest |entries|; theta (q, 1) their parameters, and z (1, m)
-    their logits; samples hold labels, weights and offset; tol ().
+    without a bias, the covariates over their standard deviations. row_max (q,) their
+    largest |entries|; theta (q, 1) their parameters, and z (1, m) their logits; samples
+    hold labels, weights and offset; tol (); free that of the fit of a feature.
     """
 
     rows: Pairwise
@@ -51,12 +54,13 @@ class NullModel(NamedTuple):
     row_max: Float[Array, " q"]
     samples: Samples
     tol: Array
+    free: Float[Array, "p+2 1"] | None
 
 
 def check_scan(
-    covariates: Any, y: Any, weight: Any, offset: Any, tol: Any
-) -> tuple[Samples, bool, Array]:
-    """Return the samples, whether features stand alone, and the tolerance, checked.
+    covariates: Any, y: Any, weight: Any, offset: Any, bias: bool, tol: Any
+) -> tuple[Samples, bool, bool, Array]:
+    """Return the samples, whether features stand alone, the flag of the bias, and tol.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -76,11 +80,11 @@ def check_scan(
     check_range("covariates", used)
     samples = prepare_samples(check_samples(X, y, weight, offset))
     tol, _ = check_limits(Newton(), tol, None, y.dtype)
-    return samples, alone, tol
+    return samples, alone, check_bias(bias), tol
 
 
-@partial(program, static_argnums=1)
-def fit_null_model(samples: Samples, alone: bool, tol: Array) -> NullModel:
+@partial(program, static_argnums=(1, 2))
+def fit_null_model(samples: Samples, alone: bool, bias: bool, tol: Array) -> NullModel:
     """Return the null model, after a few Newton steps with the covariates alone.
 
     The features' fits may start anywhere, so these steps need no safeguard but that
@@ -89,14 +93,18 @@ def fit_null_model(samples: Samples, alone: bool, tol: Array) -> NullModel:
     Args:
         samples: the covariates, labels, weights and offset, checked.
         alone: whether there are no covariates.
+        bias: whether the models have a bias.
         tol: as for `fit`.
     """
     # The covariates, standardised, above a row of ones.
-    rows = jnp.ones_like(samples.y)
+    ones = jnp.ones_like(samples.y)
+    rows = ones if bias else ones[:0]
     if not alone:
-        covariates = standardize(samples.X, samples.weight).dense()
+        covariates = standardize(samples.X, samples.weight)
+        if not bias:
+            covariates = replace(covariates, mean=jnp.zeros_like(covariates.mean))
         kept = samples.weights() > 0
-        rows = jnp.concatenate([jnp.where(kept, covariates, 0.0), rows])
+        rows = jnp.concatenate([jnp.where(kept, covariates.dense(), 0.0), rows])
     X = pairwise(rows)
 
     def advance(theta: Array, _: None) -> tuple[Array, None]:
@@ -104,8 +112,10 @@ def fit_null_model(samples: Samples, alone: bool, tol: Array) -> NullModel:
         new = theta - newton_step(X, samples, z).vector
         return jnp.where(jnp.isfinite(new).all(), new, theta), None
 
-    zero = jnp.zeros((rows.shape[0], 1), rows.dtype)
-    theta, _ = lax.scan(advance, zero, length=NULL_STEPS)
+    theta = jnp.zeros((len(rows), 1), rows.dtype)
+    if len(rows):
+        theta, _ = lax.scan(advance, theta, length=NULL_STEPS)
+    features = Dense(jnp.concatenate([ones, rows[:-1] if bias else rows]))
     return NullModel(
         rows=X,
         theta=theta,
@@ -113,6 +123,7 @@ def fit_null_model(samples: Samples, alone: bool, tol: Array) -> NullModel:
         row_max=largest(jnp.abs(rows), axis=1),
         samples=samples,
         tol=tol,
+        free=free_unknowns(bias, features),
     )
 
 

@@ -51,6 +51,7 @@ def scan_features(
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
+    bias: bool = True,
     tol: Any = None,
 ) -> Scan:
     """Return one fit for each feature, adjusted for covariates; host only.
@@ -70,6 +71,7 @@ def scan_features(
         y: labels.
         weight: at least 0, how often each sample counts.
         offset: added to the logits.
+        bias: whether each model has a bias.
         tol: as for `fit`.
 
     Raises:
@@ -89,7 +91,7 @@ def scan_features(
         >>> [f"{p:.2f}" for p in 10 ** scan.log10_p[:, 0]]
         ['0.56', '0.63']
     """
-    given = check_scan(covariates, y, weight, offset, tol)
+    given = check_scan(covariates, y, weight, offset, bias, tol)
     blocks = [G] if isinstance(G, jax.Array | np.ndarray) else _copied(G)
     scans = list(_scans(given, blocks))
     if not scans:
@@ -104,6 +106,7 @@ def scan_blocks(
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
+    bias: bool = True,
     tol: Any = None,
 ) -> Iterator[Scan]:
     """Return an iterator of the scans of blocks, one after the other; host only.
@@ -121,7 +124,7 @@ def scan_blocks(
         >>> [scan.status.tolist() for scan in scan_blocks(iter([G, G]), None, y)]
         [[[0], [0]], [[0], [0]]]
     """
-    return _scans(check_scan(covariates, y, weight, offset, tol), _copied(blocks))
+    return _scans(check_scan(covariates, y, weight, offset, bias, tol), _copied(blocks))
 
 
 Parts = list[Scan]
@@ -133,7 +136,9 @@ def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
         yield np.array(block) if isinstance(block, np.ndarray) else block
 
 
-def _scans(given: tuple[Samples, bool, Array], blocks: Iterable[Any]) -> Iterator[Scan]:
+def _scans(
+    given: tuple[Samples, bool, bool, Array], blocks: Iterable[Any]
+) -> Iterator[Scan]:
     """Yield the scan of each block once the next is under way."""
     null: NullModel | None = None
     height, before = 0, None

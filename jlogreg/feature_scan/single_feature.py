@@ -56,13 +56,17 @@ class Scan(NamedTuple):
     status: Int[Array, "V 1"]
 
 
-def _numbers(g: Array, samples: Samples) -> tuple[Array, Array]:
+def _numbers(g: Array, null: NullModel) -> tuple[Array, Array]:
     """Return a feature as floats, 0 where it is missing, and a mask of the missing.
 
-    Floats are centred, which changes only the bias; counts are near zero already.
+    Floats are centred where there is a bias, which is all that it changes; counts are
+    near zero already.
     """
+    samples = null.samples
     if jnp.issubdtype(g.dtype, jnp.floating):
-        center = feature_center(samples._replace(X=Dense(g)))
+        center = jnp.zeros((1, 1), g.dtype)
+        if null.free is None:
+            center = feature_center(samples._replace(X=Dense(g)))
         return jnp.where(jnp.isnan(g), 0.0, g - center), jnp.isnan(g)
     missing = g == -1
     number = jnp.where(missing, 0, g).astype(samples.y.dtype)
@@ -89,13 +93,15 @@ def newton_scan(
     """
 
     def one(g: Array) -> Scan:
-        number, is_missing = _numbers(g[None], null.samples)
+        number, is_missing = _numbers(g[None], null)
         samples = null.samples
         if missing:
             weight = jnp.where(is_missing, 0.0, samples.weights())
             samples = samples._replace(weight=weight)
-        X = Stacked(null.rows, Dense(number))
-        theta = jnp.append(null.theta, jnp.zeros_like(null.theta[:1]), axis=0)
+        X: Design = Dense(number)
+        if len(null.theta):
+            X = Stacked(null.rows, X)
+        theta = jnp.append(null.theta, jnp.zeros((1, 1), number.dtype), axis=0)
 
         def advance(now: tuple[Array, NewtonStep], _: None) -> tuple[Any, None]:
             theta, step = now
@@ -123,15 +129,18 @@ def fit_scan(null: NullModel, G: Array) -> Scan:
     """Return the results of `fit`, for the features that need it."""
 
     def one(g: Array) -> Scan:
-        number, is_missing = _numbers(g[None], null.samples)
+        number, is_missing = _numbers(g[None], null)
         y, offset = null.samples.y, null.samples.offset
         weight = jnp.where(is_missing, 0.0, null.samples.weights())
         number = jnp.where((weight == 0) & ~jnp.isfinite(number), 0.0, number)
         X: Design = Dense(number)
-        if null.rows.shape[0] > 1:  # more than the row of ones
-            X = Stacked(Dense(null.rows.X[:-1]), X)
-        result = fit(X, y, weight=weight, offset=offset, tol=null.tol)
-        problem = Problem(Samples(X, y, weight, offset), jnp.zeros((), y.dtype))
+        bias = null.free is None
+        covariates = null.rows.X[:-1] if bias else null.rows.X
+        if len(covariates):
+            X = Stacked(Dense(covariates), X)
+        result = fit(X, y, weight=weight, offset=offset, bias=bias, tol=null.tol)
+        samples = Samples(X, y, weight, offset)
+        problem = Problem(samples, jnp.zeros((), y.dtype), null.free)
         variance = variance_of_weight(problem, result.params, -2)  # above the bias
         return _result(result.params.w[-1], variance, result.status)
 

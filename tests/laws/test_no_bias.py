@@ -123,6 +123,39 @@ def test_many_problems_and_their_folds():
         np.testing.assert_allclose(fits[0], one.params.w, atol=1e-7)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("covariates", [None, 0, 2])
+def test_a_scan_is_fits_one_by_one(covariates, missing):
+    X, y, weight, offset = make_problem(5, 60)
+    G = np.array(X[2:])
+    G[0] = 1000 + G[0]  # far from zero: not the bias that is missing
+    G[1] = np.where(y[0] > 0, 1.0, -1.0)  # separated
+    if missing:
+        G[2, ::7] = np.nan
+    rows = None if covariates is None else X[:covariates]
+    options = {"weight": weight, "offset": offset, "bias": False}
+    scan = jl.scan_features(G, rows, y, **options)
+    for g, found in zip(G, zip(*scan, strict=True), strict=True):
+        estimate, error, _, _, status = found
+        alone = g[None] if rows is None else jnp.concatenate([rows, g[None]])
+        kept = ~np.isnan(g)
+        one = jl.fit(
+            jnp.asarray(alone)[:, kept],
+            y[:, kept],
+            weight=weight[:, kept],
+            offset=offset[:, kept],
+            bias=False,
+        )
+        assert status[0] == one.status
+        if one.status == Status.CONVERGED:
+            np.testing.assert_allclose(estimate[0], one.params.w[-1, 0], rtol=1e-8)
+            z = jl.logits(one.params, alone[:, kept]) + offset[:, kept]
+            s = weight[:, kept] * jl.sigmoid(z) * jl.sigmoid(-z)
+            information = (alone[:, kept] * s) @ alone[:, kept].T
+            expected = jnp.sqrt(jnp.linalg.inv(information)[-1, -1])
+            np.testing.assert_allclose(error[0], expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_descent_leaves_the_bias_out(wide):
     X, y, weight, offset = make_problem(*((30, 8) if wide else (2, 30)))
