@@ -4,6 +4,8 @@ On a CPU a minimum of 4096 entries or more passes over NaN, so no status may com
 one.
 """
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -33,16 +35,20 @@ def features(kind, dtype):
     return X.astype(dtype)
 
 
+@partial(jax.jit, static_argnums=0)
+def mapped(solver, X, Y):
+    return jax.vmap(lambda y: jl.fit(X, y[None], solver=solver))(Y)
+
+
 @pytest.mark.parametrize("kind", ["plain", "collinear", "overflow"])
 @pytest.mark.parametrize(
     ("solver", "dtype"), [(jl.Newton(), np.float32), (jl.NewtonCG(), np.float64)]
 )
 def test_a_status_does_not_depend_on_the_number_of_problems(kind, solver, dtype):
     X, Y = features(kind, dtype), labels(max(COMPANIES)).astype(dtype)
-    mapped = jax.jit(jax.vmap(lambda y: jl.fit(X, y, solver=solver)))
     ends = []
     for fits in (
-        [mapped(Y[:count, None]) for count in COMPANIES],
+        [mapped(solver, X, Y[:count]) for count in COMPANIES],
         [jl.fit_many(X, Y[:count], solver=solver) for count in COMPANIES],
     ):
         few, many = (np.asarray(fit.status)[: min(COMPANIES)] for fit in fits)
