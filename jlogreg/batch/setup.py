@@ -134,7 +134,7 @@ def _centered(
 
     For Newton's method with few features, with the products of all their pairs.
     """
-    center, (n, m) = _center(solver, X, weight, free), X.shape
+    center, (n, m) = _center(X, weight, free), X.shape
     fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
     is_primal = formulation_of(solver, X, jnp.zeros(())) is PRIMAL
     if fits and isinstance(X, Dense) and is_primal:
@@ -147,11 +147,9 @@ def _centered_pairs(X: Array, center: Array | None) -> Design:
     return pairwise(X if center is None else X - center)
 
 
-@partial(program, static_argnums=0)
-def _center(
-    solver: Solver, X: Design, weight: Array | None, free: Array | None
-) -> Array | None:
-    return center_of(solver, _problem(X, weight, jnp.zeros((), X.dtype), free))
+@program
+def _center(X: Design, weight: Array | None, free: Array | None) -> Array | None:
+    return center_of(_problem(X, weight, jnp.zeros((), X.dtype), free))
 
 
 def _check_features(X: Any, has_weights: bool) -> tuple[Design, Any]:

@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from jlogreg.data.samples import Samples
 
-__all__ = ["gram_block", "sum_over_samples"]
+__all__ = ["cache_block", "gram_block", "sum_over_samples"]
 
 Sums = TypeVar("Sums")
 
@@ -91,7 +91,9 @@ def _sum_blocks(
 ) -> Sums:
     """Return the sums over the samples of one device; arguments as above."""
     n, m = samples.X.shape
-    length = _block_length(n, m) if block is None else min(block, m)
+    if block is None:
+        block = m if n > MAX_BLOCK_FEATURES else cache_block(samples)
+    length = min(block, m)
     if not samples.X.sliceable:
         return summand(samples)
     count, rest = divmod(m, length)
@@ -126,9 +128,10 @@ def gram_block(samples: Samples) -> int:
     return min(m, GRAM_SAMPLES) if jax.default_backend() == "cpu" else m
 
 
-def _block_length(n: int, m: int) -> int:
-    """Return the default number of samples in a block, for X (n, m)."""
-    if jax.default_backend() != "cpu" or n == 0 or n > MAX_BLOCK_FEATURES:
+def cache_block(samples: Samples) -> int:
+    """Return the number of samples in a block that fits the cache of a CPU."""
+    n, m = samples.X.shape
+    if jax.default_backend() != "cpu" or n == 0:
         return m
     # Whole cache lines: blocks of an odd length took a sixth longer.
     return min(m, max(1024, BLOCK_ENTRIES // n // 128 * 128))

@@ -16,7 +16,7 @@ from jlogreg.base.arrays import largest
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
-from jlogreg.data.design import Dense, Design, check_design, matmul
+from jlogreg.data.design import Dense, Design, Stacked, check_design, matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import (
     Samples,
@@ -25,7 +25,7 @@ from jlogreg.data.samples import (
     scale_weights,
 )
 
-__all__ = ["Standardized", "standardize"]
+__all__ = ["Standardized", "is_standardized", "standardize", "written"]
 
 
 @jax.tree_util.register_dataclass
@@ -230,3 +230,20 @@ def _moments_of_sums(
     # The variance of a constant is the rounding error of a difference of squares.
     constant = variance <= 8 * float(np.finfo(mean.dtype).eps) * mean**2
     return mean, jnp.where(constant, unit, jnp.sqrt(variance))
+
+
+def is_standardized(X: Design) -> bool:
+    """Return whether `written` writes features."""
+    if isinstance(X, Stacked):
+        return is_standardized(X.shared) or is_standardized(X.own)
+    return isinstance(X, Standardized) and X.sliceable
+
+
+def written(X: Design) -> Design:
+    """Return the design with standardised features written for all their products.
+
+    A product less that with the mean has lost the digits of small sums.
+    """
+    if isinstance(X, Stacked):
+        return Stacked(written(X.shared), written(X.own))
+    return Dense(X.dense()) if is_standardized(X) else X

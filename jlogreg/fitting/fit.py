@@ -157,7 +157,7 @@ def _fit(
 
     Equation (28) of docs/derivation.md.
     """
-    problem, centering = center_problem(solver, problem)
+    problem, centering = center_problem(problem)
     function = differentiable(partial(solve, decides=decides))
     solution = function(solver, problem, centering.start(init), limits)
     left = is_open(solver, problem, solution, limits)

@@ -147,7 +147,7 @@ def inverse_hessian(
     In centred unknowns, where features that are far from zero keep their digits;
     equation (28).
     """
-    problem, centering = center_problem(Newton(), problem)
+    problem, centering = center_problem(problem)
     right = restricted(centering.gradient_to_centered(right), problem.free)
     params = centering.to_centered(params)
     multiply = _hessian_map(problem, params)

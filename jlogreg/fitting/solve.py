@@ -20,7 +20,6 @@ from jlogreg.data.design import Design
 from jlogreg.fitting.decide import can_decide, decide
 from jlogreg.fitting.options import formulation_of
 from jlogreg.formulations.centering import Centering, centered, feature_center
-from jlogreg.formulations.dual import DUAL
 from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import (
@@ -75,9 +74,9 @@ def solve(
     return finalize(solver, problem, shared, state, init, limits, decides)
 
 
-def center_problem(solver: Solver, problem: Problem) -> tuple[Problem, Centering]:
+def center_problem(problem: Problem) -> tuple[Problem, Centering]:
     """Return the problem in the unknowns that the solver is given, and the way back."""
-    center = center_of(solver, problem)
+    center = center_of(problem)
     centering = Centering.of(problem, center)
     if center is not None:
         X = centered(problem.samples.X, center)
@@ -85,15 +84,13 @@ def center_problem(solver: Solver, problem: Problem) -> tuple[Problem, Centering
     return centering.problem(problem), centering
 
 
-def center_of(solver: Solver, problem: Problem) -> Float[Array, "n 1"] | None:
+def center_of(problem: Problem) -> Float[Array, "n 1"] | None:
     """Return what is taken from the features; None where nothing is.
 
-    Without a bias nothing makes up for a center. The dual formulation centres by
-    itself; a design that cannot be cut into samples has zeros that a center would fill.
+    Without a bias nothing makes up for a center. A design that cannot be cut into
+    samples has zeros that a center would fill.
     """
     if problem.free is not None or not problem.samples.X.sliceable:
-        return None
-    if _formulation(solver, problem) is DUAL:
         return None
     return feature_center(problem.samples)
 

@@ -20,8 +20,9 @@ from jaxtyping import Array, Float
 from jlogreg.base.arrays import at_least, largest
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
-from jlogreg.data.design import Dense, Design, matmul
-from jlogreg.formulations.dual_basis import DualBasis, dual_basis
+from jlogreg.data.design import Design, matmul
+from jlogreg.formulations.centering import Centering
+from jlogreg.formulations.dual_basis import DualBasis, dual_basis, has_rows
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -34,8 +35,7 @@ from jlogreg.formulations.problem import (
     to_vector,
 )
 from jlogreg.losses.arithmetic import FAST
-from jlogreg.losses.elementwise import log_loss_dz2
-from jlogreg.objective.cost import objective
+from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
 from jlogreg.objective.pointwise import pointwise
 from jlogreg.solvers.cholesky import Factor, factorize
 from jlogreg.solvers.driver import DenseObjective, Direction, Evaluation, Solver, where
@@ -82,16 +82,13 @@ class DualFactor(NamedTuple):
 
     def inverse(self, basis: DualBasis, right: Float[Array, "n+1 c"]) -> Array:
         """Return the inverse of the primal Hessian times right."""
-        X, mean = basis.X, basis.mean
         # To centred features, and to their products with the samples.
         w, b = right[:-1], right[-1:]
-        w = w - mean * b
-        centred = matmul(X.T, w) - matmul(mean.T, w)
-        gamma, beta = self.solve(centred, b)
-        # Back: w from gamma by equation (22), then the bias of the user's features.
-        total = gamma.sum(axis=0, keepdims=True)
-        w = (w + matmul(X, gamma) - mean * total) / self.l2
-        return jnp.concatenate([w, beta - matmul(mean.T, w)])
+        w = w - basis.mean * b
+        gamma, beta = self.solve(basis.forward(w).T, b)
+        # Back: w from gamma by equation (22), then the bias of the features.
+        w = (w + basis.adjoint(gamma.T)) / self.l2
+        return jnp.concatenate([w, beta - matmul(basis.mean.T, w)])
 
 
 def dual_applies(X: Design, l2: Array) -> bool:
@@ -101,7 +98,7 @@ def dual_applies(X: Design, l2: Array) -> bool:
     which the Gram matrix of the samples loses.
     """
     n, m = X.shape
-    return m < n > MIN_FEATURES and isinstance(X, Dense) and l2.ndim == 0
+    return m < n > MIN_FEATURES and has_rows(X) and l2.ndim == 0
 
 
 def dual_objective(
@@ -225,17 +222,20 @@ class Dual:
         init: Params | None,
         limits: Limits,
     ) -> Solution:
-        """Return the solution, its cost and gradient computed from X itself."""
-        state, l2 = solve.state, problem.l2
+        """Return the solution, its cost and gradient computed from X itself.
+
+        In centred unknowns, as the steps; equation (28).
+        """
+        state, l2, mean = solve.state, problem.l2, shared.mean
+        centering = Centering(mean, None)
         params = shared.params(state.point)
         if init is not None:
             # Without a step w has not moved, also where it is outside the span.
-            params = where(state.steps > 0, params, init)
-        J, slope = objective(params, problem.samples, l2)
+            params = where(state.steps > 0, params, centering.to_centered(init))
+        J, slope = self._value_and_gradient(problem, shared, params)
         # H is at least l2 in w and the curvature in b, which bounds the decrement. If
         # the gradient from X exceeds that bound, the precision does not suffice.
         curvature = state.evaluation.curvature.sum()
-        slope = slope._replace(b=_bias(problem) * slope.b)
         bound = jnp.sum(slope.w**2) / l2 + jnp.sum(slope.b**2) / curvature
         lost = (state.status == Status.CONVERGED) & ~(bound <= limits.tol**2)
         evaluation = state.evaluation._replace(value=J, gradient=to_vector(slope))
@@ -243,7 +243,20 @@ class Dual:
             evaluation=evaluation,
             status=jnp.where(lost, Status.SINGULAR, state.status).astype(jnp.int32),
         )
-        return solution_of(state, params, state.direction.factor)
+        solution = solution_of(state, params, state.direction.factor)
+        return centering.solution(solution, init)
+
+    def _value_and_gradient(
+        self, problem: Problem, basis: DualBasis, params: Params
+    ) -> tuple[Array, Params]:
+        """Return the cost (8) and its gradient, (11) and (12), in centred unknowns."""
+        samples, l2, m = problem.samples, problem.l2, problem.samples.total_weight()
+        z = samples.add_offset(basis.forward(params.w) + params.b)
+        J = samples.weighted(log_loss(FAST, z, samples.y)).sum() / m
+        dz = samples.weighted(log_loss_dz(FAST, z, samples.y)) / m
+        dw = basis.adjoint(dz) + l2 * params.w
+        db = _bias(problem) * dz.sum(axis=1, keepdims=True)
+        return J + l2 * jnp.sum(params.w * params.w) / 2, Params(w=dw, b=db)
 
     def inverse_hessian(
         self, problem: Problem, params: Params, factor: DualFactor | None

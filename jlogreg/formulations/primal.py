@@ -10,10 +10,9 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
-from jlogreg.data.design import Dense, Design, Stacked
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
-from jlogreg.data.standardized import Standardized
+from jlogreg.data.standardized import written
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -83,7 +82,7 @@ def newton_totals(
     def summand(
         part: Samples, point: Params, step: Params, l2: Array, tol: Array
     ) -> NewtonTotals:
-        part = part._replace(X=_written(part.X))
+        part = part._replace(X=written(part.X))
         each = pointwise_at(part, point, step, l2, tol)
         return NewtonTotals(
             weight=part.weights().sum(),
@@ -98,17 +97,6 @@ def newton_totals(
 
     given, block = (point, step, l2, tol), gram_block(samples)
     return sum_over_samples(summand, samples, *given, block=block, every=every)
-
-
-def _written(X: Design) -> Design:
-    """Return the design with centred features written once, for all their products.
-
-    A product less that with the center has lost the digits of small sums.
-    """
-    if isinstance(X, Stacked):
-        return Stacked(_written(X.shared), _written(X.own))
-    is_centred = isinstance(X, Standardized) and X.sliceable
-    return Dense(X.dense()) if is_centred else X
 
 
 def primal_objective(

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params
-from jlogreg.data.reduction import gram_block, sum_over_samples
+from jlogreg.data.reduction import cache_block, gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
+from jlogreg.data.standardized import is_standardized, written
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
 from jlogreg.objective.prediction import adjoint
@@ -43,11 +44,14 @@ def totals(params: Params, samples: Samples, block: int | None = None) -> Totals
     """
 
     def summand(part: Samples, params: Params) -> Totals:
+        part = part._replace(X=written(part.X))
         z = part.logits(params)
         loss = part.weighted(log_loss(FAST, z, part.y)).sum()
         dz = part.weighted(log_loss_dz(FAST, z, part.y))
         return Totals(loss=loss, gradient=adjoint(part.X, dz))
 
+    if block is None and is_standardized(samples.X):
+        block = cache_block(samples)
     return sum_over_samples(summand, samples, params, block=block)
 
 
@@ -72,6 +76,7 @@ def curvature_total(
     """
 
     def summand(part: Samples, params: Params) -> Array:
+        part = part._replace(X=written(part.X))
         s = part.weighted(log_loss_dz2(FAST, part.logits(params)))
         return gram(part, s)
 
@@ -89,9 +94,12 @@ def curvature_along_total(
     """
 
     def summand(part: Samples, params: Params, vector: Params) -> Params:
+        part = part._replace(X=written(part.X))
         s = part.weighted(log_loss_dz2(FAST, part.logits(params)))
         return adjoint(part.X, s * (part.X.forward(vector.w) + vector.b))
 
+    if block is None and is_standardized(samples.X):
+        block = cache_block(samples)
     return sum_over_samples(summand, samples, params, vector, block=block)
 
 
