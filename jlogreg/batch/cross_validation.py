@@ -30,6 +30,7 @@ from jlogreg.batch.validation import (
     without_undecided,
 )
 from jlogreg.data.design import Design, check_design
+from jlogreg.data.devices import gather
 from jlogreg.data.samples import check_weight
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.driver import Solver
@@ -147,8 +148,9 @@ def cross_validate(
         )
     arrays = (X, Y, l2, weight, offset, folds, key)
     refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
+    X, *rows = gather(arrays)
     X = check_design("X", X)
-    given = _check(X, Y, l2, weight, offset, folds, key)
+    given = _check(X, *rows)
     fits = _fits(X, given, bias, solver, tol, max_steps, memory_limit, progress)
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)

@@ -16,6 +16,7 @@ from jlogreg.batch.problems import Problems
 from jlogreg.batch.scheduler import Progress, solve_all
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Design
+from jlogreg.data.devices import gather
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.driver import Solver
 
@@ -84,7 +85,8 @@ def fit_many(
         >>> [f"{w:.3f}" for w in found.params.w[:, 0, 0]], found.status.tolist()
         (['1.214', '-1.214'], [0, 0])
     """
-    problems = Problems(Y, weight, offset, l2, init)
+    X, *rows = gather((X, Y, weight, offset, l2, init))
+    problems = Problems(*rows)
     batch = setup_batch(X, problems, bias, solver, tol, max_steps)
     watched = progress is not None or resume is not None
     settings = (str(bias), type(solver).__name__, tol, max_steps)

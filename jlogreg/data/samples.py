@@ -22,6 +22,7 @@ from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design
+from jlogreg.data.devices import spread_alike
 
 __all__ = [
     "Samples",
@@ -98,6 +99,8 @@ class Samples(NamedTuple):
 def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Samples:
     """Return the samples with every row checked against X (n, m).
 
+    Where X or a row is spread over devices, all are.
+
     Raises:
         DtypeError: if an argument is not an array of floats, or the dtypes differ.
         RankError, ShapeError: if an argument has the wrong rank or shape.
@@ -107,12 +110,13 @@ def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Sam
     def row(name: str, value: Any) -> Array:
         return check_matrix(name, value, (1, X.shape[1]), X.dtype)
 
-    return Samples(
+    samples = Samples(
         X=X,
         y=row("y", y),
         weight=None if weight is None else row("weight", weight),
         offset=None if offset is None else row("offset", offset),
     )
+    return spread_alike(samples, X.shape[1])
 
 
 def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:

@@ -15,6 +15,7 @@ from jlogreg.base.checks import check_matrix, check_range, refuse_traced
 from jlogreg.base.params import check_bias
 from jlogreg.base.programs import program
 from jlogreg.data.design import Dense, Design
+from jlogreg.data.devices import gather
 from jlogreg.data.pairwise import Pairwise, pairwise
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.data.standardized import standardize
@@ -69,6 +70,7 @@ def check_scan(
         ValueError: if a number is out of range, NaN or infinite.
     """
     refuse_traced(*ON_HOST, covariates, y, weight, offset, tol)
+    covariates, y, weight, offset = gather((covariates, y, weight, offset))
     y = check_matrix("y", y, (1, "m"))
     X = y[:0] if covariates is None else covariates
     X = check_matrix("covariates", X, ("p", "m"), y.dtype, no_rows=True)

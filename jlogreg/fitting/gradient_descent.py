@@ -23,6 +23,7 @@ from jlogreg.base.errors import DtypeError
 from jlogreg.base.params import Params
 from jlogreg.base.programs import is_tracing, program
 from jlogreg.data.design import Dense, matmul
+from jlogreg.data.devices import is_spread
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.options import check_start, free_unknowns
 from jlogreg.formulations.problem import Problem
@@ -215,11 +216,12 @@ def _span_is_cheaper(samples: Samples, steps: int) -> bool:
 
     A step on X takes 2 n m; in the span it takes m^2, after n m^2 for the Gram matrix
     and 2 n m for the way there and back. The Gram matrix is no larger than X if m <= n.
+    It has pairs of samples, so it is not formed where these are spread over devices.
     """
     n, m = samples.X.shape
     in_span = n * m * m + 2 * n * m + steps * m * m
     fewer = m <= n and in_span < steps * 2 * n * m
-    return isinstance(samples.X, Dense) and fewer
+    return isinstance(samples.X, Dense) and fewer and not is_spread(samples.X)
 
 
 def _learning_rate(

@@ -21,6 +21,7 @@ from jlogreg.base.arrays import at_least, largest
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, matmul
+from jlogreg.data.devices import is_spread
 from jlogreg.formulations.centering import Centering
 from jlogreg.formulations.dual_basis import DualBasis, dual_basis, has_rows
 from jlogreg.formulations.problem import (
@@ -95,10 +96,12 @@ def dual_applies(X: Design, l2: Array) -> bool:
     """Return whether the dual formulation applies to a problem of these shapes.
 
     With few features the primal costs as little, and keeps the digits of small ones,
-    which the Gram matrix of the samples loses.
+    which the Gram matrix of the samples loses. That matrix has pairs of samples, so it
+    is not formed where they are spread over devices.
     """
     n, m = X.shape
-    return m < n > MIN_FEATURES and has_rows(X) and l2.ndim == 0
+    has_span = has_rows(X) and l2.ndim == 0 and not is_spread(X)
+    return m < n > MIN_FEATURES and has_span
 
 
 def dual_objective(

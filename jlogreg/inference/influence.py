@@ -14,6 +14,7 @@ from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
+from jlogreg.data.devices import gather
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.implicit import inverse_hessian
 from jlogreg.fitting.options import free_unknowns
@@ -56,6 +57,7 @@ def influence(
         >>> [f"{one:.2f}" for one in change.w[0]]
         ['0.10', '0.17', '-0.27', '-0.27', '0.17', '0.10']
     """
+    fit, X, y, weight, offset = gather((fit, X, y, weight, offset))
     params, problem = _problem(fit, X, y, weight, offset, l2, bias)
     # The given weights, which `prepare_problem` scales: the derivative is in these.
     weight = None if weight is None else as_array(weight)
@@ -91,6 +93,7 @@ def leave_one_out(
         >>> print(f"seen {model.cost:.2f}, unseen {log_loss(z, y).mean():.2f}")
         seen 0.41, unseen 0.84
     """
+    fit, X, y, weight, offset = gather((fit, X, y, weight, offset))
     return _leave_one_out(fit.status, *_problem(fit, X, y, weight, offset, l2, bias))
 
 

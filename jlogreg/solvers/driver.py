@@ -206,7 +206,7 @@ def first_state(
     """
 
     def zeros(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tree)
+        return jax.tree.map(jnp.zeros_like, tree)
 
     infinite = jnp.full((), jnp.inf, start.dtype)
     return State(

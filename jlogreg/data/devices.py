@@ -1,0 +1,96 @@
+"""Samples on the devices of a mesh: all rows go where one of them is.
+
+A mesh with an explicit axis along the samples spreads them. Whatever belongs to the
+same samples must be spread alike; what cannot be computed so is gathered first.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from jlogreg.base.arrays import is_traced
+from jlogreg.base.programs import program
+
+__all__ = ["gather", "is_spread", "spread_alike"]
+
+Tree = TypeVar("Tree")
+
+
+def is_spread(tree: Any) -> bool:
+    """Return whether an array (r, m) of a tree is spread over devices along m."""
+    return any(_axis(leaf) is not None for leaf in jax.tree.leaves(tree))
+
+
+def spread_alike(tree: Tree, m: int) -> Tree:
+    """Return the tree with all arrays (r, m) spread like the first that is spread."""
+    model = next((leaf for leaf in jax.tree.leaves(tree) if _axis(leaf)), None)
+    if model is None:
+        return tree
+
+    def like_model(leaf: Array) -> Array:
+        is_there = leaf.ndim != 2 or leaf.shape[1] != m or _axis(leaf) == _axis(model)
+        return leaf if is_there else _put(leaf, model)
+
+    return jax.tree.map(like_model, tree)
+
+
+def gather(tree: Tree) -> Tree:
+    """Return the tree with all arrays that are spread over devices as a whole.
+
+    Known numbers come to the host, traced ones to each of the devices.
+    """
+
+    def whole(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array):
+            return leaf
+        if is_traced(leaf):
+            return leaf if _axis(leaf) is None else _replicated(leaf)
+        on_host = _is_explicit(leaf.sharding) and leaf.is_fully_addressable
+        return np.asarray(leaf) if on_host else leaf
+
+    return jax.tree.map(whole, tree)
+
+
+def _is_explicit(sharding: Any) -> bool:
+    is_named = isinstance(sharding, NamedSharding)
+    return is_named and AxisType.Explicit in sharding.mesh.axis_types
+
+
+def _axis(leaf: Any) -> str | None:
+    """Return the explicit axis of a mesh along which an array (r, m) is spread."""
+    if not isinstance(leaf, jax.Array):
+        return None
+    spec = jax.typeof(leaf).sharding.spec
+    axis = spec[1] if len(spec) == 2 else None
+    return axis if isinstance(axis, str) else None
+
+
+def _put(leaf: Array, model: Array) -> Array:
+    """Return an array (r, m) spread like another."""
+    if is_traced(leaf) or is_traced(model):
+        return _resharded(model, leaf)
+    assert isinstance(model.sharding, NamedSharding)
+    spec = PartitionSpec(None, _axis(model))
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(leaf, NamedSharding(model.sharding.mesh, spec))
+
+
+# Compiled, with the model among its arguments: by that JAX knows the devices.
+@partial(program, keep_unused=True)
+def _resharded(model: Array, leaf: Array) -> Array:
+    mesh = jax.typeof(model).sharding.mesh
+    return jax.sharding.reshard(
+        leaf, NamedSharding(mesh, PartitionSpec(None, _axis(model)))
+    )
+
+
+@program
+def _replicated(leaf: Array) -> Array:
+    mesh = jax.typeof(leaf).sharding.mesh
+    return jax.sharding.reshard(leaf, NamedSharding(mesh, PartitionSpec()))
