@@ -7,8 +7,7 @@ unless some problem needs the answer, so that others pay nothing, alone or under
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,14 +46,13 @@ from jlogreg.solvers.driver import (
     Solver,
     State,
     loop,
+    once,
     run_solver,
     where,
 )
 from jlogreg.solvers.newton import Newton
 
 __all__ = ["can_decide", "decide", "is_open"]
-
-Known = TypeVar("Known")
 
 # Newton steps that look for a plane between the labels. Where there is one they find it
 # in about ten.
@@ -116,7 +114,7 @@ def decide(
         solution = solution._replace(steps=steps)
     # The cost at a plane is still to be computed.
     at_plane = end.seeks_plane & (solution.status == Status.SEPARATED)
-    J, slope = _once(
+    J, slope = once(
         at_plane,
         lambda: objective(solution.params, problem.samples, problem.l2),
         (solution.cost, solution.gradient),
@@ -140,7 +138,7 @@ def _after(
     end = run_solver(newton, loss, now.state, last)
     found = solution_of(end, to_params(end.point), end.direction.factor)
     # What roundings hide.
-    hidden = _once(
+    hidden = once(
         _may_be_hidden(found, limits) & ~now.seeks_plane,
         lambda: _is_hidden(problem, found, limits),
         jnp.zeros((), bool),
@@ -176,18 +174,6 @@ def _may_be_hidden(solution: Solution, limits: Limits) -> Bool[Array, ""]:
     """Return whether roundings of the gradient may count as a step."""
     known = solution.rounding <= limits.tol
     return (solution.status == Status.CONVERGED) & ~known
-
-
-def _once(needed: Array, compute: Callable[[], Known], known: Known) -> Known:
-    """Return compute() where needed, else what is known.
-
-    A loop of at most one step: under vmap both sides of a condition would be computed.
-    """
-
-    def step(now: tuple[Array, Known]) -> tuple[Array, Known]:
-        return jnp.zeros_like(needed), compute()
-
-    return loop(lambda now: now[0], step, (needed, known))[1]
 
 
 def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Array, ""]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import at_least, at_most
@@ -31,7 +30,7 @@ from jlogreg.formulations.problem import (
     prepare,
     to_vector,
 )
-from jlogreg.solvers.driver import RUNNING, Solver, run_solver
+from jlogreg.solvers.driver import RUNNING, Solver, once, run_solver
 from jlogreg.solvers.newton_cg import NewtonCG
 
 __all__ = [
@@ -174,11 +173,12 @@ def finalize(
         )
 
     # X is searched for numbers that are not finite only where something went wrong.
-    status = lax.cond(
-        solution.status == Status.NONFINITE,
-        lambda: jnp.where(X.finite().all(), Status.NONFINITE, Status.BAD_INPUT),
-        lambda: solution.status.astype(jnp.asarray(Status.BAD_INPUT).dtype),
-    ).astype(jnp.int32)
+    def searched() -> Array:
+        status = jnp.where(X.finite().all(), Status.NONFINITE, Status.BAD_INPUT)
+        return status.astype(jnp.int32)
+
+    failed = solution.status == Status.NONFINITE
+    status = once(failed, searched, solution.status)
 
     def unless_invalid(value: Array) -> Array:
         return jnp.where(status == Status.BAD_INPUT, jnp.nan, value)

@@ -29,6 +29,7 @@ __all__ = [
     "first_state",
     "loop",
     "minimize",
+    "once",
     "run_solver",
     "unfinished",
     "where",
@@ -189,6 +190,19 @@ def loop(
 ) -> Carry:
     """Return the result of repeating the step while `going` holds."""
     return lax.while_loop(going, step, start)
+
+
+def once(needed: Array, compute: Callable[[], Carry], known: Carry) -> Carry:
+    """Return compute() where needed, else what is known.
+
+    A loop of at most one step: under vmap both sides of a condition would be computed,
+    and what they read copied for each problem.
+    """
+
+    def step(now: tuple[Array, Carry]) -> tuple[Array, Carry]:
+        return jnp.zeros_like(needed), compute()
+
+    return loop(lambda now: now[0], step, (needed, known))[1]
 
 
 def first_state(
