@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
@@ -96,7 +95,7 @@ def scan_features(
     scans = list(_scans(given, blocks))
     if not scans:
         raise ShapeError("G has no blocks")
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *scans)
+    return jax.tree.map(lambda *parts: as_array(np.concatenate(parts)), *scans)
 
 
 def scan_blocks(
@@ -124,7 +123,9 @@ def scan_blocks(
         >>> [scan.status.tolist() for scan in scan_blocks(iter([G, G]), None, y)]
         [[[0], [0]], [[0], [0]]]
     """
-    return _scans(check_scan(covariates, y, weight, offset, bias, tol), _copied(blocks))
+    given = check_scan(covariates, y, weight, offset, bias, tol)
+    scans = _scans(given, _copied(blocks))
+    return (jax.tree.map(as_array, scan) for scan in scans)
 
 
 Parts = list[Scan]
@@ -139,7 +140,7 @@ def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
 def _scans(
     given: tuple[Samples, bool, bool, Array], blocks: Iterable[Any]
 ) -> Iterator[Scan]:
-    """Yield the scan of each block once the next is under way."""
+    """Yield the scan of each block, as NumPy arrays, once the next is under way."""
     null: NullModel | None = None
     height, before = 0, None
     for block in blocks:
@@ -178,7 +179,11 @@ def _end(null: NullModel, G: np.ndarray, begun: Parts) -> Scan:
             parts = _in_parts(function, G[left], side_by_side)
             for table, rows in zip(scan, _joined(parts, left.size), strict=True):
                 table[left] = rows
-    return Scan(*map(as_array, scan))
+    # What has no answer is NaN.
+    failed = scan.status != Status.CONVERGED
+    for table in scan[:4]:
+        table[failed] = np.nan
+    return scan
 
 
 def _width(G: np.ndarray, height: int) -> int:
@@ -219,7 +224,8 @@ def _in_parts(
     for start in range(0, len(G), height):
         part = G[start : start + height]
         if len(part) < height:
-            part = np.pad(part, ((0, height - len(part)), (0, 0)))
+            # By one of the features, which takes no more steps than it does itself.
+            part = np.pad(part, ((0, height - len(part)), (0, 0)), mode="edge")
         parts.append(function(part))
         # A few are under way while the next are cut out, and no more.
         if len(parts) >= MAX_IN_FLIGHT:

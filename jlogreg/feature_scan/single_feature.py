@@ -74,10 +74,13 @@ def _numbers(g: Array, null: NullModel) -> tuple[Array, Array]:
 
 
 def _result(estimate: Array, variance: Array, status: Array) -> Scan:
-    """Return the results of one feature."""
+    """Return the results of one feature; an estimate of 0 where it has not converged.
+
+    It may go on, so that its numbers are not NaN yet.
+    """
     converged = status == Status.CONVERGED
-    estimate = jnp.where(converged, estimate, jnp.nan)
-    standard_error = jnp.where(converged, jnp.sqrt(variance), jnp.nan)
+    estimate = jnp.where(converged, estimate, 0.0)
+    standard_error = jnp.sqrt(jnp.where(converged, variance, 1.0))
     z = estimate / standard_error
     scan = Scan(estimate, standard_error, z, log10_p_value(z), status.astype(jnp.int32))
     return jax.tree.map(lambda number: number.reshape(1), scan)
