@@ -22,7 +22,7 @@ from tests.architecture import (
     name_of,
 )
 
-CORE = {"jax", "jaxlib", "jaxtyping", "numpy", "optax"}
+CORE = {"jax", "jaxlib", "jaxtyping", "numpy", "optax", "scipy"}
 EXTRA = {
     "plots": {"matplotlib"},
     "testing.strategies": {"hypothesis"},
@@ -101,6 +101,7 @@ def test_the_command_prints_every_box(capsys):
 KEEP_NAN = {
     *("base.arrays", "base.formatting", "batch.chunks", "batch.problems"),
     *("feature_scan.scan_features", "inference.calibration", "inference.certificate"),
+    "inference.separation",
 }
 
 

@@ -15,21 +15,24 @@ from jaxtyping import Float
 
 from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
-from jlogreg.base.params import check_bias
+from jlogreg.base.params import Params, check_bias
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
+from jlogreg.inference.separation import COMPLETE, UNKNOWN, separation
 from jlogreg.objective.cost import prepare_problem
 
 __all__ = [
     "Certificate",
     "block_sums",
     "certificate",
+    "measure",
     "sample_blocks",
     "to_long_double",
 ]
 
 # Samples in a block.
 BLOCK = 4096
+LONG = np.finfo(np.longdouble)
 
 
 class Certificate(NamedTuple):
@@ -39,7 +42,18 @@ class Certificate(NamedTuple):
     sqrt(gT H^-1 g), infinite if H is singular. change: the largest |change| of a logit
     by one more Newton step, infinite if H is singular. separated: whether the
     parameters prove that there is no finite minimum, by equation (19) of
-    docs/derivation.md.
+    docs/derivation.md. separation: what the data are, whatever the parameters.
+
+    - "complete": some plane has every sample strictly on the side of its label, so
+      there is no finite minimum;
+    - "quasi-complete": some plane has samples strictly on the side of their label and
+      all others on it, but none has all of them apart; no finite minimum either;
+    - "overlap": no plane does, so there is a finite minimum, and it is the only one
+      unless features are collinear;
+    - "unknown": none of these was proved.
+
+    A plane is one of features without a penalty and the bias. Samples with a label
+    between 0 and 1 must be on it. Samples of weight 0 and the offset do not matter.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -47,8 +61,8 @@ class Certificate(NamedTuple):
         >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
         >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
         >>> checked = certificate(fit(X, y), X, y)
-        >>> checked.decrement < 1e-4, checked.separated
-        (True, False)
+        >>> checked.decrement < 1e-4, checked.separated, checked.separation
+        (True, False, 'overlap')
     """
 
     cost: float
@@ -56,6 +70,7 @@ class Certificate(NamedTuple):
     decrement: float
     change: float
     separated: bool
+    separation: str = UNKNOWN
 
 
 def certificate(
@@ -75,6 +90,13 @@ def certificate(
     excess of J over its minimum is about decrement^2 / 2, and the logits differ from
     those at the minimum by about `change`; equation (18) of docs/derivation.md.
 
+    `separation` is decided by a linear program in double precision and then proved in
+    exact arithmetic, of the numbers of X as they are, so that no tolerance decides. It
+    is always asked for, since it is what a status without an answer leaves open. 100
+    features of 10 000 samples take 1 s if they overlap and 10 s if not. Beyond 2
+    million numbers only what is easy to prove is: "complete" if the parameters
+    separate the labels, "overlap" if it shows in a few thousand samples.
+
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
@@ -93,7 +115,40 @@ def certificate(
     if any(map(is_traced, (fit.params.w, y, l2, weight, offset))):
         raise TypeError("certificate needs known numbers: call it outside jit")
     params, samples, penalty = prepare_problem(fit.params, X, y, weight, offset, l2)
-    bias = check_bias(bias)
+    measured = measure(params, samples, penalty, check_bias(bias))
+    if measured.separated:
+        return measured._replace(separation=COMPLETE)
+    kept = np.asarray(samples.weights())[0] > 0
+    free = np.broadcast_to(np.asarray(penalty) == 0, params.w.shape)[:, 0]
+    X = np.asarray(samples.X.dense())[:, kept].astype(float)
+    y = np.asarray(samples.y)[0, kept]
+    pull = _pull(params, samples)[0, kept]
+    X, both = X[free], np.concatenate
+    if not bias:
+        # A plane through 0 separates samples as it does their mirror images.
+        X, y = both([X, -X], axis=1), both([y, 1 - y])
+        pull = both([pull, -pull])
+    return measured._replace(separation=separation(X, y, pull))
+
+
+def _pull(params: Params, samples: Samples) -> np.ndarray:
+    """Return -v dz of each sample (1, m), in double precision; equation (9)."""
+    w, b = (np.asarray(leaf, float) for leaf in params)
+    offset = 0 if samples.offset is None else np.asarray(samples.offset, float)
+    z = w.T @ np.asarray(samples.X.dense(), float) + b + offset
+    e = np.exp(-np.abs(z))
+    a, rest = np.where(z >= 0, 1, e) / (1 + e), np.where(z >= 0, e, 1) / (1 + e)
+    y = np.asarray(samples.y, float)
+    return np.asarray(samples.weights(), float) * (y * rest - (1 - y) * a)
+
+
+def measure(
+    params: Params, samples: Samples, penalty: Any, bias: bool = True
+) -> Certificate:
+    """Return the certificate of parameters, but for what the data are.
+
+    Shapes: params w (n, 1), b (1, 1); penalty () or (n, 1), all of them prepared.
+    """
     # theta = w above b, the penalties l2 above 0, and the direction u of (19): the
     # entries of theta without a penalty.
     point = np.concatenate([to_long_double(params.w), to_long_double(params.b)])
@@ -190,9 +245,11 @@ def block_sums(part: _Part, point: np.ndarray, unpenalised: np.ndarray) -> _Sums
     a, rest = np.where(z >= 0, 1, e) / (1 + e), np.where(z >= 0, e, 1) / (1 + e)
     loss = np.where(z >= 0, 1 - labels, labels) * np.abs(z) + np.log1p(e)
     dz = v * ((1 - labels) * a - labels * rest)
-    # Separation (19): the label is 0 or 1, and uT x has the sign that belongs to it.
+    # Separation (19): the label is 0 or 1, and uT x has the sign that belongs to it,
+    # by more than the rounding of its sum.
     free = unpenalised.T @ x
-    right = np.where(labels == 1, free > 0, (labels == 0) & (free < 0))
+    rounding = (len(x) + 2) * LONG.eps * (np.abs(unpenalised.T) @ np.abs(x))
+    right = np.where(labels == 1, free > rounding, (labels == 0) & (free < -rounding))
     return _Sums(
         loss=(v * loss).sum(),
         slope=x @ dz.T,

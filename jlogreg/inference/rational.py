@@ -12,29 +12,32 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import Float, Shaped
 
-__all__ = ["common_integers", "is_solvable", "solve_integers", "to_integers"]
+__all__ = [
+    "common_integers",
+    "is_solvable",
+    "solve_integers",
+    "to_integers",
+    "without_divisor",
+]
 
 
-def to_integers(
-    rows: Float[np.ndarray, "k m"],
-) -> tuple[Shaped[np.ndarray, "k m"], list[Fraction]]:
-    """Return integers and the number of each row by which they are multiplied.
+def to_integers(rows: Float[np.ndarray, "k m"]) -> Shaped[np.ndarray, "k m"]:
+    """Return each row times a number that makes it integers without a common divisor.
 
-    Shapes: rows (k, m), finite; integers (k, m) as Python numbers, and k numbers.
+    Shapes: rows (k, m), finite, and so the result, as Python numbers.
     """
     mantissa, exponent = np.frexp(rows)
     whole = np.ldexp(mantissa, 53).astype(np.int64).astype(object)
     # Zeros take no part in the smallest exponent of a row.
-    lowest = np.where(mantissa == 0, exponent.max(initial=0), exponent).min(
-        axis=1, keepdims=True, initial=exponent.max(initial=0)
-    )
-    shift = np.where(mantissa == 0, 0, exponent - lowest).astype(object)
-    whole = whole * 2**shift
-    divisor = [max(int(each), 1) for each in np.gcd.reduce(whole, axis=1, initial=0)]
-    column = np.array(divisor, object).reshape(-1, 1)
-    powers = (Fraction(2) ** int(each) for each in lowest[:, 0] - 53)
-    units = [each * power for each, power in zip(divisor, powers, strict=True)]
-    return whole // column, units
+    exponent = np.where(mantissa == 0, exponent.max(), exponent)
+    shift = exponent - exponent.min(axis=1, keepdims=True)
+    return without_divisor(whole * 2 ** shift.astype(object))
+
+
+def without_divisor(rows: Shaped[np.ndarray, "k m"]) -> Shaped[np.ndarray, "k m"]:
+    """Return each row of integers divided by its greatest common divisor."""
+    divisors = np.gcd.reduce(rows, axis=1, keepdims=True)
+    return rows // np.where(divisors == 0, 1, divisors)
 
 
 def common_integers(numbers: list[Fraction]) -> Shaped[np.ndarray, " k"]:
@@ -59,9 +62,7 @@ def solve_integers(
     return (table[:, -1], last) if last > 0 else (-table[:, -1], -last)
 
 
-def is_solvable(
-    A: Shaped[np.ndarray, "k m"], target: Shaped[np.ndarray, " k"]
-) -> bool:
+def is_solvable(A: Shaped[np.ndarray, "k m"], target: Shaped[np.ndarray, " k"]) -> bool:
     """Return whether A q = target for some q >= 0.
 
     The simplex method minimises the sum of artificial variables r >= 0 in A q + r =
@@ -79,9 +80,9 @@ def is_solvable(
         gains = np.flatnonzero(table[k, :m] > 0)
         if not gains.size:
             return False
-        j = gains[0]
+        j = int(gains[0])
         _, _, i = min(
-            (Fraction(table[i, m], table[i, j]), basis[i], i)
+            (Fraction(table[i, m], table[i, j]), basis[i], int(i))
             for i in np.flatnonzero(table[:k, j] > 0)
         )
         table, last, basis[i] = _pivot(table, i, j, last), table[i, j], j

@@ -1,7 +1,7 @@
 """What the labels of a problem are: separated by a plane, or overlapping.
 
 A linear program in double precision proposes the answer, and exact arithmetic proves
-it. The program and the proofs share no code with the solvers.
+it. They share no code with the solvers.
 
 Let x be the features without a penalty above a 1, and s = 1 for the label 1, -1 for the
 label 0. A direction u counts if s uT x >= 0 for all samples with these labels, and uT x
@@ -25,6 +25,7 @@ from jlogreg.inference.rational import (
     is_solvable,
     solve_integers,
     to_integers,
+    without_divisor,
 )
 
 __all__ = ["COMPLETE", "OVERLAP", "QUASI_COMPLETE", "UNKNOWN", "separation"]
@@ -33,26 +34,51 @@ __all__ = ["COMPLETE", "OVERLAP", "QUASI_COMPLETE", "UNKNOWN", "separation"]
 COMPLETE, QUASI_COMPLETE, OVERLAP = "complete", "quasi-complete", "overlap"
 UNKNOWN = "unknown"
 
-# The size (rows^2 columns) up to which a problem that is too hard for double precision
-# is decided by a simplex method in integers, which takes seconds there.
-EXACT_SIZE = 200_000
-# A row is proposed as dependent if its part beyond the others is below this. An exact
-# test follows.
-DEPENDENT = 1e-9
-LONG = np.finfo(np.longdouble)
-DOUBLE = np.finfo(np.float64)
+# How many samples per row may do: if these overlap, so do all.
+FEW = 20
+# Numbers in a problem above which a linear program is not tried.
+LARGEST = 2_000_000
+# rows^2 samples up to which a problem that is too hard for double precision is decided
+# by a simplex method in integers.
+LARGEST_EXACT = 200_000
+# A feature depends on others, nearly, if what is beyond them is below this.
+NEARLY = 1e-6
+LONG, DOUBLE = np.finfo(np.longdouble), np.finfo(np.float64)
+
+
+class _Rows(NamedTuple):
+    """Features above ones, as integers and as doubles between -1 and 1.
+
+    Shapes: integers and unit (k + 1, m); middle and scale, k integers. unit is
+    (integers - middle) / scale for the features, rounded once, with ones below.
+    """
+
+    integers: Shaped[np.ndarray, "k_1 m"]
+    unit: Float[np.ndarray, "k_1 m"]
+    middle: list[int]
+    scale: list[int]
 
 
 class _Split(NamedTuple):
     """Which samples a direction has apart from its plane, to be proved.
 
-    Shapes: apart (m,); direction, weights above the bias, k + 1 rational numbers;
-    multipliers (m,), of the samples on the plane.
+    Shapes: apart (m,); direction (k + 1,), integers; multipliers (m,), of the samples
+    on the plane.
     """
 
     apart: Bool[np.ndarray, " m"]
-    direction: list[Fraction]
+    direction: Shaped[np.ndarray, " k_1"]
     multipliers: Float[np.ndarray, " m"]
+
+
+class _Signs(NamedTuple):
+    """The sides of the samples: 1 or -1, and whether the label is 0 or 1."""
+
+    sign: Shaped[np.ndarray, " m"]
+    hard: Bool[np.ndarray, " m"]
+
+    def of(self, samples: Bool[np.ndarray, " m"]) -> _Signs:
+        return _Signs(self.sign[samples], self.hard[samples])
 
 
 def separation(X: Float[np.ndarray, "k m"], y: Float[np.ndarray, " m"]) -> str:
@@ -62,25 +88,35 @@ def separation(X: Float[np.ndarray, "k m"], y: Float[np.ndarray, " m"]) -> str:
     direction has all samples apart from its plane. Quasi-complete: some, but not all.
     Overlap: none; there is a finite minimum. Unknown: nothing was proved.
     """
-    hard = np.isin(y, (0, 1))
-    if not hard.any():
+    columns, m = _with_ones(X), len(y)
+    signs = _Signs(np.where(y == 0, -1, 1), np.isin(y, (0, 1)))
+    if not signs.hard.any():
         return OVERLAP
-    signs = np.where(y == 0, -1, 1)
-    split = _propose_split(X, signs, hard)
-    if split is not None:
-        answer = _prove(split, X, signs, hard)
-        if answer is not None:
-            return answer
-    if (len(X) + 1) ** 2 * X.shape[1] > EXACT_SIZE:
+    rows = _independent(to_integers(columns)) if X.size <= LARGEST else None
+    few = FEW * len(columns)
+    if few < m:
+        # A direction for all is one for these; if it must have these on its plane, and
+        # no feature depends on others here, it is 0.
+        some = np.random.default_rng(0).permutation(m) < few
+        part = to_integers(columns[:, some]) if rows is None else rows.integers[:, some]
+        found, kept = _propose_and_prove(_to_rows(part), signs.of(some))
+        if found == OVERLAP and kept == len(part):
+            return OVERLAP
+    if rows is None:
         return UNKNOWN
-    return _search_exactly(X, signs, hard)
+    found, _ = _propose_and_prove(rows, signs)
+    if found == UNKNOWN and len(rows.integers) ** 2 * m <= LARGEST_EXACT:
+        return _search_exactly(rows, signs)
+    return found
 
 
-def _propose_split(
-    X: Float[np.ndarray, "k m"],
-    signs: Shaped[np.ndarray, " m"],
-    hard: Bool[np.ndarray, " m"],
-) -> _Split | None:
+def _propose_and_prove(rows: _Rows, signs: _Signs) -> tuple[str, int]:
+    """Return the answer, unknown if it is not proved, and the rank on the plane."""
+    split = _propose_split(rows, signs) if signs.hard.any() else None
+    return (UNKNOWN, 0) if split is None else _prove(split, rows, signs)
+
+
+def _propose_split(rows: _Rows, signs: _Signs) -> _Split | None:
     """Return the solution of a linear program in double precision, or None.
 
     It is the dual of: maximise the sum of t, where 0 <= t <= 1 and t <= s uT x. At the
@@ -90,8 +126,8 @@ def _propose_split(
     """
     from scipy.optimize import linprog  # takes a while to import
 
-    unit, middle, exponent = _centre(X)
-    columns = (_with_ones(unit) * signs).astype(float)
+    sign, hard = signs
+    columns = rows.unit * sign
     A, soft = columns[:, hard], columns[:, ~hard]
     count, free = A.shape[1], soft.shape[1]
     found = linprog(
@@ -108,131 +144,146 @@ def _propose_split(
     apart[hard] = r > 0.5
     multipliers[hard], multipliers[~hard] = 1 + q - r, p
     *prices, b = map(Fraction, -found.eqlin.marginals)
-    w = [x / Fraction(2) ** int(e) for x, e in zip(prices, exponent, strict=True)]
-    for each, c in zip(w, middle, strict=True):
-        b -= each * Fraction(c)
-    return _Split(apart, [*w, b], multipliers)
+    w = [x / each for x, each in zip(prices, rows.scale, strict=True)]
+    for x, middle in zip(w, rows.middle, strict=True):
+        b -= x * middle
+    return _Split(apart, common_integers([*w, b]), multipliers)
 
 
-def _prove(
-    split: _Split,
-    X: Float[np.ndarray, "k m"],
-    signs: Shaped[np.ndarray, " m"],
-    hard: Bool[np.ndarray, " m"],
-) -> str | None:
-    """Return the answer if a split is proved, else None."""
-    apart, plane = split.apart, ~split.apart
-    integers, units = to_integers(_with_ones(X))
+def _prove(split: _Split, rows: _Rows, signs: _Signs) -> tuple[str, int]:
+    """Return the answer, unknown if it is not proved, and the rank on the plane."""
+    apart, direction, integers = split.apart, split.direction, rows.integers
+    plane = ~apart
+    if plane.any():
+        if apart.any():
+            rows = _to_rows(integers[:, plane])
+        kept, across = _directions_within(rows)
+        shares = map(Fraction, direction[~kept], across[~kept].diagonal())
+        direction = across @ common_integers(list(shares))
+    if not (signs.sign[apart] * (direction @ integers[:, apart]) > 0).all():
+        return UNKNOWN, 0
     if not plane.any():
-        kept, across = np.arange(0), np.eye(len(integers), dtype=int).astype(object)
-        dropped = np.arange(len(integers))
-    else:
-        found = _directions_within(X[:, plane], integers[:, plane])
-        if found is None:
-            return None
-        kept, dropped, across = found
-    if apart.any():
-        numbers = [split.direction[i] * units[i] for i in dropped]
-        direction = across @ common_integers(numbers)
-        if not (signs[apart] * (direction @ integers[:, apart]) > 0).all():
-            return None
-        if not plane.any():
-            return COMPLETE
-        if not hard.all():
-            return QUASI_COMPLETE
-    rest = X[kept][:, plane]
-    if not _balanced(rest, signs[plane], hard[plane], split.multipliers[plane]):
-        return None
-    return QUASI_COMPLETE if apart.any() else OVERLAP
+        return COMPLETE, 0
+    if apart.any() and not signs.hard.all():
+        return QUASI_COMPLETE, 0
+    unit, multipliers = rows.unit[kept], split.multipliers[plane]
+    if not _balanced(unit, signs.of(plane), multipliers):
+        return UNKNOWN, 0
+    return (QUASI_COMPLETE if apart.any() else OVERLAP), len(unit)
+
+
+def _to_rows(integers: Shaped[np.ndarray, "k_1 m"]) -> _Rows:
+    """Return rows, each moved by the middle of its extremes: a constant becomes 0."""
+    *features, ones = integers
+    middle = [(min(row) + max(row)) // 2 for row in features]
+    moved = [row - each for row, each in zip(features, middle, strict=True)]
+    scale = [1 << int(max(abs(row))).bit_length() for row in moved]
+    unit = [row / each for row, each in zip(moved, scale, strict=True)]
+    return _Rows(integers, np.array([*unit, ones], float), middle, scale)
+
+
+def _independent(integers: Shaped[np.ndarray, "k_1 m"]) -> _Rows:
+    """Return rows of which none depends on others, even nearly, with the same answer.
+
+    What nearly depends on others is replaced by the exact remainder. Twice, since
+    remainders may depend on each other.
+    """
+    rows = _to_rows(integers)
+    for _ in range(2):
+        kept, across = _relations(rows)
+        if not across.size:
+            break
+        remainders = without_divisor(across.T @ rows.integers)
+        some = remainders[remainders.any(axis=1)]
+        rows = _to_rows(np.concatenate([some, rows.integers[kept]]))
+    return rows
 
 
 def _directions_within(
-    X: Float[np.ndarray, "k m"], integers: Shaped[np.ndarray, "k_1 m"]
-) -> tuple[np.ndarray, np.ndarray, Shaped[np.ndarray, "k_1 d"]] | None:
-    """Return all directions u with uT x = 0 for every sample, proved, or None.
+    rows: _Rows,
+) -> tuple[Bool[np.ndarray, " k_1"], Shaped[np.ndarray, "k_1 d"]]:
+    """Return which rows are kept, and the directions u with uT x = 0 everywhere.
 
-    Features that are kept are independent of each other and of the bias, to double
-    precision; each of those dropped depends on them: one direction, in integers. That
-    it does is checked for every sample.
+    There is a direction for each row that is not kept; it is 0 at the others of them.
+    """
+    kept, across = _relations(rows)
+    exact = ~(across.T @ rows.integers).any(axis=1)
+    kept[np.flatnonzero(~kept)[~exact]] = True
+    return kept, across[:, exact]
+
+
+def _relations(
+    rows: _Rows,
+) -> tuple[Bool[np.ndarray, " k_1"], Shaped[np.ndarray, "k_1 d"]]:
+    """Return which rows are independent, and a relation of each other one to them.
+
+    The ones are kept. A relation is integers, a column: their sum over the rows, each
+    multiplied by its integer, is about 0, and exactly if it can be.
     """
     from scipy.linalg import qr, solve_triangular
 
-    k, m = X.shape
-    unit = _centre(X)[0].astype(float)
-    order, rank = np.arange(k), 0
-    if k:
-        R, order = qr(unit.T, mode="r", pivoting=True)
-        sizes = np.abs(np.diag(R))
-        rank = int((sizes > DEPENDENT * sizes[0]).sum())
-    kept, dropped = order[:rank], order[rank:]
-    across = np.zeros((k + 1, len(dropped)), object)
-    if not len(dropped):
-        return kept, dropped, across
+    integers, k = rows.integers, len(rows.scale)
+    kept = np.ones(k + 1, bool)
+    if not k:
+        return kept, np.zeros((1, 0), object)
+    varying = rows.unit[:k] - rows.unit[:k].mean(axis=1, keepdims=True)
+    R, order = qr(varying.T, mode="r", pivoting=True)
+    sizes = np.abs(np.diag(R))
+    rank = int((sizes > NEARLY * sizes[0]).sum())
+    kept[order[rank:]] = False
     shares = solve_triangular(R[:rank, :rank], R[:rank, rank:])
-    for j, i in enumerate(dropped):
-        used = kept[np.abs(shares[:, j]) > DEPENDENT]
-        samples = qr(_with_ones(unit[used]), mode="r", pivoting=True)[1]
-        samples = samples[: len(used) + 1]
-        rows = [*used, k]
-        A = integers[rows][:, samples].T
-        solved = solve_integers(A, -integers[i, samples])
-        if solved is None:
-            return None
-        across[rows, j], across[i, j] = solved
-        rows.append(i)
-        if (across[rows, j] @ integers[rows]).any():
-            return None
-    return kept, dropped, across
+    across = np.zeros((k + 1, k - rank), object)
+    for j, i in enumerate(np.flatnonzero(~kept)):
+        share = shares[:, list(order[rank:]).index(i)]
+        used = [*order[:rank][np.abs(share) > NEARLY], k]
+        samples = qr(rows.unit[used], mode="r", pivoting=True)[1][: len(used)]
+        A = integers[used][:, samples].T
+        across[used, j], across[i, j] = solve_integers(A, -integers[i, samples]) or (
+            0,
+            1,
+        )
+    return kept, across
 
 
 def _balanced(
-    X: Float[np.ndarray, "k m"],
-    signs: Shaped[np.ndarray, " m"],
-    hard: Bool[np.ndarray, " m"],
-    multipliers: Float[np.ndarray, " m"],
+    unit: Float[np.ndarray, "k m"], signs: _Signs, multipliers: Float[np.ndarray, " m"]
 ) -> bool:
     """Return whether multipliers near these, above 0 where hard, balance: proved.
 
-    sum(p s x) = 0 is made exact by a relative change d of the multipliers of k + 1
-    samples: C d = -residual. |d| is bounded by way of an approximate inverse R of C: if
-    the norm of I - R C is e < 1, then |d| <= |R residual| / (1 - e). It must be below
-    1. Every bound has the rounding of its own computation, and half of it to spare.
+    sum(p s x) = 0 is made exact by a relative change d of the multipliers of k samples:
+    C d = -residual. |d| is bounded by way of an approximate inverse R of C: if the norm
+    of I - R C is e < 1, then |d| <= |R residual| / (1 - e). It must be below 1. Every
+    bound has the rounding of its own computation, and some to spare.
     """
     from scipy.linalg import qr
 
-    k, m = X.shape
-    size = np.where(hard, multipliers, np.abs(multipliers).mean())
-    if (size <= 0).any():
-        return False
-    terms = _with_ones(_centre(X)[0]) * signs
-    weighted = (terms * size).astype(float)
-    order = qr(weighted, mode="r", pivoting=True)[1][: k + 1]
-    C = weighted[:, order]
+    k, m = unit.shape
+    size = np.where(signs.hard, multipliers, np.abs(multipliers).mean())
+    weighted = unit * signs.sign * size
+    C = weighted[:, qr(weighted, mode="r", pivoting=True)[1][:k]]
     try:
         R = np.linalg.inv(C)
     except np.linalg.LinAlgError:
         return False
-    rounding = (k + 6) * DOUBLE.eps * (np.abs(R) @ (np.abs(C) + DOUBLE.tiny))
-    e = (np.abs(R @ C - np.eye(k + 1)) + rounding).sum(axis=1).max()
-    terms = terms * multipliers
-    within = (m + 6) * LONG.eps * np.abs(terms).sum(axis=1)
-    residual = np.abs(terms.sum(axis=1)) + within
-    return bool(e < 0.5 and (np.abs(R) @ residual).max() < 0.25)
+    rounding = (k + 8) * DOUBLE.eps * (np.abs(R) @ (np.abs(C) + DOUBLE.tiny))
+    e = (np.abs(R @ C - np.eye(k)) + rounding).sum(axis=1).max()
+    signed = (signs.sign * multipliers).astype(np.longdouble)
+    total = (np.abs(unit) + DOUBLE.tiny) @ np.abs(signed)
+    residual = np.abs(unit @ signed) + (DOUBLE.eps + (m + 8) * LONG.eps) * total
+    change = (np.abs(R) @ residual).max()
+    return bool((size > 0).all() and e < 0.5 and change < 0.25)
 
 
-def _search_exactly(
-    X: Float[np.ndarray, "k m"],
-    signs: Shaped[np.ndarray, " m"],
-    hard: Bool[np.ndarray, " m"],
-) -> str:
+def _search_exactly(rows: _Rows, signs: _Signs) -> str:
     """Return the answer from linear programs in integers.
 
     Stiemke: no direction has a sample apart if and only if sum(p s x) = 0 for some p =
     1 + q, q >= 0. Gordan: none has all apart if and only if that holds for some p >= 0
     with sum(p) = 1.
     """
-    integers, _ = to_integers(_with_ones(X))
-    A, soft = (integers * signs.astype(object))[:, hard], integers[:, ~hard]
+    sign, hard = signs
+    columns = rows.integers * sign.astype(object)
+    A, soft = columns[:, hard], columns[:, ~hard]
     if is_solvable(np.hstack([A, soft, -soft]), -A.sum(axis=1)):
         return OVERLAP
     if not hard.all():
@@ -243,15 +294,3 @@ def _search_exactly(
 
 def _with_ones(X: np.ndarray) -> np.ndarray:
     return np.concatenate([X, np.ones_like(X[:1], shape=(1, X.shape[1]))])
-
-
-def _centre(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (X - middle) / 2^exponent, between -1 and 1, in long double, and these.
-
-    Shapes: X (k, m); middle and exponent (k,). It is the middle of the extremes, so
-    that a constant becomes 0.
-    """
-    middle = X.min(axis=1) / 2 + X.max(axis=1) / 2
-    moved = X.astype(np.longdouble) - middle[:, None]
-    _, exponent = np.frexp(np.abs(moved).max(axis=1))
-    return np.ldexp(moved, -exponent[:, None]), middle, exponent
