@@ -8,17 +8,119 @@ determinants of parts of the matrix, and each division has no remainder.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 __all__ = [
+    "Rows",
     "common_integers",
+    "directions_within",
+    "independent_rows",
     "is_solvable",
     "solve_integers",
     "to_integers",
-    "without_divisor",
+    "to_rows",
+    "with_ones",
 ]
+
+# A row depends on others, nearly, if what is beyond them is below this.
+NEARLY = 1e-6
+# Up to these multiplications of integers, relations are computed.
+LARGEST_SOLVE = 3_000_000
+
+
+class Rows(NamedTuple):
+    """Features above ones, as integers and as doubles between -1 and 1.
+
+    Shapes: integers and unit (k + 1, m); middle and scale, k integers. unit is
+    (integers - middle) / scale for the features, rounded once, with ones below.
+    """
+
+    integers: Shaped[np.ndarray, "k_1 m"]
+    unit: Float[np.ndarray, "k_1 m"]
+    middle: list[int]
+    scale: list[int]
+
+
+def with_ones(X: np.ndarray) -> np.ndarray:
+    """Return X with a row of ones below."""
+    return np.concatenate([X, np.ones_like(X[:1], shape=(1, X.shape[1]))])
+
+
+def to_rows(integers: Shaped[np.ndarray, "k_1 m"]) -> Rows:
+    """Return rows, each moved by the middle of its extremes: a constant becomes 0."""
+    *features, ones = integers
+    middle = [(min(row) + max(row)) // 2 for row in features]
+    moved = [row - each for row, each in zip(features, middle, strict=True)]
+    scale = [1 << int(max(abs(row))).bit_length() for row in moved]
+    unit = [row / each for row, each in zip(moved, scale, strict=True)]
+    return Rows(integers, np.array([*unit, ones], float), middle, scale)
+
+
+def independent_rows(integers: Shaped[np.ndarray, "k_1 m"]) -> tuple[Rows, bool]:
+    """Return rows of which none depends on others, even nearly, and if they say all.
+
+    What nearly depends on others is replaced by the exact remainder, or left out if
+    that is 0. Twice, since remainders may depend on each other. The rows do not say all
+    if a relation was too large to be computed, and its row is left out.
+    """
+    rows, all_found = to_rows(integers), True
+    for _ in range(2):
+        kept, across = _relations(rows)
+        if kept.all():
+            break
+        remainders = _without_divisor(across.T @ rows.integers)
+        all_found &= bool(across.any(axis=0).all())
+        some = remainders[remainders.any(axis=1)]
+        rows = to_rows(np.concatenate([some, rows.integers[kept]]))
+    return rows, all_found
+
+
+def directions_within(
+    rows: Rows,
+) -> tuple[Bool[np.ndarray, " k_1"], Shaped[np.ndarray, "k_1 d"]]:
+    """Return which rows are kept, and the directions u with uT x = 0 everywhere.
+
+    There is a direction for each row that is not kept; it is 0 at the others of them.
+    """
+    kept, across = _relations(rows)
+    exact = across.any(axis=0) & ~(across.T @ rows.integers).any(axis=1)
+    kept[np.flatnonzero(~kept)[~exact]] = True
+    return kept, across[:, exact]
+
+
+def _relations(
+    rows: Rows,
+) -> tuple[Bool[np.ndarray, " k_1"], Shaped[np.ndarray, "k_1 d"]]:
+    """Return which rows are independent, and a relation of each other one to them.
+
+    The ones are kept. A relation is a column of integers: the sum of the rows, each
+    multiplied by its integer, is about 0, and exactly if it can be. It is a column of 0
+    where it was not found.
+    """
+    from scipy.linalg import qr, solve_triangular
+
+    integers, k = rows.integers, len(rows.scale)
+    kept = np.ones(k + 1, bool)
+    if not k:
+        return kept, np.zeros((1, 0), object)
+    varying = rows.unit[:k] - rows.unit[:k].mean(axis=1, keepdims=True)
+    R, order = qr(varying.T, mode="r", pivoting=True)
+    sizes = np.abs(np.diag(R))
+    rank = int((sizes > NEARLY * sizes[0]).sum())
+    basis, others = order[:rank], order[rank:]
+    kept[others] = False
+    shares = solve_triangular(R[:rank, :rank], R[:rank, rank:])[:, others.argsort()]
+    across = np.zeros((k + 1, len(others)), object)
+    for j, i in enumerate(np.sort(others)):
+        used = [*basis[np.abs(shares[:, j]) > NEARLY], k]
+        if len(others) * len(used) ** 3 <= LARGEST_SOLVE:
+            samples = qr(rows.unit[used], mode="r", pivoting=True)[1][: len(used)]
+            A, target = integers[used][:, samples].T, -integers[i, samples]
+            across[used, j], across[i, j] = solve_integers(A, target) or (0, 0)
+    return kept, across
 
 
 def to_integers(rows: Float[np.ndarray, "k m"]) -> Shaped[np.ndarray, "k m"]:
@@ -31,10 +133,10 @@ def to_integers(rows: Float[np.ndarray, "k m"]) -> Shaped[np.ndarray, "k m"]:
     # Zeros take no part in the smallest exponent of a row.
     exponent = np.where(mantissa == 0, exponent.max(), exponent)
     shift = exponent - exponent.min(axis=1, keepdims=True)
-    return without_divisor(whole * 2 ** shift.astype(object))
+    return _without_divisor(whole * 2 ** shift.astype(object))
 
 
-def without_divisor(rows: Shaped[np.ndarray, "k m"]) -> Shaped[np.ndarray, "k m"]:
+def _without_divisor(rows: Shaped[np.ndarray, "k m"]) -> Shaped[np.ndarray, "k m"]:
     """Return each row of integers divided by its greatest common divisor."""
     divisors = np.gcd.reduce(rows, axis=1, keepdims=True)
     return rows // np.where(divisors == 0, 1, divisors)

@@ -21,11 +21,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from jlogreg.inference.rational import (
+    Rows,
     common_integers,
+    directions_within,
+    independent_rows,
     is_solvable,
-    solve_integers,
     to_integers,
-    without_divisor,
+    to_rows,
+    with_ones,
 )
 
 __all__ = ["COMPLETE", "OVERLAP", "QUASI_COMPLETE", "UNKNOWN", "separation"]
@@ -34,29 +37,16 @@ __all__ = ["COMPLETE", "OVERLAP", "QUASI_COMPLETE", "UNKNOWN", "separation"]
 COMPLETE, QUASI_COMPLETE, OVERLAP = "complete", "quasi-complete", "overlap"
 UNKNOWN = "unknown"
 
-# How many samples per row may do: if these overlap, so do all.
+# Samples per row in the first linear program.
 FEW = 20
-# Numbers in a problem above which a linear program is not tried.
-LARGEST = 2_000_000
+# Numbers in a problem above which only some of its samples are looked at.
+LARGEST = 5_000_000
 # rows^2 samples up to which a problem that is too hard for double precision is decided
 # by a simplex method in integers.
 LARGEST_EXACT = 200_000
-# A feature depends on others, nearly, if what is beyond them is below this.
-NEARLY = 1e-6
+# A linear program in double precision may miss a margin of 0 by this.
+TINY = 1e-6
 LONG, DOUBLE = np.finfo(np.longdouble), np.finfo(np.float64)
-
-
-class _Rows(NamedTuple):
-    """Features above ones, as integers and as doubles between -1 and 1.
-
-    Shapes: integers and unit (k + 1, m); middle and scale, k integers. unit is
-    (integers - middle) / scale for the features, rounded once, with ones below.
-    """
-
-    integers: Shaped[np.ndarray, "k_1 m"]
-    unit: Float[np.ndarray, "k_1 m"]
-    middle: list[int]
-    scale: list[int]
 
 
 class _Split(NamedTuple):
@@ -88,76 +78,109 @@ def separation(X: Float[np.ndarray, "k m"], y: Float[np.ndarray, " m"]) -> str:
     direction has all samples apart from its plane. Quasi-complete: some, but not all.
     Overlap: none; there is a finite minimum. Unknown: nothing was proved.
     """
-    columns, m = _with_ones(X), len(y)
+    columns, m = with_ones(X), len(y)
     signs = _Signs(np.where(y == 0, -1, 1), np.isin(y, (0, 1)))
     if not signs.hard.any():
         return OVERLAP
-    rows = _independent(to_integers(columns)) if X.size <= LARGEST else None
-    few = FEW * len(columns)
-    if few < m:
-        # A direction for all is one for these; if it must have these on its plane, and
-        # no feature depends on others here, it is 0.
-        some = np.random.default_rng(0).permutation(m) < few
-        part = to_integers(columns[:, some]) if rows is None else rows.integers[:, some]
-        found, kept = _propose_and_prove(_to_rows(part), signs.of(some))
-        if found == OVERLAP and kept == len(part):
-            return OVERLAP
-    if rows is None:
-        return UNKNOWN
-    found, _ = _propose_and_prove(rows, signs)
-    if found == UNKNOWN and len(rows.integers) ** 2 * m <= LARGEST_EXACT:
-        return _search_exactly(rows, signs)
-    return found
+    # A direction for all is one for some. If it must have these on its plane, and no
+    # row depends on others in them, it is 0.
+    some = _some(m, LARGEST // len(columns) + 1)
+    rows, all_found = independent_rows(to_integers(columns[:, some]))
+    answer, rank = _decide(rows, signs.of(some))
+    if some.all() and (all_found or answer == COMPLETE):
+        return answer
+    return OVERLAP if answer == OVERLAP and rank == len(columns) else UNKNOWN
 
 
-def _propose_and_prove(rows: _Rows, signs: _Signs) -> tuple[str, int]:
-    """Return the answer, unknown if it is not proved, and the rank on the plane."""
-    split = _propose_split(rows, signs) if signs.hard.any() else None
-    return (UNKNOWN, 0) if split is None else _prove(split, rows, signs)
+def _some(m: int, count: int) -> Bool[np.ndarray, " m"]:
+    """Return which of the samples are chosen, by chance but always the same."""
+    return np.random.default_rng(0).permutation(m) < count
 
 
-def _propose_split(rows: _Rows, signs: _Signs) -> _Split | None:
-    """Return the solution of a linear program in double precision, or None.
+def _decide(rows: Rows, signs: _Signs) -> tuple[str, int]:
+    """Return the answer for these rows, and their rank if that is part of the proof.
+
+    The linear program is solved for some samples. Others are added until none is on
+    the wrong side.
+    """
+    k, m = rows.unit.shape
+    used = _some(m, FEW * k)
+    while True:
+        split, more = _propose(rows, signs, used)
+        if not more.any():
+            found, rank = _prove(split, rows, signs)
+            if found != UNKNOWN:
+                return found, rank
+            if used.all():
+                break
+            more = ~used
+        used = used | more
+    if k**2 * m <= LARGEST_EXACT:
+        return _search_exactly(rows, signs), 0
+    return UNKNOWN, 0
+
+
+def _propose(
+    rows: Rows, signs: _Signs, used: Bool[np.ndarray, " m"]
+) -> tuple[_Split, Bool[np.ndarray, " m"]]:
+    """Return a split by the samples used, and which others to use next.
+
+    If any others are on the wrong side: as many as are used already, the worst.
+    """
+    columns = rows.unit * signs.sign
+    prices, multipliers = _solve_program(columns, signs.hard, used)
+    margins = prices @ columns
+    apart = signs.hard & (margins > np.where(used, 0.5, TINY))
+    *w, b = map(Fraction, prices)
+    w = [x / each for x, each in zip(w, rows.scale, strict=True)]
+    for x, middle in zip(w, rows.middle, strict=True):
+        b -= x * middle
+    excess = np.where(signs.hard, -margins, np.abs(margins))
+    excess[used] = -np.inf
+    worst = np.argsort(excess)[-int(used.sum()) :]
+    more = np.isin(np.arange(len(used)), worst) & ~used & (excess.max() > TINY)
+    return _Split(apart, common_integers([*w, b]), multipliers), more
+
+
+def _solve_program(
+    columns: Float[np.ndarray, "k m"],
+    hard: Bool[np.ndarray, " m"],
+    used: Bool[np.ndarray, " m"],
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " m"]]:
+    """Return u and the multipliers p from a linear program in double precision.
 
     It is the dual of: maximise the sum of t, where 0 <= t <= 1 and t <= s uT x. At the
     maximum t is 1 for samples apart, and 0 for those on the plane: minimise sum(r),
     where sum(p s x) = 0, p = 1 + q - r, 0 <= q and 0 <= r <= 1. So p is at least 1 on
-    the plane, and r is 1 apart from it. The prices of the equations are u.
+    the plane. The prices of the equations are u. Both are 0 if no solution was found.
     """
     from scipy.optimize import linprog  # takes a while to import
 
-    sign, hard = signs
-    columns = rows.unit * sign
-    A, soft = columns[:, hard], columns[:, ~hard]
-    count, free = A.shape[1], soft.shape[1]
+    hard, soft = used & hard, used & ~hard
+    A, count, free = columns[:, hard], int(hard.sum()), int(soft.sum())
     found = linprog(
         np.repeat([0.0, 1.0, 0.0], [count, count, free]),
-        A_eq=np.hstack([A, -A, soft]),
+        A_eq=np.hstack([A, -A, columns[:, soft]]),
         b_eq=-A.sum(axis=1),
         bounds=[(0, None)] * count + [(0, 1)] * count + [(None, None)] * free,
         method="highs-ds",
     )
-    if found.x is None:
-        return None
+    multipliers = np.zeros(len(used))
+    if found.status != 0:
+        return np.zeros(len(columns)), multipliers
     q, r, p = np.split(found.x, [count, 2 * count])
-    apart, multipliers = np.zeros(len(hard), bool), np.empty(len(hard))
-    apart[hard] = r > 0.5
-    multipliers[hard], multipliers[~hard] = 1 + q - r, p
-    *prices, b = map(Fraction, -found.eqlin.marginals)
-    w = [x / each for x, each in zip(prices, rows.scale, strict=True)]
-    for x, middle in zip(w, rows.middle, strict=True):
-        b -= x * middle
-    return _Split(apart, common_integers([*w, b]), multipliers)
+    multipliers[hard], multipliers[soft] = 1 + q - r, p
+    return -found.eqlin.marginals, multipliers
 
 
-def _prove(split: _Split, rows: _Rows, signs: _Signs) -> tuple[str, int]:
+def _prove(split: _Split, rows: Rows, signs: _Signs) -> tuple[str, int]:
     """Return the answer, unknown if it is not proved, and the rank on the plane."""
     apart, direction, integers = split.apart, split.direction, rows.integers
     plane = ~apart
     if plane.any():
         if apart.any():
-            rows = _to_rows(integers[:, plane])
-        kept, across = _directions_within(rows)
+            rows = to_rows(integers[:, plane])
+        kept, across = directions_within(rows)
         shares = map(Fraction, direction[~kept], across[~kept].diagonal())
         direction = across @ common_integers(list(shares))
     if not (signs.sign[apart] * (direction @ integers[:, apart]) > 0).all():
@@ -172,109 +195,37 @@ def _prove(split: _Split, rows: _Rows, signs: _Signs) -> tuple[str, int]:
     return (QUASI_COMPLETE if apart.any() else OVERLAP), len(unit)
 
 
-def _to_rows(integers: Shaped[np.ndarray, "k_1 m"]) -> _Rows:
-    """Return rows, each moved by the middle of its extremes: a constant becomes 0."""
-    *features, ones = integers
-    middle = [(min(row) + max(row)) // 2 for row in features]
-    moved = [row - each for row, each in zip(features, middle, strict=True)]
-    scale = [1 << int(max(abs(row))).bit_length() for row in moved]
-    unit = [row / each for row, each in zip(moved, scale, strict=True)]
-    return _Rows(integers, np.array([*unit, ones], float), middle, scale)
-
-
-def _independent(integers: Shaped[np.ndarray, "k_1 m"]) -> _Rows:
-    """Return rows of which none depends on others, even nearly, with the same answer.
-
-    What nearly depends on others is replaced by the exact remainder. Twice, since
-    remainders may depend on each other.
-    """
-    rows = _to_rows(integers)
-    for _ in range(2):
-        kept, across = _relations(rows)
-        if not across.size:
-            break
-        remainders = without_divisor(across.T @ rows.integers)
-        some = remainders[remainders.any(axis=1)]
-        rows = _to_rows(np.concatenate([some, rows.integers[kept]]))
-    return rows
-
-
-def _directions_within(
-    rows: _Rows,
-) -> tuple[Bool[np.ndarray, " k_1"], Shaped[np.ndarray, "k_1 d"]]:
-    """Return which rows are kept, and the directions u with uT x = 0 everywhere.
-
-    There is a direction for each row that is not kept; it is 0 at the others of them.
-    """
-    kept, across = _relations(rows)
-    exact = ~(across.T @ rows.integers).any(axis=1)
-    kept[np.flatnonzero(~kept)[~exact]] = True
-    return kept, across[:, exact]
-
-
-def _relations(
-    rows: _Rows,
-) -> tuple[Bool[np.ndarray, " k_1"], Shaped[np.ndarray, "k_1 d"]]:
-    """Return which rows are independent, and a relation of each other one to them.
-
-    The ones are kept. A relation is integers, a column: their sum over the rows, each
-    multiplied by its integer, is about 0, and exactly if it can be.
-    """
-    from scipy.linalg import qr, solve_triangular
-
-    integers, k = rows.integers, len(rows.scale)
-    kept = np.ones(k + 1, bool)
-    if not k:
-        return kept, np.zeros((1, 0), object)
-    varying = rows.unit[:k] - rows.unit[:k].mean(axis=1, keepdims=True)
-    R, order = qr(varying.T, mode="r", pivoting=True)
-    sizes = np.abs(np.diag(R))
-    rank = int((sizes > NEARLY * sizes[0]).sum())
-    kept[order[rank:]] = False
-    shares = solve_triangular(R[:rank, :rank], R[:rank, rank:])
-    across = np.zeros((k + 1, k - rank), object)
-    for j, i in enumerate(np.flatnonzero(~kept)):
-        share = shares[:, list(order[rank:]).index(i)]
-        used = [*order[:rank][np.abs(share) > NEARLY], k]
-        samples = qr(rows.unit[used], mode="r", pivoting=True)[1][: len(used)]
-        A = integers[used][:, samples].T
-        across[used, j], across[i, j] = solve_integers(A, -integers[i, samples]) or (
-            0,
-            1,
-        )
-    return kept, across
-
-
 def _balanced(
     unit: Float[np.ndarray, "k m"], signs: _Signs, multipliers: Float[np.ndarray, " m"]
 ) -> bool:
-    """Return whether multipliers near these, above 0 where hard, balance: proved.
+    """Return whether multipliers near these, at least 0 where hard, balance: proved.
 
-    sum(p s x) = 0 is made exact by a relative change d of the multipliers of k samples:
-    C d = -residual. |d| is bounded by way of an approximate inverse R of C: if the norm
-    of I - R C is e < 1, then |d| <= |R residual| / (1 - e). It must be below 1. Every
-    bound has the rounding of its own computation, and some to spare.
+    sum(p s x) = 0 is made exact by a relative change d of k multipliers that are not 0:
+    C d = -residual, where the columns of C span all. |d| is bounded by way of an
+    approximate inverse R of C: if the norm of I - R C is e < 1, then |d| <= |R
+    residual| / (1 - e). It must be below 1. Every bound has the rounding of its own
+    computation, and some to spare.
     """
     from scipy.linalg import qr
 
     k, m = unit.shape
-    size = np.where(signs.hard, multipliers, np.abs(multipliers).mean())
-    weighted = unit * signs.sign * size
-    C = weighted[:, qr(weighted, mode="r", pivoting=True)[1][:k]]
-    try:
-        R = np.linalg.inv(C)
-    except np.linalg.LinAlgError:
+    size = np.where(signs.hard, multipliers, 1 + np.abs(multipliers).mean())
+    some = size > 0
+    if some.sum() < k:
         return False
+    weighted = (unit * signs.sign * size)[:, some]
+    C = weighted[:, qr(weighted, mode="r", pivoting=True)[1][:k]]
+    R = np.linalg.pinv(C)
     rounding = (k + 8) * DOUBLE.eps * (np.abs(R) @ (np.abs(C) + DOUBLE.tiny))
     e = (np.abs(R @ C - np.eye(k)) + rounding).sum(axis=1).max()
     signed = (signs.sign * multipliers).astype(np.longdouble)
     total = (np.abs(unit) + DOUBLE.tiny) @ np.abs(signed)
     residual = np.abs(unit @ signed) + (DOUBLE.eps + (m + 8) * LONG.eps) * total
     change = (np.abs(R) @ residual).max()
-    return bool((size > 0).all() and e < 0.5 and change < 0.25)
+    return bool((size >= 0).all() and e < 0.5 and change < 0.25)
 
 
-def _search_exactly(rows: _Rows, signs: _Signs) -> str:
+def _search_exactly(rows: Rows, signs: _Signs) -> str:
     """Return the answer from linear programs in integers.
 
     Stiemke: no direction has a sample apart if and only if sum(p s x) = 0 for some p =
@@ -289,8 +240,4 @@ def _search_exactly(rows: _Rows, signs: _Signs) -> str:
     if not hard.all():
         return QUASI_COMPLETE
     target = np.array([0] * len(A) + [1], object)
-    return QUASI_COMPLETE if is_solvable(_with_ones(A), target) else COMPLETE
-
-
-def _with_ones(X: np.ndarray) -> np.ndarray:
-    return np.concatenate([X, np.ones_like(X[:1], shape=(1, X.shape[1]))])
+    return QUASI_COMPLETE if is_solvable(with_ones(A), target) else COMPLETE
