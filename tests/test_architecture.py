@@ -101,7 +101,7 @@ def test_the_command_prints_every_box(capsys):
 KEEP_NAN = {
     *("base.arrays", "base.formatting", "batch.chunks", "batch.problems"),
     *("feature_scan.scan_features", "inference.calibration", "inference.certificate"),
-    "inference.separation",
+    *("inference.rational", "inference.separation"),
 }
 
 

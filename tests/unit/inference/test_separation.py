@@ -25,6 +25,14 @@ def decided(X, y, **options):
     return jl.certificate(SimpleNamespace(params=params), X, y, **options).separation
 
 
+def truth(X, y):
+    """Return what they are by a simplex method in rational numbers."""
+    rows = np.vstack([X, np.ones_like(y)])
+    if not grows(rows, y):
+        return OVERLAP
+    return COMPLETE if separates(rows, y) else QUASI
+
+
 LINE = [[0.0, 1, 2, 3, 4, 5]]
 TOUCHING = [[0.0, 1, 2, 2, 3, 4]]
 MIXED, APART = [0, 0, 1, 0, 1, 1], [0, 0, 0, 1, 1, 1]
@@ -100,16 +108,14 @@ def test_cases_by_hand(case, dtype):
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-30, 1e30, 1e300])
-@pytest.mark.parametrize("case", ["a plane between", "labels overlap", "collinear"])
-def test_units_make_no_difference(case, unit):
-    expected, X, y, _ = CASES[case]
-    # The first feature alone is in other units, and both are far from zero.
-    X = np.vstack([np.array(X), np.array(LINE) ** 2])
-    assert decided(X, np.array([y])) == expected or case == "labels overlap"
-    whole = separation(X, np.array(y))
-    X[0] *= unit
-    X[-1] += 2000
-    assert separation(X, np.array(y)) == whole
+@pytest.mark.parametrize(
+    "case", ["a plane between", "two samples on the plane", "labels overlap"]
+)
+def test_units_and_years_make_no_difference(case, unit):
+    _, X, y, _ = CASES[case]
+    years = 2000 + np.array([[3.0, 1, 4, 4, 5, 9]])
+    X, y = np.vstack([X, years]), np.array(y, float)
+    assert separation(X * [[unit], [1]], y) == separation(X, y) == truth(X, y)
 
 
 def test_a_sparse_design_is_read_as_well():
@@ -130,18 +136,9 @@ def test_parameters_that_separate_the_labels_are_the_proof(monkeypatch):
     assert found.separation == COMPLETE
 
 
-def truth(X, y):
-    rows = np.vstack([X, np.ones_like(y)])
-    if not grows(rows, y):
-        return OVERLAP
-    return COMPLETE if separates(rows, y) else QUASI
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("seeds", [range(48), range(48, 96)], ids=str)
-def test_hard_problems_against_rational_arithmetic(seeds, dtype):
-    pytest.importorskip("flint")
-    for seed in seeds:
+def test_hard_problems_against_rational_arithmetic(dtype):
+    for seed in range(24):
         problem = make_hard(seed, np.dtype(dtype))
         parts = parts_of(problem)
         expected = truth(parts.X[parts.l2 == 0], parts.y)
@@ -203,8 +200,6 @@ def test_of_too_many_relations_only_what_needs_none_is_decided(monkeypatch):
 # --- where double precision is not enough ---------------------------------------------
 
 NO_SOLUTION = SimpleNamespace(status=4)
-# Three points of each label around one of the other: overlap that no margin shows.
-X_HARD = np.array([[0.0, 1, 2, 1 + 2**-52, 3, 4], [0, 1, 2, 1, 3, 4]])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -235,16 +230,8 @@ def test_a_wrong_solution_is_not_believed(kind, wrong, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_features_that_agree_in_all_but_the_last_digits(kind):
+def test_features_that_agree_but_for_the_last_digits(kind):
     X, y = many(kind)
-    noise = np.round(1000 * X[1])
-    near = [1000 * X[0], 1000 * X[0] + 2**-40 * noise, 1000 * X[0] - 2**-40 * noise]
-    X = np.vstack(
-        [
-            np.round(near[:1]),
-            np.round(near[0]) + 2**-40 * noise,
-            np.round(near[0]) - 2**-40 * noise,
-            X[2:],
-        ]
-    )
-    assert separation(X, y) == truth(X, y) if kind != OVERLAP else OVERLAP
+    x, noise = np.round(1000 * X[0]), np.round(1000 * X[1]) / 2**40
+    X = np.array([x, x + noise, x - noise, X[2]])
+    assert separation(X, y) == kind
