@@ -44,6 +44,20 @@ class Rows(NamedTuple):
     scale: list[int]
 
 
+class _Relations(NamedTuple):
+    """Which rows are independent, and a relation of others to them.
+
+    Shapes: kept (k + 1,), the independent ones; places (d,), which others; across (k +
+    1, d), a relation in each column: the sum of the rows, each multiplied by an
+    integer, is remainders (d, m), about 0, and exactly if it can be.
+    """
+
+    kept: Bool[np.ndarray, " k_1"]
+    places: Shaped[np.ndarray, " d"]
+    across: Shaped[np.ndarray, "k_1 d"]
+    remainders: Shaped[np.ndarray, "d m"]
+
+
 def with_ones(X: np.ndarray) -> np.ndarray:
     """Return X with a row of ones below."""
     return np.concatenate([X, np.ones_like(X[:1], shape=(1, X.shape[1]))])
@@ -68,12 +82,11 @@ def independent_rows(integers: Shaped[np.ndarray, "k_1 m"]) -> tuple[Rows, bool]
     """
     rows, all_found = to_rows(integers), True
     for _ in range(2):
-        kept, across = _relations(rows)
+        kept, places, _, remainders = _relations(rows)
         if kept.all():
             break
-        remainders = _without_divisor(across.T @ rows.integers)
-        all_found &= bool(across.any(axis=0).all())
-        some = remainders[remainders.any(axis=1)]
+        all_found &= len(places) == (~kept).sum()
+        some = _without_divisor(remainders[remainders.any(axis=1)])
         rows = to_rows(np.concatenate([some, rows.integers[kept]]))
     return rows, all_found
 
@@ -85,42 +98,43 @@ def directions_within(
 
     There is a direction for each row that is not kept; it is 0 at the others of them.
     """
-    kept, across = _relations(rows)
-    exact = across.any(axis=0) & ~(across.T @ rows.integers).any(axis=1)
-    kept[np.flatnonzero(~kept)[~exact]] = True
+    _, places, across, remainders = _relations(rows)
+    exact = ~remainders.any(axis=1)
+    kept = np.ones(len(rows.unit), bool)
+    kept[places[exact]] = False
     return kept, across[:, exact]
 
 
-def _relations(
-    rows: Rows,
-) -> tuple[Bool[np.ndarray, " k_1"], Shaped[np.ndarray, "k_1 d"]]:
-    """Return which rows are independent, and a relation of each other one to them.
-
-    The ones are kept. A relation is a column of integers: the sum of the rows, each
-    multiplied by its integer, is about 0, and exactly if it can be. It is a column of 0
-    where it was not found.
-    """
+def _relations(rows: Rows) -> _Relations:
+    """Return relations: each is proposed in double precision and solved exactly."""
     from scipy.linalg import qr, solve_triangular
 
     integers, k = rows.integers, len(rows.scale)
-    kept = np.ones(k + 1, bool)
-    if not k:
-        return kept, np.zeros((1, 0), object)
     varying = rows.unit[:k] - rows.unit[:k].mean(axis=1, keepdims=True)
-    R, order = qr(varying.T, mode="r", pivoting=True)
-    sizes = np.abs(np.diag(R))
-    rank = int((sizes > NEARLY * sizes[0]).sum())
+    order, rank, R = np.arange(k), 0, varying
+    if k:
+        R, order = qr(varying.T, mode="r", pivoting=True)
+        sizes = np.abs(np.diag(R))
+        rank = int((sizes > NEARLY * sizes[0]).sum())
     basis, others = order[:rank], order[rank:]
-    kept[others] = False
     shares = solve_triangular(R[:rank, :rank], R[:rank, rank:])[:, others.argsort()]
-    across = np.zeros((k + 1, len(others)), object)
-    for j, i in enumerate(np.sort(others)):
-        used = [*basis[np.abs(shares[:, j]) > NEARLY], k]
+    places, columns, remainders = [], [], []
+    for share, i in zip(shares.T, np.sort(others), strict=True):
+        used = [*basis[np.abs(share) > NEARLY], k]
+        x, d = None, 0
         if len(others) * len(used) ** 3 <= LARGEST_SOLVE:
             samples = qr(rows.unit[used], mode="r", pivoting=True)[1][: len(used)]
-            A, target = integers[used][:, samples].T, -integers[i, samples]
-            across[used, j], across[i, j] = solve_integers(A, target) or (0, 0)
-    return kept, across
+            x, d = solve_integers(integers[used][:, samples].T, -integers[i, samples])
+        if d > 0:
+            places.append(i)
+            columns.append(np.zeros(k + 1, object))
+            columns[-1][used], columns[-1][i] = x, d
+            remainders.append(x @ integers[used] + d * integers[i])
+    kept = ~np.isin(np.arange(k + 1), others)
+    shape, size = (len(places), k + 1), (len(places), integers.shape[1])
+    across = np.array(columns, object).reshape(shape).T
+    found = np.array(remainders, object).reshape(size)
+    return _Relations(kept, np.array(places, int), across, found)
 
 
 def to_integers(rows: Float[np.ndarray, "k m"]) -> Shaped[np.ndarray, "k m"]:
@@ -150,14 +164,14 @@ def common_integers(numbers: list[Fraction]) -> Shaped[np.ndarray, " k"]:
 
 def solve_integers(
     A: Shaped[np.ndarray, "r r"], target: Shaped[np.ndarray, " r"]
-) -> tuple[Shaped[np.ndarray, " r"], int] | None:
-    """Return integers x and d > 0 with A x = d target, or None if A is singular."""
+) -> tuple[Shaped[np.ndarray, " r"], int]:
+    """Return integers x and d > 0 with A x = d target; d = 0 if A is singular."""
     table = np.concatenate([A, target[:, None]], axis=1)
     last = 1
     for j in range(len(A)):
         below = np.flatnonzero(table[j:, j])
         if not below.size:
-            return None
+            return 0 * target, 0
         table[[j, j + below[0]]] = table[[j + below[0], j]]
         # The columns before j are done: only their diagonal would change, to the pivot.
         table[:, j:], last = _pivot(table[:, j:], j, 0, last), table[j, j]

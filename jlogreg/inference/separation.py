@@ -43,7 +43,7 @@ FEW = 20
 LARGEST = 5_000_000
 # rows^2 samples up to which a problem that is too hard for double precision is decided
 # by a simplex method in integers.
-LARGEST_EXACT = 200_000
+LARGEST_EXACT = 50_000
 # A linear program in double precision may miss a margin of 0 by this.
 TINY = 1e-6
 LONG, DOUBLE = np.finfo(np.longdouble), np.finfo(np.float64)
@@ -87,7 +87,9 @@ def separation(X: Float[np.ndarray, "k m"], y: Float[np.ndarray, " m"]) -> str:
     some = _some(m, LARGEST // len(columns) + 1)
     rows, all_found = independent_rows(to_integers(columns[:, some]))
     answer, rank = _decide(rows, signs.of(some))
-    if some.all() and (all_found or answer == COMPLETE):
+    # A direction alone proves these, of whatever rows.
+    by_direction = COMPLETE if signs.hard.all() else QUASI_COMPLETE
+    if some.all() and (all_found or answer == by_direction):
         return answer
     return OVERLAP if answer == OVERLAP and rank == len(columns) else UNKNOWN
 

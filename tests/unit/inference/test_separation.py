@@ -194,7 +194,12 @@ def test_of_too_many_relations_only_what_needs_none_is_decided(monkeypatch):
     monkeypatch.setattr(rational, "LARGEST_SOLVE", 0)
     for kind, expected in ((COMPLETE, COMPLETE), (OVERLAP, "unknown")):
         X, y = many(kind)
-        assert separation(np.vstack([X, X[:1] - X[1:2]]), y) == expected
+        X = np.vstack([X, X[:1] - X[1:2]])
+        assert separation(X, y) == expected
+    X, y = many(COMPLETE, m=4)
+    X = np.vstack([X, X[:1] - X[1:2], X[1:2] - X[2:3]])
+    # A soft label: the direction that is found is the whole proof.
+    assert separation(X, np.append(y[:3], 0.5)) == QUASI
 
 
 # --- where double precision is not enough ---------------------------------------------
