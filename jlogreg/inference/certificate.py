@@ -26,6 +26,7 @@ __all__ = [
     "block_sums",
     "certificate",
     "measure",
+    "prepare_known",
     "sample_blocks",
     "to_long_double",
 ]
@@ -114,9 +115,7 @@ def certificate(
         >>> abs(certificate(model, X, y).cost - float(model.cost)) < 1e-6
         True
     """
-    if any(map(is_traced, (fit.params.w, y, l2, weight, offset))):
-        raise TypeError("certificate needs known numbers: call it outside jit")
-    params, samples, penalty = prepare_problem(fit.params, X, y, weight, offset, l2)
+    params, samples, penalty = prepare_known(fit.params, X, y, weight, offset, l2)
     measured = measure(params, samples, penalty, check_bias(bias))
     if measured.separated:
         return measured._replace(separation=COMPLETE)
@@ -131,6 +130,19 @@ def certificate(
         X, y = both([X, -X], axis=1), both([y, 1 - y])
         pull = both([pull, -pull])
     return measured._replace(separation=separation(X, y, pull))
+
+
+def prepare_known(
+    params: Params, X: Any, y: Any, weight: Any, offset: Any, l2: Any
+) -> tuple[Params, Samples, Any]:
+    """Return the arguments as in `prepare_problem`, all of them known numbers.
+
+    Raises:
+        TypeError: if a number is traced.
+    """
+    if any(map(is_traced, (params.w, y, l2, weight, offset))):
+        raise TypeError("certificate needs known numbers: call it outside jit")
+    return prepare_problem(params, X, y, weight, offset, l2)
 
 
 def _pull(params: Params, samples: Samples) -> np.ndarray:

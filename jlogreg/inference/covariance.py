@@ -18,10 +18,11 @@ from jlogreg.formulations.problem import Problem
 from jlogreg.inference.certificate import (
     block_sums,
     measure,
+    prepare_known,
     sample_blocks,
     to_long_double,
 )
-from jlogreg.objective.cost import hessian, prepare_problem
+from jlogreg.objective.cost import hessian
 
 __all__ = [
     "information",
@@ -64,7 +65,7 @@ def standard_errors(
     if n > MAX_COVARIANCE_FEATURES:
         return None, f"there are more than {MAX_COVARIANCE_FEATURES} features"
     X, y, weight, offset = samples
-    reached = measure(*prepare_problem(fit.params, X, y, weight, offset, 0.0), bias)
+    reached = measure(*prepare_known(fit.params, X, y, weight, offset, 0.0), bias)
     total = to_long_double(samples.weights()).sum()
     if not math.sqrt(total) * reached.decrement <= MAX_DISTANCE:
         return None, (
