@@ -121,15 +121,15 @@ def certificate(
         return measured._replace(separation=COMPLETE)
     kept = np.asarray(samples.weights())[0] > 0
     free = np.broadcast_to(np.asarray(penalty) == 0, params.w.shape)[:, 0]
-    X = np.asarray(samples.X.dense())[:, kept].astype(float)
-    y = np.asarray(samples.y)[0, kept]
+    columns = np.asarray(samples.X.dense())[free][:, kept].astype(float)
+    labels = np.asarray(samples.y)[0, kept]
     pull = _pull(params, samples)[0, kept]
-    X, both = X[free], np.concatenate
     if not bias:
         # A plane through 0 separates samples as it does their mirror images.
-        X, y = both([X, -X], axis=1), both([y, 1 - y])
-        pull = both([pull, -pull])
-    return measured._replace(separation=separation(X, y, pull))
+        columns = np.concatenate([columns, -columns], axis=1)
+        labels = np.concatenate([labels, 1 - labels])
+        pull = np.concatenate([pull, -pull])
+    return measured._replace(separation=separation(columns, labels, pull))
 
 
 def prepare_known(
@@ -152,8 +152,9 @@ def _pull(params: Params, samples: Samples) -> np.ndarray:
     z = w.T @ np.asarray(samples.X.dense(), float) + b + offset
     e = np.exp(-np.abs(z))
     a, rest = np.where(z >= 0, 1, e) / (1 + e), np.where(z >= 0, e, 1) / (1 + e)
-    y = np.asarray(samples.y, float)
-    return np.asarray(samples.weights(), float) * (y * rest - (1 - y) * a)
+    y, weight = np.asarray(samples.y, float), np.asarray(samples.weights(), float)
+    pull: np.ndarray = weight * (y * rest - (1 - y) * a)
+    return pull
 
 
 def measure(

@@ -71,10 +71,16 @@ class _Signs(NamedTuple):
         return _Signs(self.sign[samples], self.hard[samples])
 
 
-def separation(X: Float[np.ndarray, "k m"], y: Float[np.ndarray, " m"]) -> str:
+def separation(
+    X: Float[np.ndarray, "k m"],
+    y: Float[np.ndarray, " m"],
+    pull: Float[np.ndarray, " m"] | None = None,
+) -> str:
     """Return what the labels are: complete, quasi-complete, overlap or unknown.
 
-    Shapes: X (k, m), the features without a penalty, as doubles; y (m,). Complete: some
+    Shapes: X (k, m), the features without a penalty, as doubles; y (m,); pull (m,), by
+    which the samples draw the parameters, whose sum with x is 0 at a minimum: there
+    they are the multipliers that prove an overlap. Complete: some
     direction has all samples apart from its plane. Quasi-complete: some, but not all.
     Overlap: none; there is a finite minimum. Unknown: nothing was proved.
     """
@@ -85,8 +91,9 @@ def separation(X: Float[np.ndarray, "k m"], y: Float[np.ndarray, " m"]) -> str:
     # A direction for all is one for some. If it must have these on its plane, and no
     # row depends on others in them, it is 0.
     some = _some(m, LARGEST // len(columns) + 1)
+    pull = np.zeros(m) if pull is None else pull
     rows, all_found = independent_rows(to_integers(columns[:, some]))
-    answer, rank = _decide(rows, signs.of(some))
+    answer, rank = _decide(rows, signs.of(some), pull[some])
     # A direction alone proves these, of whatever rows.
     by_direction = COMPLETE if signs.hard.all() else QUASI_COMPLETE
     if some.all() and (all_found or answer == by_direction):
@@ -99,13 +106,19 @@ def _some(m: int, count: int) -> Bool[np.ndarray, " m"]:
     return np.random.default_rng(0).permutation(m) < count
 
 
-def _decide(rows: Rows, signs: _Signs) -> tuple[str, int]:
+def _decide(
+    rows: Rows, signs: _Signs, pull: Float[np.ndarray, " m"]
+) -> tuple[str, int]:
     """Return the answer for these rows, and their rank if that is part of the proof.
 
-    The linear program is solved for some samples. Others are added until none is on
-    the wrong side.
+    After a fit that converged its own numbers prove the overlap. Otherwise the linear
+    program is solved for some samples, and others are added until none is on the wrong
+    side.
     """
     k, m = rows.unit.shape
+    size = np.abs(pull).mean()
+    if size > 0 and _balanced(rows.unit, signs, pull * signs.sign / size):
+        return OVERLAP, k
     used = _some(m, FEW * k)
     while True:
         split, more = _propose(rows, signs, used)

@@ -77,6 +77,7 @@ def test_the_fit_is_that_of_mirrored_samples(shape, solver):
     assert found.gradient_norm < ROUNDING
     checked = jl.certificate(found, X, y, **options, bias=False)
     assert checked.change < 1e-8
+    assert checked.separation == "overlap"
     assert jl.certificate(found, X, y, **options).gradient_norm > 1e-5
     if np.ndim(l2) == 0:
         many = jl.fit_many(X, y, **options, bias=False, solver=solver)
@@ -232,6 +233,8 @@ def test_statuses(X, y, expected, solver):
     assert found.status == many.status[0] == expected
     mapped = jax.vmap(lambda y: jl.fit(X, y, bias=False, solver=solver))(y[None])
     assert mapped.status[0] == expected
+    what = "complete" if expected == Status.SEPARATED else "overlap"
+    assert jl.certificate(found, X, y, bias=False).separation == what
 
 
 def test_without_features_there_is_nothing_to_find():
