@@ -84,7 +84,7 @@ def test_a_penalty_that_nothing_has_validated_is_not_chosen(rule):
 @pytest.mark.parametrize("problems", [1, 2, 3, 5])
 def test_many_problems_go_on_where_memory_holds_one(problems):
     X, Y = normal(2, 10), coins(5, 10)[:problems]
-    batch = setup_batch(X, Problems(Y, None, None, 0.1, None), None, None, None)
+    batch = setup_batch(X, Problems(Y, None, None, 0.1, None), True, None, None, None)
     for room in (1.0, 1.5, 2.0, 3.9):
         limit = int(room * batch.bytes_each())
         found = jl.fit_many(X, Y, l2=0.1, memory_limit=limit)
