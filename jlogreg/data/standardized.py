@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import largest
@@ -24,8 +25,9 @@ from jlogreg.data.samples import (
     prepare_samples,
     scale_weights,
 )
+from jlogreg.data.sparse import Sparse
 
-__all__ = ["Standardized", "is_standardized", "standardize", "written"]
+__all__ = ["Standardized", "is_standardized", "magnitudes", "standardize", "written"]
 
 
 @jax.tree_util.register_dataclass
@@ -247,3 +249,14 @@ def written(X: Design) -> Design:
     if isinstance(X, Stacked):
         return Stacked(written(X.shared), written(X.own))
     return Dense(X.dense()) if is_standardized(X) else X
+
+
+def magnitudes(X: Design) -> Design:
+    """Return the design of the absolute values, or of what they do not exceed."""
+    if isinstance(X, Stacked):
+        return Stacked(magnitudes(X.shared), magnitudes(X.own))
+    if isinstance(X, Sparse):
+        return Sparse(BCOO((jnp.abs(X.X.data), X.X.indices), shape=X.X.shape))
+    if isinstance(X, Standardized) and not X.sliceable:
+        return Standardized(magnitudes(X.X), -jnp.abs(X.mean), X.scale)
+    return Dense(jnp.abs(X.dense()))

@@ -56,13 +56,14 @@ from jlogreg.solvers.newton_cg import NewtonCG
 __all__ = [
     "MATRIX_FREE",
     "MAX_CONFIRM_FEATURES",
+    "MAX_CONFIRM_STEPS",
     "MatrixFree",
     "confirmation",
     "matrix_free_objective",
 ]
 
 # Newton steps that confirm the end of another solver, or that there is no minimum.
-MAX_CONFIRM_STEPS = 100
+MAX_CONFIRM_STEPS = 500
 # With at most this number of features they form a Hessian: a few of them cost less than
 # the passes before.
 MAX_CONFIRM_FEATURES = 32
@@ -190,12 +191,12 @@ def confirmation(
     """Return Newton's method where another solver has ended, and its steps at most.
 
     A minimum has to pass Newton's test as well; with a formed Hessian, what has none to
-    another solver may have one. What is separated or not finite stays as it is.
+    another solver may have one. What is separated stays as it is.
     """
     goes_on = state.status == Status.CONVERGED
     if isinstance(solver, Newton):
-        more = [Status.SINGULAR, Status.DIVERGED, Status.MAX_STEPS]
-        goes_on |= (state.status == jnp.asarray(more, jnp.int32)).any()
+        ended = [Status.SEPARATED, Status.BAD_INPUT]
+        goes_on = (state.status != jnp.asarray(ended, jnp.int32)).all()
     # What has not converged may be anywhere.
     lost = goes_on & (state.status != Status.CONVERGED)
     first = solver.init(objective, jnp.where(lost, 0.0, state.point))
