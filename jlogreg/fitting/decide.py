@@ -19,6 +19,7 @@ from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
+from jlogreg.data.standardized import magnitudes, written
 from jlogreg.fitting.options import formulation_of
 from jlogreg.formulations.matrix_free import (
     MAX_CONFIRM_FEATURES,
@@ -43,6 +44,8 @@ from jlogreg.objective.cost import objective
 from jlogreg.objective.prediction import adjoint
 from jlogreg.solvers.cholesky import ReversedFactor
 from jlogreg.solvers.driver import (
+    DenseObjective,
+    Evaluation,
     Solver,
     State,
     loop,
@@ -52,7 +55,7 @@ from jlogreg.solvers.driver import (
 )
 from jlogreg.solvers.newton import Newton
 
-__all__ = ["can_decide", "decide", "is_open"]
+__all__ = ["can_decide", "decide", "if_separated", "is_open"]
 
 # Newton steps that look for a plane between the labels. Where there is one they find it
 # in about ten.
@@ -133,7 +136,7 @@ def _after(
 ) -> _Search:
     """Return what is known after a search, and the start of the next one."""
     sought, prepared = _sought(problem, prepared, now.seeks_plane)
-    loss = primal_objective(sought, prepared, limits.tol)
+    loss = _with_margins(primal_objective(sought, prepared, limits.tol), now, prepared)
     last = jnp.where(now.seeks_plane, MAX_SEPARATION_STEPS, most)
     end = run_solver(newton, loss, now.state, last)
     found = solution_of(end, to_params(end.point), end.direction.factor)
@@ -144,7 +147,7 @@ def _after(
         jnp.zeros((), bool),
     )
     status = jnp.where(hidden, Status.SINGULAR, found.status).astype(jnp.int32)
-    found = found._replace(status=status)
+    found = if_separated(sought, found._replace(status=status))
     # A plane between the labels stands for the parameters.
     separated = found.status == Status.SEPARATED
     plane = now.solution._replace(params=found.params, status=found.status)
@@ -156,6 +159,55 @@ def _after(
         state=newton.init(loss, jnp.zeros_like(end.point)),
         solution=solution,
     )
+
+
+def _with_margins(
+    loss: DenseObjective, now: _Search, prepared: Prepared
+) -> DenseObjective:
+    """Return the cost, whose plane has some distance from all samples when sought.
+
+    The sum of the losses is then below that of one sample at the logit 1. A margin that
+    is only just above 0 may be rounding.
+    """
+
+    def evaluate(point: Array, step: Array) -> Evaluation:
+        evaluation = loss.evaluate(point, step)
+        apart = evaluation.value * prepared.total_weight < math.log1p(math.exp(-1))
+        separated = evaluation.separated & (apart | ~now.seeks_plane)
+        return evaluation._replace(separated=separated)
+
+    return loss._replace(evaluate=evaluate)
+
+
+def if_separated(problem: Problem, solution: Solution) -> Solution:
+    """Return the solution, DIVERGED where it is SEPARATED without a proof."""
+    separated = solution.status == Status.SEPARATED
+    no = jnp.zeros((), bool)
+    proved = once(separated, lambda: _separates(problem, solution.params), no)
+    status = jnp.where(separated & ~proved, Status.DIVERGED, solution.status)
+    return solution._replace(status=status.astype(jnp.int32))
+
+
+def _separates(problem: Problem, params: Params) -> Bool[Array, ""]:
+    """Return whether each sample is on its label's side, by more than rounding.
+
+    Equation (19); the rounding of a sum of k products is at most k eps of their sizes
+    (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 3.1).
+    """
+    samples, free = problem.samples, restricted(to_vector(params), problem.free)
+    w, b = to_params(jnp.where(ridge(problem) > 0, 0.0, free))
+    n = len(w)
+
+    def count(part: Samples, params: Params) -> Array:
+        X, (w, b), eps = written(part.X), params, float(np.finfo(part.y.dtype).eps)
+        z = X.forward(w) + b
+        size = magnitudes(X).forward(jnp.abs(w)) + jnp.abs(b)
+        margin = jnp.where(part.y == 1, z, -z) - (n + 4) * eps * size
+        is_right = (margin > 0) & ((part.y == 1) | (part.y == 0))
+        return jnp.sum(~is_right & (part.weights() > 0), dtype=z.dtype)
+
+    block = gram_block(samples)
+    return sum_over_samples(count, samples, Params(w, b), block=block) == 0
 
 
 def can_decide(solver: Solver, problem: Problem) -> bool:

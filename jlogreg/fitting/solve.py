@@ -10,17 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
-from jlogreg.data.reduction import gram_block, sum_over_samples
-from jlogreg.data.samples import Samples
-from jlogreg.data.standardized import magnitudes, written
-from jlogreg.fitting.decide import can_decide, decide
+from jlogreg.fitting.decide import can_decide, decide, if_separated
 from jlogreg.fitting.options import formulation_of
 from jlogreg.formulations.centering import Centering, centered, feature_center
 from jlogreg.formulations.matrix_free import (
@@ -182,6 +178,7 @@ def finalize(
         solution = _formulation(solver, problem).finish(
             solver, problem, shared, state, init, limits
         )
+        solution = if_separated(problem, solution)
 
     # X is searched for numbers that are not finite only where something went wrong.
     def searched() -> Array:
@@ -202,35 +199,10 @@ def finalize(
         gradient=jax.tree.map(unless_invalid, solution.gradient),
         decrement=unless_invalid(solution.decrement),
     )
-    # The plane that separates the labels has no weight with a penalty. Where a sample
-    # is on it, but for the rounding of its logit, it proves nothing.
-    separated = solution.status == Status.SEPARATED
-    w = jnp.where(separated & (problem.l2 > 0), 0.0, solution.params.w)
-    solution = solution._replace(params=solution.params._replace(w=w))
-    no = jnp.zeros((), bool)
-    proved = once(separated, lambda: _separates(problem, solution.params), no)
-    status = jnp.where(separated & ~proved, Status.DIVERGED, solution.status)
-    return solution._replace(status=status.astype(jnp.int32))
-
-
-def _separates(problem: Problem, params: Params) -> Bool[Array, ""]:
-    """Return whether each sample is on its label's side, by more than rounding.
-
-    Equation (19); the rounding of a sum of k products is at most k eps of their sizes
-    (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 3.1).
-    """
-    n = problem.samples.X.shape[0]
-
-    def count(part: Samples, params: Params) -> Array:
-        X, (w, b), eps = written(part.X), params, float(np.finfo(part.y.dtype).eps)
-        z = X.forward(w) + b
-        size = magnitudes(X).forward(jnp.abs(w)) + jnp.abs(b)
-        margin = jnp.where(part.y == 1, z, -z) - (n + 4) * eps * size
-        is_right = (margin > 0) & ((part.y == 1) | (part.y == 0))
-        return jnp.sum(~is_right & (part.weights() > 0), dtype=z.dtype)
-
-    samples = problem.samples
-    return sum_over_samples(count, samples, params, block=gram_block(samples)) == 0
+    # The plane that separates the labels has no weight with a penalty.
+    plane = (solution.status == Status.SEPARATED) & (problem.l2 > 0)
+    w = jnp.where(plane, 0.0, solution.params.w)
+    return solution._replace(params=solution.params._replace(w=w))
 
 
 def _formulation(solver: Solver, problem: Problem) -> Formulation:
