@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.experimental.sparse import BCOO
 
 import jlogreg as jl
 from jlogreg import Status
+from jlogreg.testing.search.answers import make_problem
 
 NEWTON, CG, LBFGS = jl.Newton(), jl.NewtonCG(), jl.Optax(optax.lbfgs())
 SOLVERS = {"Newton": NEWTON, "NewtonCG": CG, "Optax": LBFGS}
@@ -155,6 +157,31 @@ def test_separated_labels_are_seen_whatever_hides_them(solver, hazard):
     J = jax.vmap(lambda w, b, X, y, o: jl.cost(jl.Params(w, b), X, y, **o))
     expected = J(*found.params, X, y, options)
     np.testing.assert_allclose(found.cost, expected, rtol=1e-6, atol=1e-300)
+
+
+@solvers
+def test_a_margin_that_is_rounding_proves_nothing(solver):
+    """A sample lies on every plane that has the others on their sides."""
+    X = np.array([[1.0, 2, 2, 3]]) * [[1], [1 / 3], [1e-9]] + [[1e5], [0], [0]]
+    found = ends(X, [[0, 0, 1, 1]], solver=solver)
+    assert found.status != Status.SEPARATED
+    problem = make_problem(1473, "float64").arguments
+    with jax.numpy_dtype_promotion("standard"):
+        assert jl.fit(**problem, solver=solver).status != Status.SEPARATED
+
+
+@pytest.mark.parametrize("kind", ["sparse", "standardized", "sparse, standardized"])
+def test_a_plane_is_proved_for_any_design(kind):
+    dense = np.array([[1.0, 2, 0, 5, 6, 7], [0.0, 1, 3, 0, 0, 2]])
+    y = np.array([[0.0, 0, 0, 1, 1, 1]])
+    X = BCOO.fromdense(dense) if "sparse" in kind else dense
+    design = jl.standardize(X) if "standardized" in kind else X
+    for features in (design, jl.Stacked(design, dense[:1])):
+        for solver in (NEWTON, CG):
+            found = jl.fit(features, y, solver=solver)
+            assert found.status == Status.SEPARATED
+            z = np.asarray(jl.logits(found.params, features))
+            assert ((2 * y - 1) * z > 0).all()
 
 
 def test_many_problems_are_decided_as_one_is():

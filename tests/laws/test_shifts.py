@@ -135,6 +135,35 @@ def test_derivatives_and_influence():
     np.testing.assert_allclose(found, plain, atol=1e-3)
 
 
+@pytest.mark.parametrize("c", CONSTANTS)
+@pytest.mark.parametrize("design", ["array", "standardized", "parts"])
+def test_fewer_samples_than_features(design, c):
+    """Each feature far from zero; the fit, and its derivatives in the weights."""
+    (X, y), far = data(2 * M), np.full((2 * M, 1), c)
+    X = X[:, : M // 2]
+    y = y[:, : M // 2]
+    scale = np.ones_like(far)
+
+    def designed(Z):
+        if design == "parts":
+            return jl.Stacked(Z[:5], Z[5:])
+        return jl.Standardized(Z, 0 * far, scale) if design == "standardized" else Z
+
+    def weights(X, weight):
+        return jl.fit(designed(X), y, weight=weight, l2=0.01).params.w
+
+    plain, found = (jl.fit(designed(Z), y, l2=0.01) for Z in (X, X + far))
+    assert_same(found, plain, X + far, X)
+    np.testing.assert_allclose(found.params.w, plain.params.w, rtol=1e-4, atol=1e-6)
+    one = np.ones_like(y)
+    plain, found = (
+        jax.jvp(lambda v, Z=Z: weights(Z, v), (one,), (np.cos(y),))[1]
+        for Z in (X, X + far)
+    )
+    size = abs(np.asarray(plain)).max()
+    np.testing.assert_allclose(found, plain, atol=1e-3 * size)
+
+
 def test_without_a_step_the_start_comes_back():
     X, y = data()
     init = Params(w=np.float32([[0.3], [0.1]]), b=np.float32([[0.7]]))
