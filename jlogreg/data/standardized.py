@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental.sparse import BCOO
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import largest
@@ -256,7 +255,8 @@ def magnitudes(X: Design) -> Design:
     if isinstance(X, Stacked):
         return Stacked(magnitudes(X.shared), magnitudes(X.own))
     if isinstance(X, Sparse):
-        return Sparse(BCOO((jnp.abs(X.X.data), X.X.indices), shape=X.X.shape))
+        sizes = (jnp.abs(X.X.data), X.X.indices)
+        return Sparse(type(X.X)(sizes, shape=X.X.shape))
     if isinstance(X, Standardized) and not X.sliceable:
         return Standardized(magnitudes(X.X), -jnp.abs(X.mean), X.scale)
     return Dense(jnp.abs(X.dense()))

@@ -154,6 +154,27 @@ def test_programs_may_go_at_any_time(monkeypatch):
         assert not any(each._cache_size() for each in programs._BOUND.functions)
 
 
+def test_a_program_by_itself_is_compiled_in_the_quick_way(monkeypatch):
+    """As far as neither the user's flags nor XLA are against it."""
+    level = "xla_backend_optimization_level"
+    options = programs._compiler_options.__wrapped__
+
+    def flags(value):
+        monkeypatch.setenv("XLA_FLAGS", value)
+        return options()
+
+    assert flags("") == flags("--xla_other=1") == programs.QUICK
+    assert flags(f"--{level}=2") == {
+        name: value for name, value in programs.QUICK.items() if name != level
+    }
+    assert flags(" ".join(f"--{name}=1" for name in programs.QUICK)) is None
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert flags("") is None
+    monkeypatch.undo()
+    monkeypatch.setattr(programs, "QUICK", {"xla_of_another_time": 1})
+    assert flags("") is None
+
+
 def test_only_a_transformation_is_tracing():
     seen = []
 
