@@ -127,13 +127,16 @@ def judge(
     if status == Status.SEPARATED:
         return Judgement(Said.RIGHT if truth.separated else Said.NOT_SEPARATED)
     if status != Status.CONVERGED:
-        missed = truth.separated or truth.minimum is not None
+        missed = truth.separated or truth.where == Where.ONE_POINT
         return Judgement(Said.ANOTHER_WORD if missed else Said.RIGHT)
     if truth.separated:
         return Judgement(Said.SEPARATED)
+    if truth.where == Where.MANY_POINTS:
+        return Judgement(Said.NOT_UNIQUE)
+    if truth.where == Where.QUASI_SEPARATED:
+        return Judgement(Said.AT_INFINITY)
     if truth.minimum is None:
-        finite = truth.where == Where.MANY_POINTS
-        return Judgement(Said.NOT_UNIQUE if finite else Said.AT_INFINITY)
+        return Judgement(Said.RIGHT)  # nothing speaks against it
     parts, long = parts_of(problem), np.longdouble
     z = w.astype(long).T @ parts.X + b.astype(long) + parts.offset
     size = abs(w.T) @ abs(parts.X) + abs(b) + abs(parts.offset)

@@ -8,7 +8,7 @@ import pytest
 from jlogreg.testing import make_problem
 from jlogreg.testing.search import oracle
 from jlogreg.testing.search.exact.minimum import find_minimum
-from jlogreg.testing.search.oracle import Where, parts_of, truth_of
+from jlogreg.testing.search.oracle import Truth, Where, parts_of, truth_of
 from jlogreg.testing.search.problems import Hard, make_hard, shape_of
 from tests.oracles.high_precision import exact_minimum
 from tests.oracles.separation import separation
@@ -178,6 +178,11 @@ def test_a_problem_without_a_minimum_is_no_endless_search(monkeypatch):
         find_minimum(*parts_of(hard(LINE, APART))[1:])
     with pytest.raises(ArithmeticError, match="no minimum was found with 6144 bits"):
         find_minimum(*parts_of(hard(TWICE, OVERLAP))[1:])
+
+
+def test_a_minimum_that_is_not_found_has_no_numbers(monkeypatch):
+    monkeypatch.setattr("jlogreg.testing.search.exact.minimum.MOST_BITS", 0)
+    assert truth_of(hard(LINE, OVERLAP)) == Truth(Where.ONE_POINT)
 
 
 def test_without_python_flint_the_error_says_what_to_install(monkeypatch):

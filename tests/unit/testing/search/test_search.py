@@ -76,6 +76,9 @@ WORDS = {
     (Status.DIVERGED, Where.QUASI_SEPARATED): Said.RIGHT,
     (Status.MAX_STEPS, Where.SEPARATED): Said.ANOTHER_WORD,
     (Status.NONFINITE, Where.ONE_CLASS): Said.ANOTHER_WORD,
+    # A minimum that the oracle has not found.
+    (Status.CONVERGED, Where.ONE_POINT): Said.RIGHT,
+    (Status.SINGULAR, Where.ONE_POINT): Said.ANOTHER_WORD,
 }
 
 
