@@ -77,7 +77,7 @@ def setup_batch(
     X, finite = _check_features(X, problems.weight is not None)
     (n, m), dtype = X.shape, X.dtype
     problems, count = check_problems(problems, n, m, dtype)
-    free = free_unknowns(bias, X)
+    free = free_unknowns(bias, n, dtype)
     if problems.init is not None and not bias:
         check_start(problems.init, bias, name="init.")
     one_penalty = jnp.zeros(())

@@ -14,7 +14,7 @@ from jlogreg.base.arrays import largest
 from jlogreg.base.checks import check_matrix, check_range, refuse_traced
 from jlogreg.base.params import check_bias
 from jlogreg.base.programs import program
-from jlogreg.data.design import Dense, Design
+from jlogreg.data.design import Design
 from jlogreg.data.devices import gather
 from jlogreg.data.pairwise import Pairwise, pairwise
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
@@ -117,7 +117,6 @@ def fit_null_model(samples: Samples, alone: bool, bias: bool, tol: Array) -> Nul
     theta = jnp.zeros((len(rows), 1), rows.dtype)
     if len(rows):
         theta, _ = lax.scan(advance, theta, length=NULL_STEPS)
-    features = Dense(jnp.concatenate([ones, rows[:-1] if bias else rows]))
     return NullModel(
         rows=X,
         theta=theta,
@@ -125,7 +124,7 @@ def fit_null_model(samples: Samples, alone: bool, bias: bool, tol: Array) -> Nul
         row_max=largest(jnp.abs(rows), axis=1),
         samples=samples,
         tol=tol,
-        free=free_unknowns(bias, features),
+        free=free_unknowns(bias, samples.X.shape[0] + 1, rows.dtype),
     )
 
 

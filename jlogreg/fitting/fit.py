@@ -134,7 +134,8 @@ def fit(
         w = 1.214, J = 0.4130
     """
     samples, l2 = prepare_data(X, y, weight, offset, l2)
-    n, dtype, free = samples.X.shape[0], samples.X.dtype, free_unknowns(bias, samples.X)
+    n, dtype = samples.X.shape[0], samples.X.dtype
+    free = free_unknowns(bias, n, dtype)
     solver = check_solver(solver) or choose_solver(samples.X, l2)
     if init is not None:
         init = check_params(init, n, dtype, name="init")

@@ -115,7 +115,8 @@ def gradient_descent(
     """
     steps = check_count("steps", steps, least=0)
     params, samples, l2 = prepare_problem(params, X, y, weight, offset, l2)
-    problem = Problem(samples, l2, free_unknowns(bias, samples.X))
+    n, dtype = samples.X.shape[0], samples.X.dtype
+    problem = Problem(samples, l2, free_unknowns(bias, n, dtype))
     params = check_start(params, bias)
     rate = _learning_rate(optimizer, learning_rate, samples.X.dtype)
     # An optimizer that was made in a function under way may hold its tracers, which no

@@ -77,7 +77,7 @@ def _check_steps(value: Any) -> Int[Array, ""]:
     return value.astype(jnp.int32)
 
 
-def free_unknowns(bias: bool, X: Design) -> Float[Array, "n+1 1"] | None:
+def free_unknowns(bias: bool, n: int, dtype: Any) -> Float[Array, "n+1 1"] | None:
     """Return 1 for each weight and 0 for the bias; None where the bias is free, too.
 
     Raises:
@@ -85,8 +85,7 @@ def free_unknowns(bias: bool, X: Design) -> Float[Array, "n+1 1"] | None:
     """
     if check_bias(bias):
         return None
-    n = X.shape[0]
-    return as_array(np.append(np.ones(n), 0.0)[:, None], X.dtype)
+    return as_array(np.append(np.ones(n), 0.0)[:, None], dtype)
 
 
 def check_start(init: Params, bias: bool, name: str = "") -> Params:

@@ -22,7 +22,7 @@ from jlogreg.solvers.conjugate_gradients import (
 )
 from jlogreg.solvers.newton_cg import INNER_TOLERANCE
 
-__all__ = ["has_flat_direction"]
+__all__ = ["adjoint_of_row", "has_flat_direction"]
 
 
 def has_flat_direction(
@@ -48,7 +48,7 @@ def has_flat_direction(
     # The right-hand sides, and how well to solve for each.
     saturated = curvature <= eps * weight
     pull = jnp.where(saturated, weight * (2 * samples.y - 1), 0.0)
-    right = to_vector(sum_over_samples(_adjoint_of_rows, Samples(samples.X, pull)))
+    right = to_vector(sum_over_samples(adjoint_of_row, Samples(samples.X, pull)))
     right = restricted(right, problem.free)
     k = right.shape[0]
     rights, tolerances = [right], [INNER_TOLERANCE]
@@ -97,5 +97,6 @@ def _solve(
     return conjugate_gradients(multiply, right, preconditioner.solve, tolerance, most)
 
 
-def _adjoint_of_rows(part: Samples) -> Params:
+def adjoint_of_row(part: Samples) -> Params:
+    """Return the sum of x times a number of each sample, held where its label is."""
     return adjoint(part.X, part.y)

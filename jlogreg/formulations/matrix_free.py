@@ -17,7 +17,7 @@ from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.reduction import sum_over_samples
 from jlogreg.data.samples import Samples
-from jlogreg.formulations.flat_directions import has_flat_direction
+from jlogreg.formulations.flat_directions import adjoint_of_row, has_flat_direction
 from jlogreg.formulations.preconditioner import (
     Preconditioner,
     adapt_preconditioner,
@@ -39,7 +39,6 @@ from jlogreg.formulations.problem import (
     to_vector,
 )
 from jlogreg.objective.pointwise import logits_along, pointwise
-from jlogreg.objective.prediction import adjoint
 from jlogreg.solvers.driver import (
     RUNNING,
     Evaluation,
@@ -82,7 +81,7 @@ def matrix_free_objective(
         each = pointwise(samples, logits, change, free, tol)
         # Backward: of dz for the gradient, of s * logits for the curvature's product.
         row = jnp.where(trying, each.dz, curvature * logits)
-        sums = sum_over_samples(_adjoint, Samples(samples.X, row))
+        sums = sum_over_samples(adjoint_of_row, Samples(samples.X, row))
         evaluation = Evaluation(
             value=each.loss / m + jnp.sum((penalty * vector) * vector) / 2,
             gradient=restricted(to_vector(sums) / m + penalty * vector, problem.free),
@@ -112,10 +111,6 @@ def matrix_free_objective(
         value_at_zero=prepared.value_at_zero,
         tol=tol,
     )
-
-
-def _adjoint(part: Samples) -> Params:
-    return adjoint(part.X, part.y)
 
 
 class MatrixFree:

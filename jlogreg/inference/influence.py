@@ -102,7 +102,8 @@ def _problem(
 ) -> tuple[Params, Problem]:
     """Return the parameters and the problem of a fit, checked."""
     params, samples, l2 = prepare_problem(fit.params, X, y, weight, offset, l2)
-    return params, Problem(samples, l2, free_unknowns(bias, samples.X))
+    n, dtype = samples.X.shape[0], samples.X.dtype
+    return params, Problem(samples, l2, free_unknowns(bias, n, dtype))
 
 
 @partial(program, inline=True)
