@@ -249,8 +249,10 @@ def _raw_condition(data: _Data, point: _Point) -> float:
 
 def _condition(unit: Any, inverse: Any) -> float:
     """Return the condition of a matrix, whose inverse was computed to many digits."""
-    largest = [np.linalg.eigvalsh(_floats(matrix))[-1] for matrix in (unit, inverse)]
-    return float(np.prod(largest))
+    both = [_floats(matrix) for matrix in (unit, inverse)]
+    if not all(np.isfinite(matrix).all() for matrix in both):
+        return np.inf  # an entry of the inverse is beyond the largest float
+    return float(np.prod([np.linalg.eigvalsh(matrix)[-1] for matrix in both]))
 
 
 def _floats(balls: Any) -> Any:
