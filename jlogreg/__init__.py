@@ -63,12 +63,14 @@ from jlogreg.objective.cost import (
 )
 from jlogreg.objective.prediction import logits, predict, predict_proba
 from jlogreg.solvers.first_order import Optax
+from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "LBFGS",
     "Certificate",
     "CrossValidation",
     "Dense",

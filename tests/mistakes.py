@@ -304,7 +304,9 @@ def count(least: int, *others: Any) -> Kind:
 FOLD_COUNT = count(2, None).but(
     *given(value, "^folds must be at most m = 7, but is 8$", 8)
 )
-NO_SOLVER = r"^solver must be Newton\(\), NewtonCG\(\) or Optax\(\.\.\.\), but is "
+NO_SOLVER = (
+    r"^solver must be Newton\(\), NewtonCG\(\), LBFGS\(\) or Optax\(\.\.\.\), but is "
+)
 SOLVER = setting(*given(dtype, NO_SOLVER, "newton", jl.Newton, optax.sgd(0.1), False))
 OPTIMIZER = setting(
     *given(dtype, "^optimizer must be an optax tran.*'adam'", "adam"),

@@ -31,7 +31,7 @@ NOT_FUNCTIONS = {
     *("Certificate", "Descent", "Fit", "Params", "Status"),
     *("CrossValidation", "Graph", "Node", "Progress", "Scan"),
     *("DtypeError", "FitError", "RankError", "ShapeError"),
-    *("Newton", "NewtonCG", "Optax"),
+    *("LBFGS", "Newton", "NewtonCG", "Optax"),
     "loops",
 }
 

@@ -56,8 +56,8 @@ def fit_many(
         l2: penalty, a number or a column (K, 1) of one for each problem.
         bias: as for `fit`.
         solver: as for `fit`. By default: Newton() up to n = 64, or in the span of the
-            samples up to m = 512; else NewtonCG(), whose preconditioner problems with
-            the same penalty share.
+            samples up to m = 512; else LBFGS(), whose metric problems with the same
+            penalty share.
         init: where to start: w (n, 1), b (1, 1) for all, or w (K, n, 1), b (K, 1, 1).
         tol: as for `fit`.
         max_steps: as for `fit`.

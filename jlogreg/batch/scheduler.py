@@ -23,13 +23,14 @@ from jlogreg.base.status import Status
 from jlogreg.batch.chunks import BatchSolver, concatenate, take_problems
 from jlogreg.batch.setup import batch_width
 from jlogreg.fitting.fit import Fit
+from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 
 __all__ = ["Progress", "solve_all", "solve_path"]
 
 # Passes over the samples between two checks for problems that have ended.
-PASSES = {Newton: 2, NewtonCG: 8}
+PASSES = {Newton: 2, NewtonCG: 8, LBFGS: 4}
 MANY_PASSES = 32
 # When no problems wait, a chunk shrinks by this factor, again and again, to MIN_WIDTH.
 SHRINK_FACTOR, MIN_WIDTH = 4, 8

@@ -31,7 +31,9 @@ from jlogreg.formulations.centering import centered
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Problem
 from jlogreg.solvers.driver import Solver
+from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
+from jlogreg.solvers.newton_cg import NewtonCG
 
 __all__ = ["batch_width", "setup_batch"]
 
@@ -80,10 +82,7 @@ def setup_batch(
     free = free_unknowns(bias, n, dtype)
     if problems.init is not None and not bias:
         check_start(problems.init, bias, name="init.")
-    one_penalty = jnp.zeros(())
-    solver = check_solver(solver) or choose_solver(
-        X, one_penalty, MAX_FEATURES, MAX_SAMPLES
-    )
+    solver = check_solver(solver) or _choose_solver(X)
     limits = check_limits(solver, tol, max_steps, dtype)
     solver = Newton(keep_factor=False) if isinstance(solver, Newton) else solver
     # Prepare the part that the problems share.
@@ -107,6 +106,12 @@ def setup_batch(
         limits=limits,
         shared=shared,
     )
+
+
+def _choose_solver(X: Design) -> Solver:
+    """Return the solver of many problems, each with one penalty for its weights."""
+    solver = choose_solver(X, jnp.zeros(()), MAX_FEATURES, MAX_SAMPLES)
+    return LBFGS() if isinstance(solver, NewtonCG) else solver
 
 
 @partial(program, static_argnums=(0, 1))

@@ -21,10 +21,8 @@ from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.data.standardized import magnitudes, written
 from jlogreg.fitting.options import formulation_of
-from jlogreg.formulations.matrix_free import (
-    MAX_CONFIRM_FEATURES,
-    confirmation,
-)
+from jlogreg.formulations.convergence import confirmation
+from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
 from jlogreg.formulations.primal import PRIMAL, primal_objective
 from jlogreg.formulations.problem import (
     Limits,
@@ -53,9 +51,11 @@ from jlogreg.solvers.driver import (
     run_solver,
     where,
 )
+from jlogreg.solvers.first_order import Optax
+from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 
-__all__ = ["can_decide", "decide", "if_separated", "is_open"]
+__all__ = ["can_decide", "decide", "has_hessian", "if_separated", "is_open"]
 
 # Newton steps that look for a plane between the labels. Where there is one they find it
 # in about ten.
@@ -94,7 +94,7 @@ def decide(
 
     Args:
         solver: what has taken the steps so far.
-        problem: one that `can_decide`.
+        problem: one that has a Hessian.
         solve: its state, at any step of Newton's method, or at the end of another's.
         limits: the tolerance and the steps.
     """
@@ -211,6 +211,11 @@ def _separates(problem: Problem, params: Params) -> Bool[Array, ""]:
 
 
 def can_decide(solver: Solver, problem: Problem) -> bool:
+    """Return whether another solver takes over what this one leaves open."""
+    return has_hessian(solver, problem) or isinstance(solver, LBFGS | Optax)
+
+
+def has_hessian(solver: Solver, problem: Problem) -> bool:
     """Return whether a Hessian costs no more than the fit does."""
     X = problem.samples.X
     is_primal = formulation_of(solver, X, problem.l2) is PRIMAL

@@ -106,10 +106,10 @@ def fit(
         offset: (1, m), added to the logits.
         l2: penalty, a number or one per feature (n, 1), at least 0.
         bias: whether the model has a bias; without one b stays 0.
-        solver: Newton(), NewtonCG() or Optax(...). By default, for n features and m
-            samples: Newton() up to n = 512; with m < n, one penalty and X an array on
-            one device, where Newton() solves the dual formulation, up to m = 2048; else
-            NewtonCG().
+        solver: Newton(), NewtonCG(), LBFGS() or Optax(...). By default, for n features
+            and m samples: Newton() up to n = 512; with m < n, one penalty and X an
+            array on one device, where Newton() solves the dual formulation, up to
+            m = 2048; else NewtonCG().
         init: where to start; zero if that costs less.
         tol: a fit has converged when a whole Newton step changed no logit by more than
             this, and the decrement before it was no larger. Newton's method leaves

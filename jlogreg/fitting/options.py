@@ -19,6 +19,7 @@ from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Formulation, Limits
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.first_order import Optax
+from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 
@@ -44,10 +45,10 @@ def check_solver(solver: Solver | None) -> Solver | None:
     Raises:
         DtypeError: if it is not one of this library's.
     """
-    if solver is None or isinstance(solver, Newton | NewtonCG | Optax):
+    if solver is None or isinstance(solver, Newton | NewtonCG | LBFGS | Optax):
         return solver
     raise DtypeError(
-        f"solver must be Newton(), NewtonCG() or Optax(...), but is {solver!r}"
+        f"solver must be Newton(), NewtonCG(), LBFGS() or Optax(...), but is {solver!r}"
     )
 
 

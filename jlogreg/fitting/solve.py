@@ -16,13 +16,16 @@ from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
-from jlogreg.fitting.decide import can_decide, decide, if_separated
+from jlogreg.fitting.decide import (
+    can_decide,
+    decide,
+    has_hessian,
+    if_separated,
+)
 from jlogreg.fitting.options import formulation_of
 from jlogreg.formulations.centering import Centering, centered, feature_center
-from jlogreg.formulations.matrix_free import (
-    MAX_CONFIRM_FEATURES,
-    MAX_CONFIRM_STEPS,
-)
+from jlogreg.formulations.convergence import MAX_CONFIRM_STEPS
+from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES, continued
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import (
     Formulation,
@@ -34,6 +37,7 @@ from jlogreg.formulations.problem import (
     to_vector,
 )
 from jlogreg.solvers.driver import RUNNING, Solver, once, run_solver
+from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 
@@ -49,8 +53,8 @@ __all__ = [
 ]
 
 
-# Steps of conjugate gradients, at most, where a Hessian can be formed as well.
-MAX_CG_STEPS = 100
+# Steps of a solver at most where Newton's method can take over; few fits need more.
+MAX_FIRST_STEPS = 100
 
 
 def solve(
@@ -148,16 +152,14 @@ def advance(
 
 
 def max_solver_steps(solver: Solver, X: Design, limits: Limits) -> Array:
-    """Return the steps of the solver at most.
-
-    Where few features allow a formed Hessian, conjugate gradients leave the steps after
-    the first hundred to it, and descent the last ones.
-    """
+    """Return the steps of the solver at most, before Newton's method takes over."""
     most = limits.max_steps
+    if isinstance(solver, LBFGS):
+        return at_most(most, MAX_FIRST_STEPS)
     if isinstance(solver, Newton) or X.shape[0] > MAX_CONFIRM_FEATURES:
         return most
     if isinstance(solver, NewtonCG):
-        return at_most(most, MAX_CG_STEPS)
+        return at_most(most, MAX_FIRST_STEPS)
     return most - at_most(most // 2, MAX_CONFIRM_STEPS)
 
 
@@ -172,9 +174,12 @@ def finalize(
 ) -> Solution:
     """Return the solution that the end of a solve means; NaN for an invalid problem."""
     X = problem.samples.X
-    if decides and can_decide(solver, problem):
+    if decides and has_hessian(solver, problem):
         solution = decide(solver, problem, state, limits)
     else:
+        if decides and can_decide(solver, problem):
+            state = continued(solver, problem, shared, state, limits)
+            solver = NewtonCG()
         solution = _formulation(solver, problem).finish(
             solver, problem, shared, state, init, limits
         )

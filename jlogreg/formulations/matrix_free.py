@@ -7,7 +7,7 @@ by a bound of the Hessian that problems share.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -17,14 +17,19 @@ from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.reduction import sum_over_samples
 from jlogreg.data.samples import Samples
-from jlogreg.formulations.flat_directions import adjoint_of_row, has_flat_direction
+from jlogreg.formulations.convergence import (
+    adjoint_of_row,
+    at_end,
+    bounded_rounding,
+    confirmation,
+    has_flat_direction,
+)
 from jlogreg.formulations.preconditioner import (
     Preconditioner,
     adapt_preconditioner,
     shared_preconditioner,
     spectral_preconditioner,
 )
-from jlogreg.formulations.primal import primal_objective
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -38,33 +43,34 @@ from jlogreg.formulations.problem import (
     to_params,
     to_vector,
 )
-from jlogreg.objective.pointwise import logits_along, pointwise
+from jlogreg.objective.pointwise import (
+    line_derivatives,
+    logits_along,
+    pointwise,
+)
 from jlogreg.solvers.driver import (
-    RUNNING,
     Evaluation,
     MatrixFreeObjective,
     Solver,
-    State,
     run_solver,
 )
 from jlogreg.solvers.first_order import Optax
-from jlogreg.solvers.newton import Newton
+from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton_cg import NewtonCG
 
 __all__ = [
     "MATRIX_FREE",
     "MAX_CONFIRM_FEATURES",
-    "MAX_CONFIRM_STEPS",
     "MatrixFree",
-    "confirmation",
+    "continued",
     "matrix_free_objective",
 ]
 
-# Newton steps that confirm the end of another solver, or that there is no minimum.
-MAX_CONFIRM_STEPS = 500
-# With at most this number of features they form a Hessian: a few of them cost less than
-# the passes before.
-MAX_CONFIRM_FEATURES = 32
+# With at most this number of features Newton's method confirms the end of another with
+# a Hessian: a few of them cost less than the passes before.
+MAX_CONFIRM_FEATURES = 64
+# On the line of a direction the minimum is looked for between these factors of it.
+MIN_FACTOR, MAX_FACTOR = 0.05, 8.0
 
 
 def matrix_free_objective(
@@ -96,21 +102,77 @@ def matrix_free_objective(
 
     def evaluate(point: Array, step: Array) -> Evaluation:
         change, _ = logits_along(samples.X, problem.l2, to_params(step))
-        trying = jnp.ones((), bool)
-        evaluation, _ = evaluate_or_multiply(
-            point, change, jnp.zeros_like(change), trying
-        )
+        trying, nothing = jnp.ones((), bool), jnp.zeros_like(change)
+        evaluation, _ = evaluate_or_multiply(point, change, nothing, trying)
         return evaluation._replace(slope=jnp.sum(evaluation.gradient * step))
 
     return MatrixFreeObjective(
         evaluate=evaluate,
         evaluate_or_multiply=evaluate_or_multiply,
+        evaluate_along=partial(_evaluate_along, problem, m, tol),
         precondition=preconditioner.solve,
-        zero_logits=jnp.zeros_like(samples.y),
+        zero_logits=_zero_logits(problem),
         singular=preconditioner.singular,
         value_at_zero=prepared.value_at_zero,
         tol=tol,
     )
+
+
+def _zero_logits(problem: Problem) -> Float[Array, "r m"]:
+    """Return logits of 0, above their part without a penalty if it has own weights."""
+    y, rows = problem.samples.y, 2 if problem.l2.ndim else 1
+    return jnp.zeros((rows, y.shape[1]), y.dtype)
+
+
+# Over 40 lines: one pass, forward, along the line, and backward.
+def _evaluate_along(
+    problem: Problem,
+    total_weight: Array,
+    tol: Array,
+    point: Array,
+    logits: Array,
+    step: Array,
+    searches: Array,
+) -> tuple[Evaluation, Array, Array]:
+    """Return the cost at the end of a step, the logits there, the factor of the step.
+
+    Where it searches, the factor is that of one Newton step along the line, taken from
+    the end of the step.
+    """
+    samples, penalty, m = problem.samples, ridge(problem), total_weight
+    # Forward: the change of the logits, above that of their part without a penalty.
+    rows = logits_along(samples.X, problem.l2, to_params(step))
+    z, change = logits[:1], rows[0]
+    # On the line: no product with X.
+    slope, curvature = line_derivatives(samples, z + change, change)
+    bend = penalty * step
+    slope = slope / m + jnp.sum(bend * (point + step))
+    curvature = curvature / m + jnp.sum(bend * step)
+    factor = at_most(at_least(1 - slope / curvature, MIN_FACTOR), MAX_FACTOR)
+    factor = jnp.where(searches & jnp.isfinite(factor), factor, 1.0)
+    step, change = factor * step, factor * change
+    point, z = point + step, z + change
+    if problem.l2.ndim:
+        logits = jnp.concatenate([z, logits[1:] + factor * rows[1]])
+        free = logits[1:]
+    else:
+        logits, free = z, jnp.where(problem.l2 == 0, z, point[-1:])
+    # Backward: the gradient there.
+    each = pointwise(samples, z, change, free, tol)
+    sums = sum_over_samples(adjoint_of_row, Samples(samples.X, each.dz))
+    gradient = restricted(to_vector(sums) / m + penalty * point, problem.free)
+    nothing = jnp.zeros_like(each.loss)
+    evaluation = Evaluation(
+        value=each.loss / m + jnp.sum((penalty * point) * point) / 2,
+        gradient=gradient,
+        curvature=jnp.zeros((1, 0), z.dtype),  # not asked for on a line
+        slope=jnp.sum(gradient * step),
+        n_moved=each.n_moved,
+        n_large_moves=nothing,  # nor these, where another solver has the last word
+        separated=each.n_not_separated == 0,
+        rounding=nothing,
+    )
+    return evaluation, logits, factor
 
 
 class MatrixFree:
@@ -155,22 +217,31 @@ class MatrixFree:
         init: Params | None,
         limits: Limits,
     ) -> Solution:
-        """Return the solution, unless some direction has no curvature there."""
-        state = solve.state
+        """Return the solution; its rounding is infinite unless the minimum is known."""
+        state, m = solve.state, solve.prepared.total_weight
         preconditioner = solve.prepared.own._replace(inverse=shared.inverse)
+        here = at_end(problem, m, to_params(state.point), limits.tol)
+        state = state._replace(
+            evaluation=state.evaluation._replace(
+                value=here.value, gradient=here.gradient
+            )
+        )
+        solution = solution_of(state, to_params(state.point), preconditioner)
         if problem.samples.X.shape[0] <= MAX_CONFIRM_FEATURES:
-            exact = primal_objective(problem, solve.prepared, limits.tol)
-            state = _confirm(Newton(keep_factor=False), exact, state, limits)
-            return solution_of(state, to_params(state.point), preconditioner)
-        if isinstance(solver, Optax):
-            objective = self.objective(problem, shared, solve.prepared, limits.tol)
-            state = _confirm(NewtonCG(), objective, state, limits)
-        flat = has_flat_direction(problem, preconditioner, state.evaluation.curvature)
+            rounding = bounded_rounding(problem, m, here, limits.tol)
+            return solution._replace(rounding=rounding)
+        if isinstance(solver, LBFGS):
+            in_metric = preconditioner.solve(here.gradient)
+            decrement = solver.decrement(state, here.gradient, in_metric)
+            rounding = jnp.where(decrement <= limits.tol, 0.0, jnp.inf)
+            solution = solution._replace(decrement=decrement, rounding=rounding)
+        elif isinstance(solver, Optax):
+            solution = solution._replace(rounding=jnp.full_like(m, jnp.inf))
+        flat = has_flat_direction(problem, preconditioner, here.curvature)
         flat &= state.status == Status.CONVERGED
         how = jnp.where(shared.singular, Status.SINGULAR, Status.DIVERGED)
         status = jnp.where(flat, how, state.status).astype(jnp.int32)
-        state = state._replace(status=status)
-        return solution_of(state, to_params(state.point), preconditioner)
+        return solution._replace(status=status)
 
     def inverse_hessian(
         self, problem: Problem, params: Params, factor: Preconditioner
@@ -179,39 +250,26 @@ class MatrixFree:
         return factor.solve
 
 
-def confirmation(
-    solver: Newton | NewtonCG, objective: Any, state: State, limits: Limits
-) -> tuple[State, Array]:
-    """Return Newton's method where another solver has ended, and its steps at most.
+def continued(
+    solver: Solver,
+    problem: Problem,
+    shared: Preconditioner,
+    solve: SolveState,
+    limits: Limits,
+) -> SolveState:
+    """Return the end of NewtonCG, which goes on where another solver has ended.
 
-    A minimum has to pass Newton's test as well; with a formed Hessian, what has none to
-    another solver may have one. What is separated stays as it is.
+    With a minimum of `Optax`, whose test is weaker, or without one of `LBFGS`.
     """
-    goes_on = state.status == Status.CONVERGED
-    if isinstance(solver, Newton):
-        ended = [Status.SEPARATED, Status.BAD_INPUT]
-        goes_on = (state.status != jnp.asarray(ended, jnp.int32)).all()
-    # What has not converged may be anywhere.
-    lost = goes_on & (state.status != Status.CONVERGED)
-    first = solver.init(objective, jnp.where(lost, 0.0, state.point))
-    evaluation = state.evaluation
-    if isinstance(solver, Newton):
-        evaluation = evaluation._replace(curvature=first.evaluation.curvature)
-    first = first._replace(
-        evaluation=evaluation,
-        direction=first.direction._replace(decrement=state.direction.decrement),
-        status=jnp.where(goes_on, RUNNING, state.status).astype(jnp.int32),
-    )
-    return first, at_most(limits.max_steps - state.steps, MAX_CONFIRM_STEPS)
-
-
-def _confirm(
-    solver: Newton | NewtonCG, objective: Any, state: State, limits: Limits
-) -> State:
-    """Return the end of Newton's method, begun where another solver has ended."""
-    first, most = confirmation(solver, objective, state, limits)
-    end = run_solver(solver, objective, first, most)
-    return end._replace(steps=state.steps + at_least(end.steps, 0))
+    objective = MATRIX_FREE.objective(problem, shared, solve.prepared, limits.tol)
+    first, most = confirmation(NewtonCG(), objective, solve.state, limits)
+    converged = solve.state.status == Status.CONVERGED
+    goes_on = converged if isinstance(solver, Optax) else ~converged
+    status = jnp.where(goes_on, first.status, solve.state.status)
+    first = first._replace(status=status.astype(jnp.int32))
+    end = run_solver(NewtonCG(), objective, first, most)
+    steps = solve.state.steps + at_least(end.steps, 0)
+    return solve._replace(state=end._replace(steps=steps))
 
 
 MATRIX_FREE: Formulation = MatrixFree()

@@ -17,7 +17,13 @@ from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
 
-__all__ = ["Pointwise", "logits_along", "pointwise", "pointwise_at"]
+__all__ = [
+    "Pointwise",
+    "line_derivatives",
+    "logits_along",
+    "pointwise",
+    "pointwise_at",
+]
 
 
 class Pointwise(NamedTuple):
@@ -58,16 +64,17 @@ def pointwise(
         tol: (), the tolerance of the stopping test, in logits.
     """
     y, kept = samples.y, True if samples.weight is None else samples.weight > 0
-    z = samples.add_offset(z)
+    z = _at_kept(samples, z)
     separated = jnp.where(y == 1, free > 0, (y == 0) & (free < 0))
 
     def count(rows: Array) -> Array:
         return jnp.sum(rows & kept, dtype=z.dtype)
 
-    dz = samples.weighted(log_loss_dz(FAST, z, y))
-    dz2 = samples.weighted(log_loss_dz2(FAST, z))
+    weight = 1 if samples.weight is None else samples.weight
+    dz = weight * log_loss_dz(FAST, z, y)
+    dz2 = weight * log_loss_dz2(FAST, z)
     return Pointwise(
-        loss=samples.weighted(log_loss(FAST, z, y)).sum(),
+        loss=(weight * log_loss(FAST, z, y)).sum(),
         dz=dz,
         dz2=dz2,
         n_moved=count(jnp.abs(change) > tol),
@@ -75,6 +82,26 @@ def pointwise(
         n_not_separated=count(~separated),
         pearson=jnp.sum(jnp.where(dz == 0, 0.0, jnp.square(dz) / dz2)),
     )
+
+
+def _at_kept(samples: Samples, z: Array) -> Float[Array, "1 m"]:
+    """Return logits with the offset, 0 for excluded samples, which may overflow."""
+    z = samples.add_offset(z)
+    return z if samples.weight is None else jnp.where(samples.weight == 0, 0.0, z)
+
+
+def line_derivatives(
+    samples: Samples, z: Array, change: Array
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Return the first two derivatives of the sum of the losses along a change of z.
+
+    Shapes: z (1, m), the logits without the offset, where the derivatives are taken;
+    change (1, m).
+    """
+    z = _at_kept(samples, z)
+    weighted = change if samples.weight is None else samples.weight * change
+    slope = jnp.sum(log_loss_dz(FAST, z, samples.y) * weighted)
+    return slope, jnp.sum(log_loss_dz2(FAST, z) * weighted * change)
 
 
 def pointwise_at(

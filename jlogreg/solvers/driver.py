@@ -101,15 +101,22 @@ class MatrixFreeObjective(NamedTuple):
     another: given a vector, the change of the logits by a step to it, a curvature, and
     whether the vector is a trial point, it evaluates there, all but the slope, or it
     returns the curvature times the vector in place of the gradient. It returns the
-    vector's own logits as well. singular says that the curvature has no inverse.
+    vector's own logits as well. evaluate_along is given a point, its logits, a step,
+    and whether to search the line for the minimum first; it evaluates the end of the
+    step, in one pass, and returns the logits there and the factor of the step; its
+    logits may have further rows, linear in the point too. singular says that the
+    curvature has no inverse.
     """
 
     evaluate: Callable[[Array, Array], Evaluation]
     evaluate_or_multiply: Callable[
         [Array, Array, Array, Array], tuple[Evaluation, Array]
     ]
+    evaluate_along: Callable[
+        [Array, Array, Array, Array], tuple[Evaluation, Array, Array]
+    ]
     precondition: Callable[[Array], Array]
-    zero_logits: Float[Array, "1 m"]
+    zero_logits: Float[Array, "r m"]
     singular: Bool[Array, ""]
     value_at_zero: Array
     tol: Array

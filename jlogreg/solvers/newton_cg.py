@@ -74,7 +74,7 @@ class NewtonCG:
 
     def init(self, objective: MatrixFreeObjective, start: Float[Array, "k 1"]) -> State:
         """Return the state before the first evaluation."""
-        logits, zero = objective.zero_logits, jnp.zeros((), start.dtype)
+        logits, zero = objective.zero_logits[:1], jnp.zeros((), start.dtype)
         no, nothing = jnp.zeros((), bool), jnp.zeros_like(start)
         memory = _Memory(
             trying=~no,

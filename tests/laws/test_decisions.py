@@ -13,8 +13,9 @@ import jlogreg as jl
 from jlogreg import Status
 from jlogreg.testing.search.answers import make_problem
 
-NEWTON, CG, LBFGS = jl.Newton(), jl.NewtonCG(), jl.Optax(optax.lbfgs())
-SOLVERS = {"Newton": NEWTON, "NewtonCG": CG, "Optax": LBFGS}
+NEWTON, CG, LBFGS = jl.Newton(), jl.NewtonCG(), jl.LBFGS()
+OPTAX = jl.Optax(optax.lbfgs())
+SOLVERS = {"Newton": NEWTON, "NewtonCG": CG, "LBFGS": LBFGS, "Optax": OPTAX}
 solvers = pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
 
 

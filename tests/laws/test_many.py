@@ -39,6 +39,7 @@ FEW = settings(max_examples=settings.default.max_examples // 8)
 WAYS = {
     "newton": (jl.Newton(), SHAPE),
     "newton_cg": (jl.NewtonCG(), (70, 90)),
+    "lbfgs": (jl.LBFGS(), (70, 90)),
     "span": (jl.Newton(), WIDE),
 }
 VALID = ["plain", "soft labels", "left out", "far start"]
@@ -131,7 +132,9 @@ def assert_same_end(result, expected, problem, way):
             for name in ("y", "offset")
         }
         problem = problem._replace(**rows)
-        assert_same_fit(result, expected, problem, inexact=way == "newton_cg")
+        assert_same_fit(
+            result, expected, problem, inexact=way in ("newton_cg", "lbfgs")
+        )
         # The rest of the logits' error is squared in the cost.
         within = slack(problem._replace(params=expected.params)).J
         assert_close(result.cost, expected.cost, 2 * within + EPS)

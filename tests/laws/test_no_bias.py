@@ -14,7 +14,7 @@ import jlogreg as jl
 from jlogreg import Status
 
 RANDOM = np.random.default_rng(5)
-SOLVERS = [None, jl.Newton(), jl.NewtonCG(), jl.Optax(optax.lbfgs())]
+SOLVERS = [None, jl.Newton(), jl.NewtonCG(), jl.LBFGS(), jl.Optax(optax.lbfgs())]
 solvers = pytest.mark.parametrize(
     "solver", SOLVERS[1:], ids=lambda solver: type(solver).__name__
 )

@@ -12,7 +12,7 @@ import jlogreg as jl
 X, WIDE = jnp.zeros((0, 8)), jnp.linspace(-1.0, 1.0, 8)[None]
 Y = jnp.array([[0.0, 1, 1, 0, 1, 1, 1, 0], [1, 0, 0, 0, 0.5, 0, 1, 0]])
 WEIGHT = jnp.arange(8.0)[None]
-SOLVERS = [jl.Newton(), jl.NewtonCG(), jl.Optax(optax.lbfgs())]
+SOLVERS = [jl.Newton(), jl.NewtonCG(), jl.LBFGS(), jl.Optax(optax.lbfgs())]
 
 
 def logit_of_mean(y, weight=None):

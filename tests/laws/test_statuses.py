@@ -25,6 +25,7 @@ PROGRAMS = {
     ("float32", "newton_cg", 3): [],
     ("float64", "newton_cg", 3): [],
     ("float32", "lbfgs", 3): [],
+    ("float32", "optax", 3): [],
 }
 
 

@@ -92,6 +92,16 @@ class Toy(NamedTuple):
         times = jnp.where(trying, evaluation.gradient, curvature @ vector)
         return evaluation._replace(gradient=times), vector.T
 
+    def evaluate_along(self, point, logits, step, searches):
+        """Do what a matrix-free objective does, by Newton's step along the line."""
+        end = point + step
+        slope = jnp.sum(self.gradient(end) * step)
+        factor = jnp.clip(1 - slope / jnp.sum(step * (self.hessian(end) @ step)), 0.05)
+        factor = jnp.where(searches & jnp.isfinite(factor), factor, 1.0)
+        result = self.evaluate(point + factor * step, factor * step)
+        result = result._replace(curvature=jnp.zeros((1, 0)))
+        return result, logits + factor * step.T, factor
+
     def objective(self, matrix_free, precondition=lambda g: g):
         zero = self.value(jnp.zeros_like(self.c))
         if not matrix_free:
@@ -101,6 +111,7 @@ class Toy(NamedTuple):
         return driver.MatrixFreeObjective(
             evaluate=self.evaluate,
             evaluate_or_multiply=self.evaluate_or_multiply,
+            evaluate_along=self.evaluate_along,
             precondition=precondition,
             zero_logits=jnp.zeros((1, K)),
             singular=factorize(self.A.T @ self.A).singular,

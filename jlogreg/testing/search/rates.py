@@ -14,6 +14,7 @@ from jlogreg.base.status import Status
 from jlogreg.fitting.fit import fit
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.first_order import Optax
+from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.testing.search.judge import (
@@ -32,7 +33,8 @@ __all__ = ["SOLVERS", "Outcome", "outcomes_of", "table_of"]
 SOLVERS: dict[str, Callable[[], Solver]] = {
     "newton": Newton,
     "newton_cg": NewtonCG,
-    "lbfgs": lambda: Optax(optax.lbfgs()),
+    "lbfgs": LBFGS,
+    "optax": lambda: Optax(optax.lbfgs()),
 }
 
 

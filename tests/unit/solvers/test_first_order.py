@@ -27,6 +27,7 @@ def make_objective(evaluate):
     return driver.MatrixFreeObjective(
         evaluate=evaluate,
         evaluate_or_multiply=None,
+        evaluate_along=None,
         precondition=lambda slope: 4 * slope,
         zero_logits=jnp.zeros((1, 1)),
         singular=jnp.zeros((), bool),
