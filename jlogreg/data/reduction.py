@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from jlogreg.data.samples import Samples
 
-__all__ = ["cache_block", "gram_block", "sum_over_samples"]
+__all__ = ["Sums", "cache_block", "gram_block", "sum_over_samples"]
 
 Sums = TypeVar("Sums")
 

@@ -19,7 +19,7 @@ from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
-from jlogreg.data.standardized import magnitudes, written
+from jlogreg.data.standardized import magnitudes
 from jlogreg.fitting.options import formulation_of
 from jlogreg.formulations.convergence import confirmation
 from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
@@ -30,6 +30,7 @@ from jlogreg.formulations.problem import (
     Problem,
     Solution,
     SolveState,
+    cost_and_slope,
     restricted,
     ridge,
     solution_of,
@@ -38,8 +39,8 @@ from jlogreg.formulations.problem import (
 )
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz
-from jlogreg.objective.cost import objective
 from jlogreg.objective.prediction import adjoint
+from jlogreg.objective.sums import sum_over_written
 from jlogreg.solvers.cholesky import ReversedFactor
 from jlogreg.solvers.driver import (
     DenseObjective,
@@ -119,11 +120,10 @@ def decide(
     at_plane = end.seeks_plane & (solution.status == Status.SEPARATED)
     J, slope = once(
         at_plane,
-        lambda: objective(solution.params, problem.samples, problem.l2),
-        (solution.cost, solution.gradient),
+        lambda: cost_and_slope(problem, solution.params),
+        (solution.cost, to_vector(solution.gradient)),
     )
-    gradient = to_params(restricted(to_vector(slope), problem.free))
-    return solution._replace(cost=J, gradient=gradient)
+    return solution._replace(cost=J, gradient=to_params(slope))
 
 
 def _after(
@@ -199,7 +199,7 @@ def _separates(problem: Problem, params: Params) -> Bool[Array, ""]:
     n = len(w)
 
     def count(part: Samples, params: Params) -> Array:
-        X, (w, b), eps = written(part.X), params, float(np.finfo(part.y.dtype).eps)
+        X, (w, b), eps = part.X, params, float(np.finfo(part.y.dtype).eps)
         z = X.forward(w) + b
         size = magnitudes(X).forward(jnp.abs(w)) + jnp.abs(b)
         margin = jnp.where(part.y == 1, z, -z) - (n + 4) * eps * size
@@ -207,7 +207,7 @@ def _separates(problem: Problem, params: Params) -> Bool[Array, ""]:
         return jnp.sum(~is_right & (part.weights() > 0), dtype=z.dtype)
 
     block = gram_block(samples)
-    return sum_over_samples(count, samples, Params(w, b), block=block) == 0
+    return sum_over_written(count, samples, Params(w, b), block=block) == 0
 
 
 def can_decide(solver: Solver, problem: Problem) -> bool:

@@ -26,11 +26,12 @@ from jlogreg.fitting.solve import center_problem
 from jlogreg.formulations.problem import (
     Problem,
     Solution,
+    cost_and_slope,
     restricted,
     to_params,
     to_vector,
 )
-from jlogreg.objective.cost import hessian_along, objective
+from jlogreg.objective.cost import hessian_along
 from jlogreg.solvers.conjugate_gradients import conjugate_gradients
 from jlogreg.solvers.driver import Solver, where
 from jlogreg.solvers.newton import Newton
@@ -86,8 +87,7 @@ def _tangent(
         for i, leaf in zip(moving, moved, strict=True):
             now[i] = leaf
         moved_problem: Problem = jax.tree.unflatten(tree, now)
-        J, slope = objective(solution.params, moved_problem.samples, moved_problem.l2)
-        return J, restricted(to_vector(slope), problem.free)
+        return cost_and_slope(moved_problem, solution.params)
 
     # The change of cost and gradient with the data alone, at the solution.
     here, along = [leaves[i] for i in moving], [changes[i] for i in moving]

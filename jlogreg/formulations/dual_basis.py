@@ -72,15 +72,15 @@ def dual_basis(problem: Problem) -> DualBasis:
     """Return the span of the samples that have a weight, with its Gram matrix."""
     samples = problem.samples
     X, m = samples.X, samples.X.shape[1]
-    if samples.weight is None:
+    if problem.free is not None:  # without a bias, nothing makes up for a mean
+        mean = jnp.zeros((X.shape[0], 1), X.dtype)
+        if samples.weight is not None:
+            X = Dense(jnp.where(samples.weight > 0, X.dense(), 0.0))
+    elif samples.weight is None:
         mean = X.adjoint(jnp.ones_like(samples.y)) / m
-    elif problem.free is None:
+    else:
         columns, mean = samples.centered()
         X = Dense(columns)
-    else:
-        X = Dense(jnp.where(samples.weight > 0, X.dense(), 0.0))
-    if problem.free is not None:
-        mean = jnp.zeros((X.shape[0], 1), X.dtype)
 
     def add(gram: Array, part: Array, _: Array | int) -> Array:
         return gram + matmul(part.T, part)

@@ -120,8 +120,8 @@ def matrix_free_objective(
 
 def _zero_logits(problem: Problem) -> Float[Array, "r m"]:
     """Return logits of 0, above their part without a penalty if it has own weights."""
-    y, rows = problem.samples.y, 2 if problem.l2.ndim else 1
-    return jnp.zeros((rows, y.shape[1]), y.dtype)
+    zero = jnp.zeros_like(problem.samples.y)
+    return jnp.concatenate([zero, zero]) if problem.l2.ndim else zero
 
 
 # Over 40 lines: one pass, forward, along the line, and backward.

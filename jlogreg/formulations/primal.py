@@ -10,9 +10,8 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
-from jlogreg.data.reduction import gram_block, sum_over_samples
+from jlogreg.data.reduction import gram_block
 from jlogreg.data.samples import Samples
-from jlogreg.data.standardized import written
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -31,7 +30,7 @@ from jlogreg.formulations.problem import (
 )
 from jlogreg.objective.pointwise import pointwise_at
 from jlogreg.objective.prediction import adjoint
-from jlogreg.objective.sums import curvature_total, gram
+from jlogreg.objective.sums import curvature_total, gram, sum_over_written
 from jlogreg.solvers.cholesky import ReversedFactor, factorize_reversed
 from jlogreg.solvers.driver import (
     DenseObjective,
@@ -82,7 +81,6 @@ def newton_totals(
     def summand(
         part: Samples, point: Params, step: Params, l2: Array, tol: Array
     ) -> NewtonTotals:
-        part = part._replace(X=written(part.X))
         each = pointwise_at(part, point, step, l2, tol)
         return NewtonTotals(
             weight=part.weights().sum(),
@@ -96,7 +94,7 @@ def newton_totals(
         )
 
     given, block = (point, step, l2, tol), gram_block(samples)
-    return sum_over_samples(summand, samples, *given, block=block, every=every)
+    return sum_over_written(summand, samples, *given, block=block, every=every)
 
 
 def primal_objective(

@@ -18,6 +18,7 @@ from jlogreg.base.params import Params
 from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss
+from jlogreg.objective.cost import objective
 from jlogreg.solvers.driver import DenseObjective, MatrixFreeObjective, Solver, State
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Problem",
     "Solution",
     "SolveState",
+    "cost_and_slope",
     "prepare",
     "restricted",
     "restricted_matrix",
@@ -180,6 +182,14 @@ def restricted_matrix(
     if free is None:
         return matrix
     return matrix * free * free.T + jnp.diag(1 - free[:, 0])
+
+
+def cost_and_slope(
+    problem: Problem, params: Params
+) -> tuple[Float[Array, ""], Float[Array, "n+1 1"]]:
+    """Return the cost J of a problem, and its gradient where unknowns are free."""
+    J, slope = objective(params, problem.samples, problem.l2)
+    return J, restricted(to_vector(slope), problem.free)
 
 
 def prepare(samples: Samples, own: Any = None) -> Prepared:

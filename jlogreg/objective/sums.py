@@ -5,13 +5,14 @@ Each is one pass over the data, by `data.reduction`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params
-from jlogreg.data.reduction import cache_block, gram_block, sum_over_samples
+from jlogreg.data.reduction import Sums, cache_block, gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.data.standardized import is_standardized, written
 from jlogreg.losses.arithmetic import FAST
@@ -24,6 +25,7 @@ __all__ = [
     "curvature_total",
     "gram",
     "loss_total",
+    "sum_over_written",
     "totals",
 ]
 
@@ -35,6 +37,27 @@ class Totals(NamedTuple):
     gradient: Params
 
 
+def sum_over_written(
+    summand: Callable[..., Sums],
+    samples: Samples,
+    *given: Any,
+    block: int | None = None,
+    every: int = 1,
+) -> Sums:
+    """Return the sum over samples, with standardized features written block by block.
+
+    So they keep their digits, however far from zero the others are. Arguments as for
+    `sum_over_samples`.
+    """
+
+    def of_written(part: Samples, *given: Any) -> Sums:
+        return summand(part._replace(X=written(part.X)), *given)
+
+    if block is None and is_standardized(samples.X):
+        block = cache_block(samples)
+    return sum_over_samples(of_written, samples, *given, block=block, every=every)
+
+
 def totals(params: Params, samples: Samples, block: int | None = None) -> Totals:
     """Return the sums over samples of the loss and of its gradient.
 
@@ -44,15 +67,12 @@ def totals(params: Params, samples: Samples, block: int | None = None) -> Totals
     """
 
     def summand(part: Samples, params: Params) -> Totals:
-        part = part._replace(X=written(part.X))
         z = part.logits(params)
         loss = part.weighted(log_loss(FAST, z, part.y)).sum()
         dz = part.weighted(log_loss_dz(FAST, z, part.y))
         return Totals(loss=loss, gradient=adjoint(part.X, dz))
 
-    if block is None and is_standardized(samples.X):
-        block = cache_block(samples)
-    return sum_over_samples(summand, samples, params, block=block)
+    return sum_over_written(summand, samples, params, block=block)
 
 
 def loss_total(
@@ -63,7 +83,7 @@ def loss_total(
     def summand(part: Samples, params: Params) -> Array:
         return part.weighted(log_loss(FAST, part.logits(params), part.y)).sum()
 
-    return sum_over_samples(summand, samples, params, block=block)
+    return sum_over_written(summand, samples, params, block=block)
 
 
 def curvature_total(
@@ -76,12 +96,11 @@ def curvature_total(
     """
 
     def summand(part: Samples, params: Params) -> Array:
-        part = part._replace(X=written(part.X))
         s = part.weighted(log_loss_dz2(FAST, part.logits(params)))
         return gram(part, s)
 
     block = block or gram_block(samples)
-    return sum_over_samples(summand, samples, params, block=block)
+    return sum_over_written(summand, samples, params, block=block)
 
 
 def curvature_along_total(
@@ -94,13 +113,10 @@ def curvature_along_total(
     """
 
     def summand(part: Samples, params: Params, vector: Params) -> Params:
-        part = part._replace(X=written(part.X))
         s = part.weighted(log_loss_dz2(FAST, part.logits(params)))
         return adjoint(part.X, s * (part.X.forward(vector.w) + vector.b))
 
-    if block is None and is_standardized(samples.X):
-        block = cache_block(samples)
-    return sum_over_samples(summand, samples, params, vector, block=block)
+    return sum_over_written(summand, samples, params, vector, block=block)
 
 
 def gram(samples: Samples, s: Float[Array, "1 m"]) -> Float[Array, "n+1 n+1"]:

@@ -22,6 +22,7 @@ DESCENT = {"learning_rate": 0.1, "steps": 300}
 SOLVERS = {
     "Newton": jl.Newton(),
     "NewtonCG": jl.NewtonCG(),
+    "LBFGS": jl.LBFGS(),
     "Optax": jl.Optax(optax.sgd(1.0)),
 }
 
