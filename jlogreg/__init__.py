@@ -11,6 +11,7 @@ The folders are floors, and each imports only from lower floors:
    `solvers`: minimization of convex functions; they know nothing of the model.
    `graph`: the computation graph of any scalar function.
 3. `objective`: the cost J of one model and its derivatives.
+   `metrics`: how well predictions agree with labels (public, as `jlogreg.metrics`).
 4. `formulations`: the cost as a solver sees it, one file per set of unknowns.
    `loops`: the same model by explicit loops, which all else is compared with.
 5. `fitting`: one fit.
@@ -21,10 +22,10 @@ The folders are floors, and each imports only from lower floors:
    `import jlogreg` leaves them out.
 """
 
-from jlogreg import loops
+from jlogreg import loops, metrics
 from jlogreg.base.errors import DtypeError, FitError, RankError, ShapeError
 from jlogreg.base.params import Params, init_params, stack
-from jlogreg.base.shapes import broadcast_shape, flatten_images
+from jlogreg.base.shapes import broadcast_shape, flatten_images, one_against_rest
 from jlogreg.base.status import Status, raise_if_failed
 from jlogreg.batch.cross_validation import CrossValidation, cross_validate
 from jlogreg.batch.fit_many import fit_many
@@ -117,6 +118,8 @@ __all__ = [
     "log_sigmoid",
     "logits",
     "loops",
+    "metrics",
+    "one_against_rest",
     "predict",
     "predict_proba",
     "raise_if_failed",

@@ -21,7 +21,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"base"},
     {"losses", "data", "solvers", "graph"},
-    {"objective"},
+    {"objective", "metrics"},
     {"formulations", "loops"},
     {"fitting"},
     {"batch"},

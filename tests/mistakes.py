@@ -374,6 +374,18 @@ STARTS = setting(
 )
 START_LEAF = setting(*DTYPES, FLOAT32, LONG)
 
+# --- metrics --------------------------------------------------------------------------
+
+SCORES = Kind((*TYPES, *NONE, *EMPTY))
+# A probability may be NaN, as that of a fit which failed.
+PROBABILITIES = SCORES.but(values=entries(r"in \[0, 1\]", INF, -1, 2, 1.001))
+SHORT_ROWS = sizes("1, 4", "K, 5", lambda a: a[:, :4])
+SCORED_LABELS = Kind((*TABLE, *NONE, SHORT_ROWS), PROBABILITY)
+SCORED_WEIGHT = Kind((*TABLE, *FLOAT, SHORT_ROWS), POSITIVE)
+METRICS = setting(
+    *given(value, "^metrics must be a sequence of some of accuracy, ", "brier", ["f1"])
+)
+
 # --- scans ----------------------------------------------------------------------------
 
 NO_ROWS = r"^G has shape \(%s\), but must have \(V, 5\), a row per feature$"

@@ -7,6 +7,7 @@ function that is missing from it fails the suite.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jlogreg
-from jlogreg import loops
+from jlogreg import loops, metrics
 from jlogreg.testing.rank_discipline import get_at, with_at
 from tests import mistakes as kind
 from tests.helpers import make_problem
@@ -22,7 +23,10 @@ from tests.helpers import make_problem
 N, M = 3, 5
 
 # Public names that take no arrays of numbers, or any a function of the user's does.
-NOT_OF_ARRAYS = {"broadcast_shape", "computation_graph", "raise_if_failed"}
+NOT_OF_ARRAYS = {
+    *("broadcast_shape", "computation_graph", "raise_if_failed"),
+    "one_against_rest",
+}
 # `scan_features` runs it on one block after the other.
 SAME_AS_ANOTHER = {"scan_blocks"}
 # What is not a function of the library: classes, errors, and the module of loops.
@@ -32,7 +36,7 @@ NOT_FUNCTIONS = {
     *("CrossValidation", "Graph", "Node", "Progress", "Scan"),
     *("DtypeError", "FitError", "RankError", "ShapeError"),
     *("LBFGS", "Newton", "NewtonCG", "Optax"),
-    "loops",
+    *("loops", "metrics"),
 }
 
 
@@ -208,6 +212,25 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
     of_loops = {**COST, "X": kind.FEATURES}
     for name in ("cost", "gradient", "value_and_gradient"):
         table[f"loops.{name}"] = Case(getattr(loops, name), data, of_loops, False)
+    scored = {"y": y, "weight": data["weight"]}
+    of_scores = {"y": kind.SCORED_LABELS, "weight": kind.SCORED_WEIGHT}
+    for name, first in {
+        **dict.fromkeys(["roc_auc", "average_precision"], "scores"),
+        "log_loss": "z",
+        **dict.fromkeys(["brier", "brier_decomposition", "calibration_error"], "a"),
+        **dict.fromkeys(["accuracy", "confusion"], "a"),
+    }.items():
+        given = {first: z if first != "a" else jax.nn.sigmoid(z), **scored}
+        kinds = {first: kind.SCORES if first != "a" else kind.PROBABILITIES}
+        if name in ("accuracy", "confusion"):
+            given["threshold"] = jnp.asarray(0.4, dtype)
+            kinds["threshold"] = kind.THRESHOLD
+        if name in ("brier_decomposition", "calibration_error"):
+            kinds["bins"] = kind.count(1)
+        function = getattr(metrics, name)
+        if "bins" in kinds:  # several samples in a bin
+            function = partial(function, bins=2)
+        table[f"metrics.{name}"] = Case(function, given, {**kinds, **of_scores})
     column = jnp.asarray(np.arange(4.0)[:, None], dtype)
     table["loops.dot"] = Case(
         loops.dot,
@@ -253,6 +276,7 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
                 "l2": kind.PENALTIES,
                 "folds": kind.FOLDS,
                 "rule": kind.RULE,
+                "metrics": kind.METRICS,
                 **limits,
             },
         ),

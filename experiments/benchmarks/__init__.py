@@ -22,6 +22,7 @@ BENCHMARKS = {
     "grid": ("grid", "run"),
     "heads": ("heads", "heads"),
     "heads_large": ("heads", "heads_large"),
+    "metrics": ("metrics", "run"),
     "pass": ("one_pass", "run"),
     "scaling": ("scaling", "run"),
     "scan": ("scan", "scan"),

@@ -1,17 +1,19 @@
-"""Images as columns, and the broadcasting rule."""
+"""Images as columns, labels as rows, and the broadcasting rule."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxtyping import Array, Num
+import numpy as np
+from jaxtyping import Array, Float, Num
 
-from jlogreg.base.checks import check_array
-from jlogreg.base.errors import RankError, ShapeError
+from jlogreg.base.arrays import as_array, canonical_dtype
+from jlogreg.base.checks import check_array, check_dtype
+from jlogreg.base.errors import DtypeError, RankError, ShapeError
 
-__all__ = ["broadcast_shape", "flatten_images"]
+__all__ = ["OneAgainstRest", "broadcast_shape", "flatten_images", "one_against_rest"]
 
 
 def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:
@@ -44,6 +46,72 @@ def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:
     if 0 in images.shape:
         raise ShapeError(f"images has shape {images.shape}: a size of 0 holds nothing")
     return images.reshape(images.shape[0], -1).T
+
+
+class OneAgainstRest(NamedTuple):
+    """Labels of many classes as rows of 0 and 1.
+
+    Shapes: Y (K, m), a row for each class: 1 where a sample has it, 0 where it has
+    another, NaN where its label is missing; classes (K, 1), of NumPy, sorted.
+    """
+
+    Y: Float[Array, "K m"]
+    classes: np.ndarray
+
+
+def one_against_rest(labels: Any, *, dtype: Any = None) -> OneAgainstRest:
+    """Return a row of labels 0 and 1 for each class, as `fit_many` takes them; host.
+
+    Shapes: labels (1, m), words or numbers, an array of NumPy or JAX; result Y (K, m)
+    and classes (K, 1). A label that is None or NaN is missing: its column is NaN, and
+    the sample needs a weight of 0. The rows of predicted logits (K, m) give the classes
+    back, as `classes[logits.argmax(axis=0), 0]`.
+
+    Args:
+        labels: the class of each sample.
+        dtype: of Y, float32 or float64; by default JAX's own default.
+
+    Raises:
+        DtypeError: if labels is not an array, its classes cannot be sorted, or dtype is
+            another one.
+        RankError, ShapeError: if labels is not (1, m).
+        ValueError: if there are fewer than two classes.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg import one_against_rest
+        >>> found = one_against_rest(np.array([["red", "blue", "red", "green"]]))
+        >>> found.classes.tolist()
+        [['blue'], ['green'], ['red']]
+        >>> found.Y.tolist()
+        [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0]]
+    """
+    dtype = canonical_dtype(float if dtype is None else dtype)
+    check_dtype("dtype", dtype, "pass dtype=jnp.float32")
+    if not hasattr(labels, "ndim"):
+        raise DtypeError(
+            f"labels must be an array, but is of type {type(labels).__name__}: write "
+            "np.array([labels]) for a row"
+        )
+    if labels.ndim != 2:
+        raise RankError(
+            f"labels has rank {labels.ndim}, shape {labels.shape}, but must have rank "
+            "2, shape (1, m): write labels.reshape(1, -1) for a row"
+        )
+    if labels.shape[0] != 1 or labels.shape[1] == 0:
+        raise ShapeError(
+            f"labels has shape {labels.shape}, but must have shape (1, m), m at least 1"
+        )
+    row = np.asarray(labels)
+    missing = (row != row) | np.array([[label is None for label in row[0]]])
+    try:
+        classes = np.unique(row[~missing])[:, None]
+    except TypeError as error:
+        raise DtypeError(f"labels has classes of several types: {error}") from None
+    if len(classes) < 2:
+        raise ValueError(f"labels has {len(classes)} classes, but must have 2 or more")
+    Y = np.where(missing, np.nan, row == classes)
+    return OneAgainstRest(as_array(Y, dtype), classes)
 
 
 def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:

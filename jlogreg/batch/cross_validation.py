@@ -6,7 +6,7 @@ are one batch, solved along the path of penalties.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -25,6 +25,7 @@ from jlogreg.batch.validation import (
     choose_penalty,
     held_out,
     held_out_losses,
+    held_out_metrics,
     summarize_losses,
     unseen_probability,
     without_undecided,
@@ -33,6 +34,7 @@ from jlogreg.data.design import Design, check_design
 from jlogreg.data.devices import gather
 from jlogreg.data.samples import check_weight
 from jlogreg.fitting.fit import Fit
+from jlogreg.metrics.named import check_names
 from jlogreg.solvers.driver import Solver
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -54,7 +56,9 @@ class CrossValidation(NamedTuple):
     status (K, L, F) of the fits; probability (K, m), that of label 1 for each sample by
     the fit at the chosen penalty that did not see it, NaN for a sample that no fold
     holds out, or where that fit failed; path, the fits of all samples, with leading
-    axes K and L, and fit, those of the chosen penalties, with a leading axis K. A
+    axes K and L, and fit, those of the chosen penalties, with a leading axis K;
+    fold_fits, those of the folds, with leading axes K, L and F; metrics, by name, of
+    the samples that a fold holds out (K, L, F), NaN where they are not defined. A
     penalty with a fit that did not converge has a loss of NaN and is not chosen. If no
     penalty is left, best is -1 and fit has the status of a fold that failed. A row of
     labels with a number out of range ends BAD_INPUT, as in `fit_many`.
@@ -82,6 +86,8 @@ class CrossValidation(NamedTuple):
     probability: Float[Array, "K m"]
     path: Fit
     fit: Fit
+    fold_fits: Fit
+    metrics: dict[str, Any]
 
 
 def cross_validate(
@@ -95,6 +101,7 @@ def cross_validate(
     folds: int | Float[AnyArray, "F m"] = 5,
     key: Any = None,
     rule: Rule = "best",
+    metrics: Sequence[str] = (),
     solver: Solver | None = None,
     tol: Any = None,
     max_steps: Any = None,
@@ -119,6 +126,8 @@ def cross_validate(
         key: of jax.random, deals the samples to the folds; by default
             jax.random.key(0).
         rule: which penalty the refit has: "best", or the larger "one_standard_error".
+        metrics: the names of functions of `jlogreg.metrics`, such as "roc_auc", to
+            report beside the loss, each with its default settings.
         solver: as for `fit_many`.
         tol: as for `fit_many`.
         max_steps: as for `fit_many`.
@@ -130,7 +139,7 @@ def cross_validate(
             rank or shape.
         TypeError: if an argument is traced.
         ValueError: if a number is out of range, a fold holds no sample out, or the
-            rule is another one.
+            rule or a metric is another one.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -141,11 +150,15 @@ def cross_validate(
         >>> chosen = cross_validate(X, y, l2, folds=3)
         >>> float(l2[chosen.best[0, 0], 0])
         1.0
+        >>> reported = cross_validate(X, y, l2, folds=3, metrics=["roc_auc", "brier"])
+        >>> reported.metrics["roc_auc"].shape  # of each label, penalty and fold
+        (1, 4, 3)
     """
     if rule not in ("best", "one_standard_error"):
         raise ValueError(
             f'rule must be "best" or "one_standard_error", but is {rule!r}'
         )
+    names = check_names("metrics", metrics)
     arrays = (X, Y, l2, weight, offset, folds, key)
     refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
     X, *rows = gather(arrays)
@@ -172,6 +185,8 @@ def cross_validate(
         probability=unseen_probability(X, given, unseen),
         path=jax.tree.map(as_array, path),
         fit=jax.tree.map(as_array, fit),
+        fold_fits=jax.tree.map(as_array, of_folds),
+        metrics=held_out_metrics(names, X, given, of_folds) if names else {},
     )
 
 

@@ -1,8 +1,9 @@
-"""What fits without some samples say of these: losses, a choice, probabilities."""
+"""What fits without some samples say of these: losses, metrics, a choice."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ from jlogreg.fitting.fit import Fit
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.bernoulli import sigmoid
 from jlogreg.losses.elementwise import log_loss
+from jlogreg.metrics.named import METRICS
+from jlogreg.metrics.rows import by_row
 from jlogreg.objective.prediction import logits
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "choose_penalty",
     "held_out",
     "held_out_losses",
+    "held_out_metrics",
     "summarize_losses",
     "unseen_probability",
     "without_undecided",
@@ -80,6 +84,29 @@ def held_out_losses(
         losses = jnp.where(weight > 0, log_loss(FAST, z, y), 0.0)
         loss = jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
         return jnp.where(status == Status.CONVERGED, loss.reshape(L, F), jnp.nan)
+
+    return lax.map(one, (fits.params, fits.status, given.Y, held))
+
+
+@partial(program, static_argnums=0)
+def held_out_metrics(
+    names: tuple[str, ...], X: Design, given: ValidationData, fits: Fit
+) -> dict[str, Any]:
+    """Return metrics (K, L, F) of the held-out samples; NaN where a fit failed."""
+    held = jnp.broadcast_to(held_out(given), (len(given.Y), *given.folds.shape))
+
+    def one(label: tuple[Params, Array, Array, Array]) -> dict[str, Any]:
+        params, status, y, held = label
+        L, F = status.shape
+        z, weight = _logits(X, given, params), jnp.tile(held, (L, 1))
+        # Samples that are not held out may have no label.
+        y = jnp.where(weight > 0, y[None], 0.0)
+        found = {name: by_row(METRICS[name], z, y, weight) for name in names}
+
+        def of_converged(leaf: Array) -> Array:
+            return jnp.where(status == Status.CONVERGED, leaf.reshape(L, F), jnp.nan)
+
+        return jax.tree.map(of_converged, found)
 
     return lax.map(one, (fits.params, fits.status, given.Y, held))
 

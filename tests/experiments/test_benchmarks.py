@@ -21,6 +21,7 @@ from experiments.benchmarks import (
     first_call,
     grid,
     heads,
+    metrics,
     one_fit,
     one_pass,
     scaling,
@@ -48,7 +49,7 @@ def alone(monkeypatch):
         assert command[:3] == [sys.executable, "-m", "experiments"]
         assert call_main(*command[3:]).code == 0
 
-    for module in (scikit, grid):
+    for module in (scikit, grid, metrics):
         monkeypatch.setattr(module, "share", share)
     monkeypatch.setattr(grid, "processes", lambda: parallel_config("sequential"))
     monkeypatch.setattr(scikit, "_wait", lambda seconds: None)
@@ -93,6 +94,10 @@ CASES = {
             labels=2, penalties=2, features=4, rounds=1, solvers=("newton-cholesky",)
         ),
         [*grid.TOOLS, *grid.SPREADS],
+    ),
+    "metrics": (
+        metrics.Work(replicates=3, samples=50, rounds=1),
+        ["a plain loop", "one thread", "two processes"],
     ),
     "scan": (SCAN, []),
     "scan_files": (SCAN, []),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jlogreg as jl
-from jlogreg import loops, plots
+from jlogreg import loops, metrics, plots
 from jlogreg.testing import check_rank_discipline
 from jlogreg.testing.rank_discipline import MODES
 from tests.table import (
@@ -29,6 +29,11 @@ def test_the_table_holds_every_public_function():
     others = NOT_FUNCTIONS | NOT_OF_ARRAYS | SAME_AS_ANOTHER
     public = set(jl.__all__) - others
     public |= {f"loops.{name}" for name in loops.__all__}
+    public |= {
+        f"metrics.{name}"
+        for name in metrics.__all__
+        if not isinstance(getattr(metrics, name), type)
+    }
     assert {*ALL, *count_cases()} == public
     assert others <= set(jl.__all__)
 

@@ -1,6 +1,7 @@
 """Images become columns in C order."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,3 +28,34 @@ def test_without_x64_long_whole_numbers_are_refused():
         jl.DtypeError, match="images has dtype int64, which JAX would cut"
     ):
         jl.flatten_images(np.full((2, 3, 3), 2**40))
+
+
+def test_a_row_for_each_class():
+    labels = np.array([["b", None, "a", "c", "b"]], object)
+    found = jl.one_against_rest(labels)
+    assert found.classes.tolist() == [["a"], ["b"], ["c"]]
+    nan = np.nan
+    expected = [[0, nan, 1, 0, 0], [1, nan, 0, 0, 1], [0, nan, 0, 1, 0]]
+    np.testing.assert_array_equal(found.Y, expected)
+    numbers = jl.one_against_rest(jnp.array([[3.0, np.nan, 1.0]]), dtype=np.float32)
+    assert numbers.Y.dtype == np.float32
+    np.testing.assert_array_equal(numbers.classes, [[1.0], [3.0]])
+    np.testing.assert_array_equal(numbers.Y, [[0, nan, 1], [1, nan, 0]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        (["a", "b"], jl.DtypeError, r"^labels .* list: write np.array\(\[labels\]\)"),
+        (np.array(["a", "b"]), jl.RankError, r"labels.reshape\(1, -1\) for a row"),
+        (np.array([["a"], ["b"]]), jl.ShapeError, r"\(2, 1\), but must have .*\(1, m"),
+        (np.empty((1, 0)), jl.ShapeError, "m at least 1"),
+        (np.array([["a", 1]], object), jl.DtypeError, "classes of several types"),
+        (np.array([["a", "a"]]), ValueError, "^labels has 1 classes, but must have 2"),
+    ],
+)
+def test_labels_that_are_no_classes(labels, error, words):
+    with pytest.raises(error, match=words):
+        jl.one_against_rest(labels)
+    with pytest.raises(jl.DtypeError, match=r"^dtype has dtype int"):
+        jl.one_against_rest(np.array([["a", "b"]]), dtype=int)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import jlogreg as jl
 from jlogreg import Status, cross_validate
@@ -289,3 +290,33 @@ def test_progress_is_told_and_what_it_raises_ends_the_call(folds):
 
     with pytest.raises(KeyboardInterrupt):
         validated(folds=folds, progress=stop)
+
+
+def test_metrics_are_those_of_the_samples_that_a_fold_holds_out(folds):
+    """By the fits that have not seen them; NaN where such a fit failed."""
+    labels, weight = missing("its own")
+    labels = np.vstack([labels[:1], X[:1] > 0.1])
+    names = ["roc_auc", "brier", "confusion"]
+    result = validated(labels, weight=weight, folds=folds, metrics=names)
+    assert list(result.metrics) == sorted(names)
+    failed = result.status != Status.CONVERGED
+    assert 0 < failed.sum() < failed.size
+    for k, i, f in np.ndindex(failed.shape):
+        held = (folds[f] == 0) & (weight[k] > 0)
+        params = entry(entry(entry(result.fold_fits.params, k), i), f)
+        y, z = labels[k, held], (params.w.T @ X + params.b)[0, held]
+        a, v = 1 / (1 + np.exp(-z)), weight[k, held]
+        found = {name: entry(of, k)[i, f] for name, of in result.metrics.items()
+                 if name != "confusion"}  # fmt: skip
+        counts = [leaf[k, i, f] for leaf in result.metrics["confusion"]]
+        if failed[k, i, f]:
+            assert np.isnan([*found.values(), *counts]).all()
+            continue
+        assert_close(found["brier"], v @ (a - y) ** 2 / v.sum(), 1e-12)
+        assert_close(counts[0], v @ (y * (a > 0.5)), 1e-12)
+        assert_close(np.sum(counts), v.sum(), 1e-12)
+        if 0 < y.sum() < y.size:
+            expected = roc_auc_score(y, z, sample_weight=v)
+            assert_close(found["roc_auc"], expected, 1e-12)
+        else:
+            assert np.isnan(found["roc_auc"])
