@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import jlogreg
+import jlogreg.estimators
 import jlogreg.plots
 import jlogreg.testing
 
@@ -64,7 +65,8 @@ def read_docstring(
 def check_public_names(app: Sphinx) -> None:
     """Warn of each public name that is not documented, with shapes and an example."""
     logger = logging.getLogger(__name__)
-    for module in (jlogreg, jlogreg.plots, jlogreg.testing):
+    modules = (jlogreg, jlogreg.estimators, jlogreg.plots, jlogreg.testing)
+    for module in modules:
         for fault in public_names.faults(module):
             logger.warning(fault)
 

@@ -18,8 +18,8 @@ The folders are floors, and each imports only from lower floors:
 6. `batch`: many fits on the same features.
 7. `inference`: accuracy, uncertainty and influence of a fit.
 8. `feature_scan`: one fit per feature, adjusted for covariates.
-9. `plots`, `testing`: figures, and laws for tests. They need extra packages, so that
-   `import jlogreg` leaves them out.
+9. `plots`, `estimators`, `testing`: figures, scikit-learn's estimators, and laws for
+   tests. They need extra packages, so that `import jlogreg` leaves them out.
 """
 
 from jlogreg import loops, metrics

@@ -27,7 +27,7 @@ FLOORS = [
     {"batch"},
     {"inference"},
     {"feature_scan"},
-    {"__init__", "plots", "testing"},
+    {"__init__", "plots", "testing", "estimators"},
 ]
 FLOOR = {box: floor for floor, boxes in enumerate(FLOORS) for box in boxes}
 

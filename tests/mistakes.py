@@ -316,6 +316,9 @@ OPTIMIZER = setting(
 REAL = setting(
     *given(dtype, "^dtype has dtype .*: pass dtype=jnp.float32", int, np.float16, bool)
 )
+REDUCTION = setting(
+    *given(value, '^reduction must be "mean" or "sum", but is ', "max", None)
+)
 RULE = setting(
     *given(value, 'must be "best" or "one_standard_error", but is ', "first", None)
 )

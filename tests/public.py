@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import jlogreg
+import jlogreg.estimators
 import jlogreg.plots
 import jlogreg.testing
 
@@ -17,6 +18,6 @@ spec.loader.exec_module(public_names)
 # The things themselves, by their names in full.
 PUBLIC = dict(
     pair
-    for module in (jlogreg, jlogreg.plots, jlogreg.testing)
+    for module in (jlogreg, jlogreg.estimators, jlogreg.plots, jlogreg.testing)
     for pair in public_names.public(module)
 )

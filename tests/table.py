@@ -276,6 +276,7 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
                 "l2": kind.PENALTIES,
                 "folds": kind.FOLDS,
                 "rule": kind.RULE,
+                "reduction": kind.REDUCTION,
                 "metrics": kind.METRICS,
                 **limits,
             },

@@ -24,6 +24,7 @@ from tests.architecture import (
 
 CORE = {"jax", "jaxlib", "jaxtyping", "numpy", "optax", "scipy"}
 EXTRA = {
+    "estimators": {"sklearn"},
     "plots": {"matplotlib"},
     "testing.strategies": {"hypothesis"},
     "testing.search.exact.separation": {"flint"},
@@ -113,7 +114,11 @@ def test_no_maximum_is_taken_that_may_pass_over_nan(name):
         for node in ast.walk(ast.parse(TEXTS[name]))
         if isinstance(node, ast.Attribute)
     } & {"min", "max", "minimum", "maximum", "clip", "clamp"}
-    assert not taken or name in KEEP_NAN or box_of(name) in ("plots", "testing")
+    assert (
+        not taken
+        or name in KEEP_NAN
+        or box_of(name) in ("plots", "testing", "estimators")
+    )
 
 
 FOLDERS = sorted({path.parent for path in SOURCES} - {PACKAGE})
@@ -124,7 +129,8 @@ def test_a_folder_is_small_and_its_docstring_names_its_floor(folder):
     assert len([*folder.glob("*.py")]) - 1 <= MAX_FILES
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
     box = box_of(name_of(folder / "__init__.py"))
-    place = {"graph": "Apart: ", "plots": "Edge: ", "testing": "Edge: "}
+    edges = dict.fromkeys(["plots", "testing", "estimators"], "Edge: ")
+    place = {"graph": "Apart: ", **edges}
     assert text.startswith(place.get(box, f"Floor {FLOOR[box] + 1}: "))
     assert "Imports " in text
 
@@ -137,7 +143,7 @@ def test_runtime_dependencies_are_those_of_the_core():
 
 
 # These gather the public names of their folders.
-DOORS = ["__init__", "metrics", "plots", "testing"]
+DOORS = ["__init__", "estimators", "metrics", "plots", "testing"]
 INSIDE = [name for name, path in MODULES.items() if path.name != "__init__.py"]
 
 

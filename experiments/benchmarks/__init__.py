@@ -18,6 +18,8 @@ BENCHMARKS = {
     "accuracy": ("accuracy", "run"),
     "bootstrap": ("bootstrap", "run"),
     "descent": ("descent", "run"),
+    "estimators": ("estimators", "rest"),
+    "estimators_cv": ("estimators", "cross_validated"),
     "first_call": ("first_call", "run"),
     "grid": ("grid", "run"),
     "heads": ("heads", "heads"),

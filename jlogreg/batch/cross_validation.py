@@ -43,6 +43,7 @@ INSTEAD = "map regularization_path over rows of weights with jax.vmap instead"
 
 
 Rule = Literal["best", "one_standard_error"]
+Reduction = Literal["mean", "sum"]
 
 
 class CrossValidation(NamedTuple):
@@ -95,6 +96,7 @@ def cross_validate(
     Y: Float[AnyArray, "K m"],
     l2: Float[AnyArray, "L 1"],
     *,
+    reduction: Reduction = "mean",
     weight: Float[AnyArray, "K m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     bias: bool = True,
@@ -119,6 +121,9 @@ def cross_validate(
         X: features, a column per sample: an array, a BCOO or a design.
         Y: labels.
         l2: penalties, at least 0.
+        reduction: what l2 is added to. In the "mean" of the losses all fits have the
+            same l2; with "sum" that of a fit is l2 over the sum of its weights, so
+            that l2 is scikit-learn's 1/C.
         weight: at least 0; a weight of 0 excludes a sample from everything.
         offset: added to the logits.
         bias: as for `fit`.
@@ -139,7 +144,7 @@ def cross_validate(
             rank or shape.
         TypeError: if an argument is traced.
         ValueError: if a number is out of range, a fold holds no sample out, or the
-            rule or a metric is another one.
+            rule, the reduction or a metric is another one.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -158,13 +163,16 @@ def cross_validate(
         raise ValueError(
             f'rule must be "best" or "one_standard_error", but is {rule!r}'
         )
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f'reduction must be "mean" or "sum", but is {reduction!r}')
     names = check_names("metrics", metrics)
     arrays = (X, Y, l2, weight, offset, folds, key)
     refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
     X, *rows = gather(arrays)
     X = check_design("X", X)
     given = _check(X, *rows)
-    fits = _fits(X, given, bias, solver, tol, max_steps, memory_limit, progress)
+    settings = (bias, solver, tol, max_steps, reduction == "sum")
+    fits = _fits(X, given, *settings, memory_limit, progress)
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
     fold_loss = held_out_losses(X, given, of_folds)
@@ -221,6 +229,7 @@ def _fits(
     solver: Solver | None,
     tol: Any,
     max_steps: Any,
+    of_sum: bool,
     memory_limit: int | None,
     progress: Callable[[Progress], None] | None,
 ) -> Fit:
@@ -232,9 +241,13 @@ def _fits(
     label, fold = np.indices((K, F + 1)).reshape(2, -1)
     row = label * (F + 1) + fold if len(seen) > F + 1 else fold
     labels, weights = Gathered(given.Y, label), Gathered(seen, row)
+    l2 = given.l2
+    if of_sum:
+        total = seen.sum(axis=1)[row][None]
+        l2 = l2 / jnp.where(total > 0, total, 1.0)
     problems = Problems(labels, weights, given.offset, given.l2[:1], None)
-    batch = setup_batch(X, problems, bias, solver, tol, max_steps, L > 1)
-    path = solve_path(batch, given.l2, memory_limit, progress)
+    batch = setup_batch(X, problems, bias, solver, tol, max_steps, l2.size > 1)
+    path = solve_path(batch, l2, memory_limit, progress)
 
     def axes(leaf: np.ndarray) -> np.ndarray:
         return np.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)

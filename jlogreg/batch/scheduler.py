@@ -103,14 +103,15 @@ def solve_all(
 
 def solve_path(
     batch: BatchSolver,
-    l2: Float[Array, "L 1"],
+    l2: Float[Array, "L P"],
     memory_limit: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Fit:
     """Return the fits (L, K) of all the problems at each penalty.
 
-    Shapes: l2 (L, 1). The largest penalty comes first, and each next one starts from
-    the parameters of the one before. Other arguments as for `fit_many`.
+    Shapes: l2 (L, 1), or (L, K) with a column for each problem, all in one order. The
+    largest penalty comes first, and each next one starts from the parameters of the
+    one before. Other arguments as for `fit_many`.
     """
     L, K = len(l2), batch.n_problems
     results, start = _Results(batch._replace(n_problems=L * K)), None

@@ -18,6 +18,7 @@ from experiments import benchmarks
 from experiments.benchmarks import (
     bootstrap,
     descent,
+    estimators,
     first_call,
     grid,
     heads,
@@ -67,6 +68,7 @@ ROWS = heads.Work(
 TALL = {"features": 3, "samples": 200, "l2": 0.05, "rounds": 1}
 WIDE = TALL | {"features": 30, "samples": 20}
 DEVICES = ["jlogreg, 2 devices"] if len(jax.devices()) > 1 else []
+DIGITS = {"labels": 3, "penalties": 2, "features": 30, "goal": 1e-3, "rounds": 1}
 SCAN = scan.Work(features=30, samples=100, covariates=2, rounds=1, probes=4)
 # A small work for each benchmark, and words in the names of the ways that it has.
 CASES = {
@@ -99,6 +101,8 @@ CASES = {
         metrics.Work(replicates=3, samples=50, rounds=1),
         ["a plain loop", "one thread", "two processes"],
     ),
+    "estimators": (estimators.WORK._replace(**DIGITS), ["functions"]),
+    "estimators_cv": (estimators.WORK._replace(**DIGITS), ["functions"]),
     "scan": (SCAN, []),
     "scan_files": (SCAN, []),
 }

@@ -320,3 +320,18 @@ def test_metrics_are_those_of_the_samples_that_a_fold_holds_out(folds):
             assert_close(found["roc_auc"], expected, 1e-12)
         else:
             assert np.isnan(found["roc_auc"])
+
+
+def test_a_penalty_of_the_sum_is_divided_by_the_weights_of_each_fit(folds):
+    """So that each label and fold has its own l2, and all have the same C."""
+    labels, weight = missing("its own")
+    options = {"weight": weight, "folds": folds}
+    result = validated(labels, L2 * M, reduction="sum", **options)
+    assert not np.any(result.status)
+    np.testing.assert_array_equal(result.l2, L2 * M)
+    rows = [*folds, np.ones(M)]
+    for k, i, f in np.ndindex(2, len(L2), F + 1):
+        own = (weight[k] * rows[f])[None]
+        problem = problem_of(labels[k : k + 1], own, ZEROS, L2[i, 0] * M / own.sum())
+        fits = entry(entry(result.path if f == F else result.fold_fits, k), i)
+        assert_minimum(fits if f == F else entry(fits, f), problem, times=2)
