@@ -86,7 +86,8 @@ def solve(model: Any, given: Training, C: Any, init: Params | None) -> Fit:
     with precision(given.X.dtype):
         X, Y, weight = columns_of(given)
         if len(Y) > 1:
-            found = fit_many(X, Y, weight=weight, l2=l2, init=init, **settings)
+            each = l2[0, 0] if (l2 == l2[0]).all() else l2
+            found = fit_many(X, Y, weight=weight, l2=each, init=init, **settings)
             return jax.device_get(found)
         start = None if init is None else jax.tree.map(lambda leaf: leaf[0], init)
         one = fit(X, Y, weight=weight, l2=l2[0, 0], init=start, **settings)
