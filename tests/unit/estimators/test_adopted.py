@@ -73,7 +73,6 @@ def chosen(values, name):
 def of_ours(function):
     """Return a copy of a test with marks of its own, and chosen parameters."""
     marks, given = [], getattr(function, "pytestmark", [])
-    function = inspect.unwrap(function)
     if function.__name__ not in QUICK:
         marks.append(pytest.mark.nightly.mark)
     copy = FunctionType(
@@ -91,7 +90,7 @@ def of_ours(function):
                 rows = [[*map(OURS.get, row[:1], row[:1]), *row[1:]] for row in values]
                 mark = pytest.mark.parametrize(names, rows).mark
         marks.append(mark)
-    copy.pytestmark = marks
+    vars(copy).update(vars(function), pytestmark=marks)  # and what it wraps
     return copy
 
 
@@ -113,4 +112,5 @@ for name in ADOPTED:
 
 def test_they_are_scikit_learns():
     for name in ADOPTED:
-        assert inspect.getsourcefile(globals()[name]) == test_logistic.__file__
+        adopted = inspect.unwrap(globals()[name])
+        assert inspect.getsourcefile(adopted) == test_logistic.__file__
