@@ -76,7 +76,7 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
         )
     params = found.fit.params
     test = np.asarray(predict_proba(stack(params), data.X_test))
-    fits = ("fit", "path")
+    trees = ("fit", "path", "fold_fits", "metrics")
     run.write_arrays(
         "params.npz",
         w=params.w,
@@ -84,7 +84,7 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
         test_probability=test,
         path_w=found.path.params.w,
         path_b=found.path.params.b,
-        **{key: value for key, value in found._asdict().items() if key not in fits},
+        **{key: value for key, value in found._asdict().items() if key not in trees},
     )
     _draw(found, data, run)
     rows = _table(found, data, test, config.grid.rule)
