@@ -16,7 +16,9 @@ The folders are floors, and each imports only from lower floors:
    `loops`: the same model by explicit loops, which all else is compared with.
 5. `fitting`: one fit.
 6. `batch`: many fits on the same features.
-7. `inference`: accuracy, uncertainty and influence of a fit.
+   `certification`: what is proved of a fit, with code of its own.
+   `diagnostics`: how well a fit describes its samples.
+7. `inference`: the uncertainty of a fit.
 8. `feature_scan`: one fit per feature, adjusted for covariates.
 9. `plots`, `estimators`, `testing`: figures, scikit-learn's estimators, and laws for
    tests. They need extra packages, so that `import jlogreg` leaves them out.
@@ -31,10 +33,12 @@ from jlogreg.batch.cross_validation import CrossValidation, cross_validate
 from jlogreg.batch.fit_many import fit_many
 from jlogreg.batch.resampling import bootstrap_weights, fold_weights
 from jlogreg.batch.scheduler import Progress
+from jlogreg.certification.certificate import Certificate, certificate
 from jlogreg.data.design import Dense, Stacked
 from jlogreg.data.samples import validate
 from jlogreg.data.sparse import Sparse
 from jlogreg.data.standardized import Standardized, standardize
+from jlogreg.diagnostics.influence import influence, leave_one_out
 from jlogreg.feature_scan.scan_features import scan_blocks, scan_features
 from jlogreg.feature_scan.single_feature import Scan
 from jlogreg.fitting.fit import Fit, fit
@@ -42,8 +46,6 @@ from jlogreg.fitting.gradient_descent import Descent, gradient_descent
 from jlogreg.fitting.regularization_path import regularization_path
 from jlogreg.graph.computation_graph import computation_graph
 from jlogreg.graph.graph import Graph, Node
-from jlogreg.inference.certificate import Certificate, certificate
-from jlogreg.inference.influence import influence, leave_one_out
 from jlogreg.inference.summary import summary
 from jlogreg.losses.bernoulli import (
     likelihood,

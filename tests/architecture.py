@@ -24,7 +24,7 @@ FLOORS = [
     {"objective", "metrics"},
     {"formulations", "loops"},
     {"fitting"},
-    {"batch"},
+    {"batch", "certification", "diagnostics"},
     {"inference"},
     {"feature_scan"},
     {"__init__", "plots", "testing", "estimators"},

@@ -101,8 +101,12 @@ def test_the_command_prints_every_box(capsys):
 # Modules that compute with NumPy alone, and the home of the functions that keep NaN.
 KEEP_NAN = {
     *("base.arrays", "base.formatting", "batch.chunks", "batch.problems"),
-    *("feature_scan.scan_features", "inference.calibration", "inference.certificate"),
-    *("inference.rational", "inference.separation"),
+    *(
+        "feature_scan.scan_features",
+        "diagnostics.calibration",
+        "certification.certificate",
+    ),
+    *("certification.rational", "certification.separation"),
 }
 
 

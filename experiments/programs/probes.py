@@ -24,7 +24,7 @@ from jlogreg import (
     predict_proba,
     stack,
 )
-from jlogreg.inference.calibration import calibration
+from jlogreg.diagnostics.calibration import calibration
 from jlogreg.plots import image_grid, penalty_path, reliability_diagram
 
 

@@ -1,4 +1,4 @@
-"""Floor 7: accuracy, uncertainty and influence of a fit.
+"""Floor 7: the uncertainty of a fit.
 
-Imports `batch` and the floors below it.
+Imports `certification`, `diagnostics`, `batch` and the floors below them.
 """

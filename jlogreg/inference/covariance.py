@@ -10,18 +10,18 @@ from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
-from jlogreg.data.design import Design
-from jlogreg.data.samples import Samples
-from jlogreg.fitting.fit import Fit
-from jlogreg.fitting.implicit import inverse_hessian
-from jlogreg.formulations.problem import Problem
-from jlogreg.inference.certificate import (
+from jlogreg.certification.certificate import (
     block_sums,
     measure,
     prepare_known,
     sample_blocks,
     to_long_double,
 )
+from jlogreg.data.design import Design
+from jlogreg.data.samples import Samples
+from jlogreg.fitting.fit import Fit
+from jlogreg.fitting.implicit import inverse_hessian
+from jlogreg.formulations.problem import Problem
 from jlogreg.objective.cost import hessian
 
 __all__ = [

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from jlogreg.base.checks import AnyArray, check_matrix
-from jlogreg.inference.calibration import calibration
+from jlogreg.diagnostics.calibration import calibration
 from jlogreg.plots.style import line_colors
 
 __all__ = ["penalty_path", "reliability_diagram"]

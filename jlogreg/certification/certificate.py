@@ -16,9 +16,9 @@ from jaxtyping import Float
 from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.params import Params, check_bias
+from jlogreg.certification.separation import COMPLETE, UNKNOWN, separation
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
-from jlogreg.inference.separation import COMPLETE, UNKNOWN, separation
 from jlogreg.objective.cost import prepare_problem
 
 __all__ = [

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from jlogreg.inference.rational import (
+from jlogreg.certification.rational import (
     Rows,
     common_integers,
     directions_within,

@@ -8,9 +8,9 @@ import scipy.optimize
 from jax.experimental.sparse import BCOO
 
 import jlogreg as jl
-from jlogreg.inference import rational
-from jlogreg.inference import separation as module
-from jlogreg.inference.separation import separation
+from jlogreg.certification import rational
+from jlogreg.certification import separation as module
+from jlogreg.certification.separation import separation
 from jlogreg.testing.search.exact.separation import grows, separates
 from jlogreg.testing.search.oracle import parts_of
 from jlogreg.testing.search.problems import make_hard

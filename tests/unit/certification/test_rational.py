@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from jlogreg.inference.rational import (
+from jlogreg.certification.rational import (
     common_integers,
     independent_rows,
     is_solvable,

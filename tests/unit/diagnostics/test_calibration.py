@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jlogreg as jl
-from jlogreg.inference.calibration import calibration
+from jlogreg.diagnostics.calibration import calibration
 
 
 def test_calibration_by_hand():
