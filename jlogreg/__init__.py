@@ -18,13 +18,13 @@ The folders are floors, and each imports only from lower floors:
 6. `batch`: many fits on the same features.
    `certification`: what is proved of a fit, with code of its own.
    `diagnostics`: how well a fit describes its samples.
-7. `inference`: the uncertainty of a fit.
+7. `inference`: what a fit means: its uncertainty, tests, intervals; a namespace.
 8. `feature_scan`: one fit per feature, adjusted for covariates.
 9. `plots`, `estimators`, `testing`: figures, scikit-learn's estimators, and laws for
    tests. They need extra packages, so that `import jlogreg` leaves them out.
 """
 
-from jlogreg import loops, metrics
+from jlogreg import inference, loops, metrics
 from jlogreg.base.errors import DtypeError, FitError, RankError, ShapeError
 from jlogreg.base.params import Params, init_params, stack
 from jlogreg.base.shapes import broadcast_shape, flatten_images, one_against_rest
@@ -109,6 +109,7 @@ __all__ = [
     "gradient_descent",
     "hessian",
     "hessian_vector",
+    "inference",
     "influence",
     "init_params",
     "leave_one_out",

@@ -36,7 +36,7 @@ NOT_FUNCTIONS = {
     *("CrossValidation", "Graph", "Node", "Progress", "Scan"),
     *("DtypeError", "FitError", "RankError", "ShapeError"),
     *("LBFGS", "Newton", "NewtonCG", "Optax"),
-    *("loops", "metrics"),
+    *("inference", "loops", "metrics"),
 }
 
 

@@ -147,7 +147,7 @@ def test_runtime_dependencies_are_those_of_the_core():
 
 
 # These gather the public names of their folders.
-DOORS = ["__init__", "estimators", "metrics", "plots", "testing"]
+DOORS = ["__init__", "estimators", "inference", "metrics", "plots", "testing"]
 INSIDE = [name for name, path in MODULES.items() if path.name != "__init__.py"]
 
 

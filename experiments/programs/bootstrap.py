@@ -27,7 +27,7 @@ from jlogreg import (
     fit,
     fit_many,
 )
-from jlogreg.inference.covariance import penalized_covariance
+from jlogreg.inference import covariance
 from jlogreg.plots import interval_forest
 
 # Wald's intervals need a matrix with as many rows and columns.
@@ -84,8 +84,8 @@ def work(config: Config, data: Fitted, run: Run) -> Sequence[Row]:
     settings = config.bootstrap
     tails = np.array([[1 - settings.level, 1 + settings.level]]) / 2
     estimate = np.asarray(data.fit.params.w)
-    covariance = penalized_covariance(data.fit.params, data.X, data.y, settings.l2)
-    deviation = np.sqrt(np.diag(covariance)[:-1, None])
+    matrix = np.asarray(covariance(data.fit, data.X, data.y, l2=settings.l2), float)
+    deviation = np.sqrt(np.diag(matrix)[:-1, None])
     wald = estimate + deviation * np.vectorize(NormalDist().inv_cdf)(tails)
     replicates = _replicates(config, data, run)
     converged = np.asarray(replicates.status) == Status.CONVERGED
@@ -97,7 +97,7 @@ def work(config: Config, data: Fitted, run: Run) -> Sequence[Row]:
         "params.npz",
         w=estimate,
         b=data.fit.params.b,
-        covariance=covariance,
+        covariance=matrix,
         wald=wald,
         bootstrap=bootstrap,
     )

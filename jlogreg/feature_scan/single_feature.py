@@ -25,7 +25,7 @@ from jlogreg.fitting.fit import fit
 from jlogreg.formulations.centering import feature_center
 from jlogreg.formulations.problem import Problem
 from jlogreg.inference.covariance import variance_of_weight
-from jlogreg.inference.wald import log10_p_value
+from jlogreg.inference.tails import log10_p_value
 
 __all__ = ["Scan", "fit_scan", "newton_scan"]
 

@@ -36,7 +36,12 @@ from jlogreg.solvers.conjugate_gradients import conjugate_gradients
 from jlogreg.solvers.driver import Solver, where
 from jlogreg.solvers.newton import Newton
 
-__all__ = ["differentiable", "inverse_hessian", "solve_hessian"]
+__all__ = [
+    "centered_inverse_hessian",
+    "differentiable",
+    "inverse_hessian",
+    "solve_hessian",
+]
 
 # Iterations that refine a solution with H. With H's own factor one or two do.
 MAX_REFINE_ITERATIONS = 250
@@ -148,8 +153,16 @@ def inverse_hessian(
     equation (28).
     """
     problem, centering = center_problem(problem)
-    right = restricted(centering.gradient_to_centered(right), problem.free)
-    params = centering.to_centered(params)
+    right = centering.gradient_to_centered(right)
+    solved = centered_inverse_hessian(problem, centering.to_centered(params), right)
+    return centering.step_to_original(solved)
+
+
+def centered_inverse_hessian(
+    problem: Problem, params: Params, right: Float[Array, "n+1 c"]
+) -> Float[Array, "n+1 c"]:
+    """Return H^-1 right of a problem that is in centred unknowns already."""
+    right = restricted(right, problem.free)
     multiply = _hessian_map(problem, params)
 
     def each(columns: Array) -> Array:
@@ -161,8 +174,7 @@ def inverse_hessian(
         formulation = formulation_of(Newton(), fixed.samples.X, fixed.l2)
         return formulation.inverse_hessian(fixed, at, None)(right)
 
-    solved = lax.custom_linear_solve(each, right, solve, symmetric=True)
-    return centering.step_to_original(solved)
+    return lax.custom_linear_solve(each, right, solve, symmetric=True)
 
 
 def _hessian_map(problem: Problem, params: Params) -> Callable[[Array], Array]:

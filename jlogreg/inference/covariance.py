@@ -1,83 +1,243 @@
-"""The Fisher information, and the covariance and standard errors of estimates."""
+"""The covariance of the estimates: by the model, and robust against its errors.
+
+Both are a sandwich A^-1 B A^-1 of the Hessian A of the summed losses and of the
+covariance B of their gradient; equations (29) to (31) of docs/derivation.md.
+"""
 
 from __future__ import annotations
 
-import math
+from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Num
 
+from jlogreg.base.arrays import as_array, is_traced
+from jlogreg.base.checks import AnyArray, check_array
+from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.params import Params
-from jlogreg.base.status import Status
-from jlogreg.certification.certificate import (
-    block_sums,
-    measure,
-    prepare_known,
-    sample_blocks,
-    to_long_double,
+from jlogreg.base.programs import program
+from jlogreg.data.design import Design, check_design
+from jlogreg.diagnostics.fitted import (
+    Fitted,
+    Given,
+    check_enough_samples,
+    check_reached,
+    is_reached,
+    over_problems,
+    prepare_fit,
 )
-from jlogreg.data.design import Design
-from jlogreg.data.samples import Samples
+from jlogreg.diagnostics.sandwich import Kind, covariance_matrix
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.implicit import inverse_hessian
 from jlogreg.formulations.problem import Problem
-from jlogreg.objective.cost import hessian
 
 __all__ = [
-    "information",
-    "penalized_covariance",
+    "check_kind",
+    "correlation",
+    "covariance",
+    "model_covariance",
     "standard_errors",
     "variance_of_weight",
 ]
 
-# With more features the covariance matrix is not formed.
-MAX_COVARIANCE_FEATURES = 512
-# Parameters within this distance of the maximum of the likelihood, in standard errors,
-# count as the maximum.
-MAX_DISTANCE = 0.01
+ROBUST = ("HC0", "HC1", "HC2", "HC3", "cluster", "jackknife")
+MEANINGS = ("frequency", "probability")
 
 
-def information(params: Params, samples: Samples) -> np.ndarray:
-    """Return the Fisher information, summed on the host in double precision.
+def covariance(
+    fit: Fit,
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    *,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
+    l2: Any = 0.0,
+    bias: bool = True,
+    kind: str = "fisher",
+    clusters: Num[AnyArray, "1 m"] | None = None,
+    weights: str = "frequency",
+) -> Float[Array, "n+1 n+1"]:
+    """Return the covariance of the estimates, in the order w, then b.
 
-    Shapes: params w (n, 1), b (1, 1); result (n + 1, n + 1), the bias last. The sum in
-    equation (27) of docs/derivation.md.
+    Shapes: fit w (n, 1), b (1, 1); X (n, m), y, weight, offset and clusters (1, m), l2
+    () or (n, 1), the first ones as in the fit; result (n + 1, n + 1). For the fit of K
+    problems y, weight and offset are (K, m) or (1, m), l2 () or (K, 1), and the result
+    is (K, n + 1, n + 1). Without a bias the last row and column are 0. NaN where the
+    fit has not converged. Equations (29) to (31) of docs/derivation.md.
+
+    With a penalty it is the covariance of the penalised estimate from one draw of the
+    samples to another, about its own mean, which is not the true parameter (le Cessie
+    and van Houwelingen, Appl. Statist. 41, 1992).
+
+    Args:
+        fit: the result of `fit` or `fit_many`.
+        X: the features.
+        y: the labels. The robust kinds take a label between 0 and 1 for a number: write
+            counts as two samples, of the label 1 and of the label 0.
+        weight: that of the fit.
+        offset: that of the fit.
+        l2: that of the fit.
+        bias: that of the fit.
+        kind: "fisher" if the model is right; "HC0" to "HC3" if it may be wrong (White,
+            Econometrica 50, 1982; HC1 is HC0 times N / (N - k), HC2 and HC3 correct
+            for the leverage: MacKinnon and White, J. Econometrics 29, 1985); "cluster"
+            if samples of a cluster are dependent, with the factor G / (G - 1) for G
+            clusters (Liang and Zeger, Biometrika 73, 1986); "jackknife", which leaves
+            each cluster out, or each sample, by one Newton step. It takes the memory of
+            m (n + 1)^2 numbers where clusters are given.
+        clusters: a whole number for the cluster of each sample.
+        weights: "frequency" if a weight of k is a sample that occurs k times,
+            "probability" if it is the inverse of a probability of being sampled, or
+            another measure of how much one sample stands for.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape, or if there are as many features as samples and no penalty.
+        ValueError: if a number is out of range, NaN or infinite, if `kind` or
+            `weights` is none of these words, or if the fit is not the minimum for
+            these arguments. Where that is traced the result is NaN instead.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit
+        >>> from jlogreg.inference import covariance
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> model = fit(X, y)
+        >>> f"{covariance(model, X, y)[0, 0]:.2f}"
+        '0.83'
+        >>> f"{covariance(model, X, y, kind='HC3')[0, 0]:.1f}"
+        '0.5'
     """
-    point = np.concatenate([to_long_double(params.w), to_long_double(params.b)])
-    zero = np.zeros_like(point)
-    sums = (block_sums(part, point, zero) for part in sample_blocks(samples))
-    return np.sum([each.curvature for each in sums], axis=0)
+    chosen, labels = check_kind(kind, weights, clusters, check_design("X", X).shape[1])
+
+    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> Array:
+        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+        check_enough_samples(given)
+        matrix, reached, distance = model_covariance(chosen, given, labels)
+        check_reached(given.status, reached, distance)
+        return matrix
+
+    found: Array = over_problems(one, fit, X, y, weight, offset, l2=l2)
+    return found
 
 
 def standard_errors(
-    fit: Fit, samples: Samples, bias: bool
-) -> tuple[np.ndarray | None, str]:
-    """Return the standard errors (n + 1, 1), or None and why there are none.
+    fit: Fit,
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    **options: Any,
+) -> Float[Array, "n+1 1"]:
+    """Return the standard errors of the estimates, in the order w, then b.
 
-    Without a bias they are (n, 1). A weight counts how often its sample occurs; V is
-    their sum, or m. V gT H^-1 g is the square of the distance from the maximum of the
-    likelihood, in standard errors; equations (18) and (27).
+    Shapes: as for `covariance`; result (n + 1, 1), of K problems (K, n + 1, 1): the
+    square roots of the diagonal of the covariance. Arguments and errors are those of
+    `covariance`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit
+        >>> from jlogreg.inference import standard_errors
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> [f"{error:.2f}" for error in standard_errors(fit(X, y), X, y)[:, 0]]
+        ['0.91', '2.55']
     """
-    n, _ = samples.X.shape
-    if fit.status != Status.CONVERGED:
-        return None, "the fit has no answer"
-    if n > MAX_COVARIANCE_FEATURES:
-        return None, f"there are more than {MAX_COVARIANCE_FEATURES} features"
-    X, y, weight, offset = samples
-    reached = measure(*prepare_known(fit.params, X, y, weight, offset, 0.0), bias)
-    total = to_long_double(samples.weights()).sum()
-    if not math.sqrt(total) * reached.decrement <= MAX_DISTANCE:
-        return None, (
-            "a penalty, other weights or another offset led away from the maximum of "
-            "the likelihood of X and y"
+    matrix = covariance(fit, X, y, **options)
+    return jnp.sqrt(jnp.diagonal(matrix, axis1=-2, axis2=-1)[..., None])
+
+
+def correlation(
+    fit: Fit,
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    **options: Any,
+) -> Float[Array, "n+1 n+1"]:
+    """Return the correlations of the estimates, in the order w, then b.
+
+    Shapes: as for `covariance`; result (n + 1, n + 1), of K problems with a leading
+    axis, with ones on the diagonal. Arguments and errors are those of `covariance`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit
+        >>> from jlogreg.inference import correlation
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> f"{correlation(fit(X, y), X, y)[0, 1]:.2f}"
+        '-0.90'
+    """
+    matrix = covariance(fit, X, y, **options)
+    scale = jnp.sqrt(jnp.diagonal(matrix, axis1=-2, axis2=-1))
+    return matrix / scale[..., None] / scale[..., None, :]
+
+
+def check_kind(
+    kind: str, weights: str, clusters: Any, m: int
+) -> tuple[Kind, Int[Array, " m"] | None]:
+    """Return the kind of covariance, and the number of each sample's cluster from 0 up.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if clusters has the wrong dtype, rank or
+            shape.
+        ValueError: if a word is none of those known, or clusters are missing, or given
+            where they are not used.
+    """
+    for name, word, words in (
+        ("kind", kind, ("fisher", *ROBUST)),
+        ("weights", weights, MEANINGS),
+    ):
+        if not isinstance(word, str) or word not in words:
+            raise ValueError(f"{name} must be one of {words}, but is {word!r}")
+    if clusters is None:
+        if kind == "cluster":
+            raise ValueError('kind="cluster" needs clusters (1, m), a number a sample')
+        return Kind(kind, weights, m), None
+    if kind not in ("cluster", "jackknife"):
+        raise ValueError(
+            f'clusters are not used by kind="{kind}": take "cluster" or "jackknife"'
         )
-    # Invert the information, scaled to a diagonal of ones.
-    matrix = information(fit.params, samples)
-    matrix = matrix if bias else matrix[:-1, :-1]
-    scale = 1 / np.sqrt(np.diag(matrix))[:, None]
-    variances = np.diag(np.linalg.inv(matrix * scale * scale.T))[:, None]
-    return scale * np.sqrt(variances), ""
+    labels, count = _numbered(clusters, m)
+    return Kind(kind, weights, count), labels
+
+
+def _numbered(clusters: Any, m: int) -> tuple[Array, int]:
+    """Return the clusters numbered from 0 up, and how many there are at most."""
+    if not isinstance(clusters, np.ndarray):
+        clusters = check_array("clusters", clusters, floating=False)
+    if clusters.ndim != 2:
+        raise RankError(
+            f"clusters has rank {clusters.ndim}, shape {clusters.shape}, but must have "
+            f"rank 2, shape (1, {m}): write clusters.reshape(1, -1) for a row"
+        )
+    if clusters.shape != (1, m):
+        raise ShapeError(
+            f"clusters has rank 2, shape {clusters.shape}, but must have shape (1, {m})"
+        )
+    if clusters.dtype.kind not in "iubUS":
+        raise DtypeError(
+            f"clusters has dtype {clusters.dtype}, but must hold whole numbers: "
+            "convert it with clusters.astype(np.int32)"
+        )
+    if not is_traced(clusters):
+        names, labels = np.unique(np.asarray(clusters)[0], return_inverse=True)
+        return as_array(labels.astype(np.int32)), len(names)
+    ids = clusters[0].astype(jnp.int32)
+    _, labels = jnp.unique(ids, return_inverse=True, size=m)
+    return labels.astype(jnp.int32), m
+
+
+@partial(program, static_argnums=0, inline=True)
+def model_covariance(
+    kind: Kind, given: Given, labels: Array | None
+) -> tuple[Array, Array, Array]:
+    """Return the covariance, whether there is one, and the fit's distance from it."""
+    fitted = Fitted.of(given)
+    reached, distance = is_reached(fitted)
+    matrix = covariance_matrix(kind, fitted, labels)
+    return jnp.where(reached, matrix, jnp.nan), reached, distance
 
 
 def variance_of_weight(problem: Problem, params: Params, j: int) -> Float[Array, 1]:
@@ -88,22 +248,3 @@ def variance_of_weight(problem: Problem, params: Params, j: int) -> Float[Array,
     """
     unit = jnp.zeros((params.w.shape[0] + 1, 1), params.w.dtype).at[j].set(1.0)
     return inverse_hessian(problem, params, unit)[j] / problem.samples.total_weight()
-
-
-def penalized_covariance(
-    params: Params, X: Design | Array, y: Array, l2: float
-) -> np.ndarray:
-    """Return the covariance of a penalised estimate, the bias last.
-
-    Shapes: params w (n, 1), b (1, 1); X (n, m), y (1, m); result (n + 1, n + 1). It is
-    H^-1 F H^-1 / m, with the Hessian H of the cost, and F that of the mean loss alone,
-    the Fisher information of a sample: the variation of the estimate from one draw of m
-    samples to another (le Cessie and van Houwelingen, Ridge estimators in logistic
-    regression, Appl. Statist. 41, 1992). Without a penalty it is the inverse Hessian
-    over m.
-    """
-    H, F = (
-        np.asarray(hessian(params, X, y, l2=penalty), np.float64)
-        for penalty in (l2, 0.0)
-    )
-    return np.linalg.solve(H, np.linalg.solve(H, F).T) / X.shape[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -15,15 +16,19 @@ from jlogreg.base.params import check_bias, check_params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
+from jlogreg.diagnostics.fitted import prepare_fit
+from jlogreg.diagnostics.sandwich import Kind
 from jlogreg.fitting.fit import Fit
-from jlogreg.inference.covariance import standard_errors
-from jlogreg.inference.wald import p_value
+from jlogreg.inference.covariance import model_covariance
+from jlogreg.inference.tails import log10_p_value, p_of_log10
 from jlogreg.objective.prediction import logits
 
 __all__ = ["summary"]
 
 # Listed features at most; of more features, those with the largest |z| or |w|.
 MAX_LISTED = 20
+# With more features the covariance matrix is not formed.
+MAX_COVARIANCE_FEATURES = 512
 
 
 def summary(
@@ -81,7 +86,7 @@ def summary(
         hours   1.214       0.913   1.33  0.18
         bias   -3.035        2.55  -1.19  0.23
     """
-    if any(map(is_traced, (fit.params.w, y))):
+    if any(map(is_traced, (fit.params.w, y, weight, offset))):
         raise TypeError("summary needs known numbers: call it outside jit")
     if np.ndim(fit.status):
         raise ShapeError(
@@ -95,7 +100,7 @@ def summary(
     if len(labels) != n:
         raise ShapeError(f"there are {n} features, but {len(labels)} names")
     bias = check_bias(bias)
-    errors, why_not = standard_errors(fit, samples, bias)
+    errors, why_not = _standard_errors(fit, samples, bias)
     theta = np.asarray(params.w, float)
     if bias:
         theta = np.concatenate([theta, np.asarray(params.b, float)])
@@ -108,6 +113,26 @@ def summary(
     if why_not:
         lines.append(f"(no standard errors: {why_not})")
     return "\n".join(lines)
+
+
+def _standard_errors(
+    fit: Fit, samples: Samples, bias: bool
+) -> tuple[np.ndarray | None, str]:
+    """Return the standard errors (n + 1, 1), or None and why there are none."""
+    n, m = samples.X.shape
+    if fit.status != Status.CONVERGED:
+        return None, "the fit has no answer"
+    if n > MAX_COVARIANCE_FEATURES:
+        return None, f"there are more than {MAX_COVARIANCE_FEATURES} features"
+    given = prepare_fit(fit, *samples, 0.0, bias)
+    matrix, reached, _ = model_covariance(Kind("fisher", "frequency", m), given, None)
+    if not reached:
+        return None, (
+            "a penalty, other weights or another offset led away from the maximum of "
+            "the likelihood of X and y"
+        )
+    errors = np.sqrt(np.diag(np.asarray(matrix, float)))[:, None]
+    return errors if bias else errors[:-1], ""
 
 
 def _heading(fit: Fit, samples: Samples) -> list[str]:
@@ -148,7 +173,7 @@ def _coefficients(
 
 def _probability(z: float) -> str:
     """Return Wald's two-sided p = 2 Phi(-|z|) as text."""
-    p = p_value(z)
+    p = float(p_of_log10(log10_p_value(jnp.asarray(z))))
     return f"{p:.2g}" if p > 1e-300 else "< 1e-300"
 
 

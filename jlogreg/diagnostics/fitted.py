@@ -1,0 +1,271 @@
+"""A fit with its problem, in centred unknowns: what is computed of it starts here.
+
+In centred unknowns products of features keep their digits where these are far from
+zero; equation (28) of docs/derivation.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jlogreg.base.arrays import as_array, is_traced, power_of_two
+from jlogreg.base.checks import check_matrix
+from jlogreg.base.errors import RankError, ShapeError
+from jlogreg.base.params import Params
+from jlogreg.base.status import Status
+from jlogreg.data.design import check_design
+from jlogreg.data.devices import gather
+from jlogreg.fitting.fit import Fit
+from jlogreg.fitting.implicit import centered_inverse_hessian
+from jlogreg.fitting.options import free_unknowns
+from jlogreg.fitting.solve import center_problem
+from jlogreg.formulations.centering import Centering
+from jlogreg.formulations.problem import Problem, restricted, ridge, to_vector
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
+from jlogreg.objective.cost import objective, prepare_problem
+
+__all__ = [
+    "Fitted",
+    "Given",
+    "PerSample",
+    "check_enough_samples",
+    "check_reached",
+    "is_reached",
+    "over_problems",
+    "per_sample",
+    "prepare_fit",
+    "reached_status",
+    "to_original",
+]
+
+# Parameters within this distance of the minimum, in standard errors, count as it.
+MAX_DISTANCE = 0.01
+# The roundings of parameters and gradient that may add to the distance, in eps.
+ROUNDINGS = 64
+
+
+class Given(NamedTuple):
+    """A fit and its problem as the user gives them, checked.
+
+    Shapes: params w (n, 1), b (1, 1); status (); unit (), which the given weights were
+    divided by.
+    """
+
+    params: Params
+    problem: Problem
+    status: Int[Array, ""]
+    unit: Float[Array, ""]
+
+
+class Fitted(NamedTuple):
+    """A fit and its problem, in centred unknowns.
+
+    Shapes: params w (n, 1), b (1, 1); status (); unit (), which the given weights were
+    divided by.
+    """
+
+    params: Params
+    problem: Problem
+    centering: Centering
+    status: Int[Array, ""]
+    unit: Float[Array, ""]
+
+    @classmethod
+    def of(cls, given: Given) -> Fitted:
+        """Return the fit in centred unknowns."""
+        problem, centering = center_problem(given.problem)
+        params = centering.to_centered(given.params)
+        return cls(params, problem, centering, given.status, given.unit)
+
+    def total(self) -> Float[Array, ""]:
+        """Return V, the sum of the given weights, or the number of samples."""
+        return self.unit * jnp.asarray(self.samples_total, self.unit.dtype)
+
+    @property
+    def samples_total(self) -> Any:
+        """The sum of the weights as they are in the problem."""
+        return self.problem.samples.total_weight()
+
+    def solve(self, right: Float[Array, "n+1 c"]) -> Float[Array, "n+1 c"]:
+        """Return H^-1 right."""
+        return centered_inverse_hessian(self.problem, self.params, right)
+
+    def unknowns(self) -> int:
+        """Return the number of unknowns that are free."""
+        return self.problem.samples.X.shape[0] + (self.problem.free is None)
+
+
+def prepare_fit(
+    fit: Any, X: Any, y: Any, weight: Any, offset: Any, l2: Any, bias: bool
+) -> Given:
+    """Return a fit of one problem with that problem, all of it checked.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a number that is not traced is out of range, NaN or infinite.
+    """
+    fit, X, y, weight, offset = gather((fit, X, y, weight, offset))
+    params, samples, l2 = prepare_problem(fit.params, X, y, weight, offset, l2)
+    n, dtype = samples.X.shape[0], samples.X.dtype
+    problem = Problem(samples, l2, free_unknowns(bias, n, dtype))
+    unit = as_array(1.0, dtype) if weight is None else power_of_two(as_array(weight))
+    return Given(params, problem, as_array(fit.status, jnp.int32), unit)
+
+
+def over_problems(
+    function: Callable[..., Any], fit: Fit, X: Any, *rows: Any, l2: Any = 0.0
+) -> Any:
+    """Return function(fit, *rows, l2), or mapped over the problems of a fit of many.
+
+    Shapes: rows (1, m) or None; of K problems (K, m), or (1, m) for all. l2 as in `fit`
+    or, of K problems, as in `fit_many`: a number or a column (K, 1).
+
+    Raises:
+        RankError, ShapeError: if the fit or an argument has the wrong rank or shape.
+    """
+    rank = np.ndim(fit.status)
+    if rank == 0:
+        return function(fit, *rows, l2)
+    if rank > 1:
+        raise RankError(
+            f"fit.status has rank {rank}, but must be of one problem, rank 0, or of K, "
+            "rank 1: map over more with jax.vmap"
+        )
+    (K,), m = np.shape(fit.status), check_design("X", X).shape[1]
+    names = ("y", "weight", "offset")
+    tables = [
+        None if row is None else _check_rows(name, row, m, K)
+        for name, row in zip(names, rows, strict=True)
+    ]
+    if getattr(l2, "ndim", 0):
+        l2 = check_matrix("l2", l2, (K, 1))[:, 0]
+    axes = [0 if table is not None and table.ndim == 3 else None for table in tables]
+    each = jax.vmap(function, in_axes=(0, *axes, 0 if getattr(l2, "ndim", 0) else None))
+    return each(fit, *tables, l2)
+
+
+def _check_rows(name: str, value: Any, m: int, K: int) -> Array:
+    """Return rows (K, m) as (K, 1, m), and a row for all problems as (1, m)."""
+    rows = check_matrix(name, value, ("K", m))
+    if len(rows) not in (1, K):
+        raise ShapeError(
+            f"{name} has {len(rows)} rows, but the fit is of {K} problems: give one "
+            "row a problem, or one for all"
+        )
+    return rows if len(rows) == 1 else rows[:, None]
+
+
+def check_enough_samples(given: Given) -> None:
+    """Raise a ShapeError if no covariance can exist: as many unknowns as samples.
+
+    With a penalty one does.
+    """
+    (n, m), l2 = given.problem.samples.X.shape, given.problem.l2
+    if n >= m and not is_traced(l2) and not np.asarray(l2).all():
+        raise ShapeError(
+            f"X has shape ({n}, {m}): with as many features as samples the estimates "
+            "have no covariance; drop features, or fit with a penalty l2 on each"
+        )
+
+
+def is_reached(fitted: Fitted) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+    """Return whether a fit is the minimum of its problem, and its distance from it.
+
+    sqrt(V gT H^-1 g) is in standard errors; equations (18) and (27) of
+    docs/derivation.md. Another penalty, weight or offset than that of the fit leads
+    away.
+    """
+    params, problem = fitted.params, fitted.problem
+    _, slope = objective(params, problem.samples, problem.l2)
+    g = restricted(to_vector(slope), problem.free)
+    size, eps = jnp.sqrt(fitted.total()), float(np.finfo(g.dtype).eps)
+    squared = jnp.sum(g * fitted.solve(g))
+    distance = size * jnp.sqrt(jnp.where(squared < 0, 0.0, squared))
+    # A bias that makes up for features far from zero is rounded.
+    shift = fitted.centering.shift(params.w)
+    roundings = ROUNDINGS + jnp.abs(jnp.asarray(shift, g.dtype)).sum()
+    near = distance <= MAX_DISTANCE + size * eps * roundings
+    return (fitted.status == Status.CONVERGED) & near, distance
+
+
+def reached_status(fitted: Fitted, reached: Array) -> Int[Array, ""]:
+    """Return the status of a fit, BAD_INPUT if it is not the minimum of its problem."""
+    elsewhere = (fitted.status == Status.CONVERGED) & ~reached
+    return jnp.where(elsewhere, Status.BAD_INPUT, fitted.status).astype(jnp.int32)
+
+
+def check_reached(status: Any, reached: Any, distance: Any) -> None:
+    """Raise a ValueError if a fit that converged is not the minimum of its problem.
+
+    Where this is traced it is not known, and the results are NaN.
+    """
+    if is_traced(reached) or status != Status.CONVERGED or reached:
+        return
+    raise ValueError(
+        f"the fit is {float(distance):.2g} standard errors from the minimum of the "
+        "cost of these arguments: give X, y, weight, offset, l2 and bias as in the fit"
+    )
+
+
+class PerSample(NamedTuple):
+    """What a sandwich, an influence or a residual needs of each sample.
+
+    Shapes: columns (n + 1, m), the centred features above a row of ones; solved (n + 1,
+    m), H^-1 columns; shrinkage (n + 1, 1), H^-1 times the gradient of the penalty; z,
+    dz, dz2 and weight (1, m), the weights as they are in the problem; total (), their
+    sum.
+    """
+
+    columns: Array
+    solved: Array
+    shrinkage: Array
+    z: Array
+    dz: Array
+    dz2: Array
+    weight: Array
+    total: Array
+
+    def slopes(self) -> Float[Array, "n+1 m"]:
+        """Return H^-1 (x_i dz_i + l2 theta): -V times the influence; equation (23)."""
+        return self.solved * self.dz + self.shrinkage
+
+    def leverage(self) -> Float[Array, "1 m"]:
+        """Return x_iT H^-1 x_i / sum(v), without the sample's own weight."""
+        return jnp.sum(self.columns * self.solved, axis=0, keepdims=True) / self.total
+
+
+def per_sample(fitted: Fitted) -> PerSample:
+    """Return the parts at the fitted parameters, with one factorization of H."""
+    samples, params = fitted.problem.samples, fitted.params
+    columns = jnp.concatenate([samples.X.dense(), jnp.ones_like(samples.y)])
+    columns = restricted(columns, fitted.problem.free)
+    z = samples.logits(params)
+    # H^-1 for all right-hand sides at once: the samples, and the penalty's gradient.
+    penalty = ridge(fitted.problem) * to_vector(params)
+    solved = fitted.solve(jnp.concatenate([columns, penalty], axis=1))
+    return PerSample(
+        columns=columns,
+        solved=solved[:, :-1],
+        shrinkage=solved[:, -1:],
+        z=z,
+        dz=log_loss_dz(FAST, z, samples.y),
+        dz2=log_loss_dz2(FAST, z),
+        weight=samples.weights(),
+        total=jnp.asarray(samples.total_weight(), z.dtype),
+    )
+
+
+def to_original(
+    fitted: Fitted, covariance: Float[Array, "n+1 n+1"]
+) -> Float[Array, "n+1 n+1"]:
+    """Return a covariance in w and b for one in centred unknowns."""
+    half = fitted.centering.step_to_original(covariance)
+    return fitted.centering.step_to_original(half.T).T
