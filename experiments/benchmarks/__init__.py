@@ -26,6 +26,7 @@ BENCHMARKS = {
     "heads_large": ("heads", "heads_large"),
     "metrics": ("metrics", "run"),
     "pass": ("one_pass", "run"),
+    "profile": ("profile", "run"),
     "scaling": ("scaling", "run"),
     "scan": ("scan", "scan"),
     "scan_files": ("scan", "scan_files"),

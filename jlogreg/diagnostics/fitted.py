@@ -21,7 +21,6 @@ from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import check_design
 from jlogreg.data.devices import gather
-from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.implicit import centered_inverse_hessian
 from jlogreg.fitting.options import free_unknowns
 from jlogreg.fitting.solve import center_problem
@@ -121,7 +120,7 @@ def prepare_fit(
 
 
 def over_problems(
-    function: Callable[..., Any], fit: Fit, X: Any, *rows: Any, l2: Any = 0.0
+    function: Callable[..., Any], fit: Any, X: Any, *rows: Any, l2: Any = 0.0
 ) -> Any:
     """Return function(fit, *rows, l2), or mapped over the problems of a fit of many.
 
@@ -196,10 +195,10 @@ def is_reached(fitted: Fitted) -> tuple[Bool[Array, ""], Float[Array, ""]]:
     return (fitted.status == Status.CONVERGED) & near, distance
 
 
-def reached_status(fitted: Fitted, reached: Array) -> Int[Array, ""]:
+def reached_status(status: Array, reached: Array) -> Int[Array, ""]:
     """Return the status of a fit, BAD_INPUT if it is not the minimum of its problem."""
-    elsewhere = (fitted.status == Status.CONVERGED) & ~reached
-    return jnp.where(elsewhere, Status.BAD_INPUT, fitted.status).astype(jnp.int32)
+    elsewhere = (status == Status.CONVERGED) & ~reached
+    return jnp.where(elsewhere, Status.BAD_INPUT, status).astype(jnp.int32)
 
 
 def check_reached(status: Any, reached: Any, distance: Any) -> None:

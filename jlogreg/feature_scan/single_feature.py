@@ -20,12 +20,12 @@ from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, Design, Stacked
 from jlogreg.data.samples import Samples
+from jlogreg.diagnostics.tails import log10_p_value
 from jlogreg.feature_scan.null_model import NewtonStep, NullModel, newton_step
 from jlogreg.fitting.fit import fit
 from jlogreg.formulations.centering import feature_center
 from jlogreg.formulations.problem import Problem
 from jlogreg.inference.covariance import variance_of_weight
-from jlogreg.inference.tails import log10_p_value
 
 __all__ = ["Scan", "fit_scan", "newton_scan"]
 

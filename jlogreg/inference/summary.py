@@ -18,9 +18,9 @@ from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.diagnostics.fitted import prepare_fit
 from jlogreg.diagnostics.sandwich import Kind
+from jlogreg.diagnostics.tails import log10_p_value, p_of_log10
 from jlogreg.fitting.fit import Fit
 from jlogreg.inference.covariance import model_covariance
-from jlogreg.inference.tails import log10_p_value, p_of_log10
 from jlogreg.objective.prediction import logits
 
 __all__ = ["summary"]

@@ -25,6 +25,7 @@ from experiments.benchmarks import (
     metrics,
     one_fit,
     one_pass,
+    profile,
     scaling,
     scan,
 )
@@ -82,6 +83,10 @@ CASES = {
         one_pass.Work(features=5, samples=200, rounds=1),
         ["NumPy", "plain sum of X"],
     ),
+    "profile": (
+        profile.Work(features=3, samples=60, rounds=1),
+        ["jlogreg, a loop of fits"],
+    ),
     "tall": (one_fit.TALL._replace(**TALL), [*DEVICES, *one_fit.TALL.solvers]),
     "tall_100": (one_fit.TALL_100._replace(**TALL), [*DEVICES, *one_fit.TALL.solvers]),
     "wide": (one_fit.WIDE._replace(**WIDE), one_fit.WIDE.solvers),
@@ -111,6 +116,7 @@ NOTES = {
     "heads": [nemos.MISSING],
     "heads_large": [nemos.MISSING],
     "grid": ["held-out losses, of 20 fits, are off by at most: jlogreg "],
+    "profile": [profile.NO_STATSMODELS],
     "scan": [scan.NO_STATSMODELS, plink.MISSING],
     "scan_files": [plink.MISSING],
 }

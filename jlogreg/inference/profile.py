@@ -1,0 +1,251 @@
+"""The profile of the likelihood: fits with some unknowns held, and interval ends.
+
+A held weight is an offset, so each point of a profile is a fit with an offset, and the
+fits of all coefficients are mapped. Equations (35) and (36) of docs/derivation.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jlogreg.base.arrays import at_least
+from jlogreg.base.status import Status
+from jlogreg.data.design import Design, matmul
+from jlogreg.data.pairwise import pairwise
+from jlogreg.diagnostics.fitted import Fitted, Given
+from jlogreg.fitting.options import check_limits
+from jlogreg.formulations.centering import Centering
+from jlogreg.formulations.primal import primal_objective
+from jlogreg.formulations.problem import (
+    Limits,
+    prepare,
+    restricted,
+    ridge,
+    to_params,
+    to_vector,
+)
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss
+from jlogreg.objective.cost import objective
+from jlogreg.solvers.driver import loop, minimize
+from jlogreg.solvers.newton import Newton
+
+__all__ = ["Held", "default_limits", "fit_with_held", "paired", "profile_ends"]
+
+# Fits of one end at most, and the longest step of a search, in standard errors.
+MAX_FITS, LONGEST = 40, 2.0
+# Entries of the products of pairs of features, above which they are not formed.
+MAX_PAIR_ENTRIES = 2**26
+# Entries of the Hessians of the ends that are searched side by side.
+MAX_HESSIAN_ENTRIES = 2**23
+
+
+class Held(NamedTuple):
+    """The fit of the free unknowns, some others held, beside the fit of all.
+
+    Shapes: theta (n + 1, 1), w above b in the unknowns of the fit of all; slope (n + 1,
+    1), the gradient of J, also in the held unknowns; drop (), V (J - min J), in nats;
+    status () of this fit.
+    """
+
+    theta: Float[Array, "n+1 1"]
+    slope: Float[Array, "n+1 1"]
+    drop: Float[Array, ""]
+    status: Int[Array, ""]
+
+
+def default_limits(dtype: Any) -> Limits:
+    """Return the tolerance and the steps of a fit."""
+    return check_limits(Newton(), None, None, dtype)
+
+
+def fit_with_held(
+    fitted: Fitted,
+    held: Float[Array, "n+1 1"],
+    free: Float[Array, "n+1 1"],
+    start: Float[Array, "n+1 1"],
+    limits: Limits,
+) -> Held:
+    """Return the fit in which some unknowns are held; equation (35).
+
+    Args:
+        fitted: the fit of all unknowns.
+        held: their values, and 0 for the free ones.
+        free: 1 for the free ones, else 0.
+        start: where to start.
+        limits: of the fit.
+    """
+    problem, params = fitted.problem, fitted.params
+    samples, (w, b) = problem.samples, to_params(held)
+    # One penalty a feature: the fits are those of the primal formulation.
+    l2 = jnp.broadcast_to(problem.l2, params.w.shape)
+    free = restricted(free, problem.free)
+    offset = samples.X.forward(w) + b
+    with_offset = samples._replace(offset=samples.add_offset(offset))
+    of_free = problem._replace(samples=with_offset, l2=l2, free=free)
+    cost = primal_objective(of_free, prepare(with_offset), limits.tol)
+    newton = Newton(keep_factor=False)
+    end = minimize(newton, cost, start * free, limits.max_steps)
+    theta = end.point * free + held
+    _, slope = objective(to_params(theta), samples, l2)
+    # V (J - min J) sample by sample: the digits of J itself are not enough.
+    z, best = samples.logits(to_params(theta)), samples.logits(params)
+    rise = log_loss(FAST, z, samples.y) - log_loss(FAST, best, samples.y)
+    ridges, best_theta = ridge(problem), to_vector(params)
+    penalty = jnp.sum(ridges * (theta - best_theta) * (theta + best_theta)) / 2
+    drop = fitted.unit * samples.weighted(rise).sum() + fitted.total() * penalty
+    return Held(theta, to_vector(slope), drop, end.status)
+
+
+def paired(fitted: Fitted) -> Fitted:
+    """Return the fit with the products of all pairs of features, if they are few.
+
+    The Hessians of many problems on the same features are then one product; equation
+    (25).
+    """
+    samples = fitted.problem.samples
+    n, m = samples.X.shape
+    X: Design = samples.X
+    if n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES:
+        X = pairwise(X.dense())
+    samples = samples._replace(X=X)
+    return fitted._replace(problem=fitted.problem._replace(samples=samples))
+
+
+def profile_ends(
+    given: Given, target: Float[Array, ""]
+) -> tuple[Float[Array, "n+1 2"], Int[Array, "n+1 2"]]:
+    """Return both ends of the profile interval of each unknown, and their statuses.
+
+    Shapes: target (), the root of twice the drop at the ends; result (n + 1, 2) each,
+    low and high. Equation (36) of docs/derivation.md.
+    """
+    centred = Fitted.of(given)
+    weights, w_status = _ends(paired(centred), target, range(len(given.params.w)))
+    if given.problem.free is not None:  # b is known to be 0
+        b, b_status = jnp.zeros((1, 2), weights.dtype), jnp.zeros((1, 2), jnp.int32)
+    else:
+        # A held bias is one of the user's own unknowns: nothing is taken away.
+        plain = Fitted(given.params, given.problem, Centering(None, None), *given[2:])
+        b, b_status = _ends(paired(plain), target, range(-1, 0))
+    return jnp.concatenate([weights, b]), jnp.concatenate([w_status, b_status])
+
+
+class _Search(NamedTuple):
+    """The search for an end: the distance d from the estimate, and its bracket.
+
+    Shapes: theta (n + 1, 1), where the next fit starts; the others ().
+    """
+
+    distance: Array
+    theta: Array
+    low: Array
+    high: Array
+    status: Array
+    fits: Array
+
+
+def _ends(
+    fitted: Fitted, target: Array, places: range
+) -> tuple[Float[Array, "k 2"], Int[Array, "k 2"]]:
+    """Return the ends of some unknowns, as many side by side as memory allows."""
+    estimate = to_vector(fitted.params)
+    k = len(estimate)
+    inverse = fitted.solve(jnp.eye(k, dtype=estimate.dtype)) / fitted.total()
+    units = jnp.eye(k, dtype=estimate.dtype)[jnp.asarray(places)]
+    rows = jnp.concatenate([units, units])
+    sides = jnp.repeat(jnp.asarray([-1.0, 1.0], estimate.dtype), len(places))
+    limits = default_limits(estimate.dtype)
+
+    def end(lane: tuple[Array, Array]) -> tuple[Array, Array]:
+        return _end(fitted, inverse, target, limits, lane[0][:, None], lane[1])
+
+    width = max(8, MAX_HESSIAN_ENTRIES // k**2)
+    if len(sides) <= width:
+        found, status = jax.vmap(end)((rows, sides))
+    else:
+        found, status = lax.map(end, (rows, sides), batch_size=width)
+    shape = (2, len(places))
+    return found.reshape(shape).T, status.reshape(shape).T
+
+
+def _end(
+    fitted: Fitted,
+    inverse: Float[Array, "n+1 n+1"],
+    target: Array,
+    limits: Limits,
+    unit: Float[Array, "n+1 1"],
+    side: Array,
+) -> tuple[Array, Array]:
+    """Return one end, by Newton's method on the root of twice the drop, in a bracket.
+
+    rho = sqrt(2 drop) is nearly linear in the held unknown, and its slope needs but the
+    gradient there: the others are at their minimum.
+    """
+    theta = to_vector(fitted.params)
+    estimate = jnp.sum(unit * theta)
+    # The unknowns move along the tangent when one is held elsewhere; (35).
+    column = matmul(inverse, unit)
+    variance = jnp.sum(column * unit)
+    error, tangent = jnp.sqrt(variance), side * column / variance
+
+    def going(now: _Search) -> Array:
+        return (now.status == Status.MAX_STEPS) & (now.fits < MAX_FITS)
+
+    def advance(now: _Search) -> _Search:
+        held = unit * (estimate + side * now.distance)
+        at = fit_with_held(fitted, held, 1 - unit, now.theta, limits)
+        # rho and its slope in the distance; (36).
+        rho = jnp.sqrt(at_least(2 * at.drop, 0))
+        slope = side * fitted.total() * jnp.sum(at.slope * unit) / rho
+        after = _after(now, target - rho, slope, LONGEST * error)
+        failed = at.status != Status.CONVERGED
+        return after._replace(
+            theta=at.theta + tangent * (after.distance - now.distance),
+            status=jnp.where(failed, at.status, after.status),
+        )
+
+    first = target * error
+    start = _Search(
+        distance=first,
+        theta=theta + tangent * first,
+        low=jnp.zeros_like(first),
+        high=jnp.full_like(first, jnp.inf),
+        status=jnp.full((), Status.MAX_STEPS, jnp.int32),
+        fits=jnp.zeros((), jnp.int32),
+    )
+    end = loop(going, advance, start)
+    found = estimate + side * end.distance
+    return jnp.where(end.status == Status.CONVERGED, found, jnp.nan), end.status
+
+
+def _after(now: _Search, missing: Array, slope: Array, longest: Array) -> _Search:
+    """Return the search after a Newton step, which stays inside the bracket.
+
+    Args:
+        now: the search before it.
+        missing: the target less rho at the distance that was tried.
+        slope: that of rho in the distance.
+        longest: the longest step.
+    """
+    step = missing / slope
+    below = missing > 0
+    low = jnp.where(below, now.distance, now.low)
+    high = jnp.where(below, now.high, now.distance)
+    usable = (slope > 0) & (jnp.abs(step) <= longest)
+    new = now.distance + jnp.where(below, longest, -longest)
+    new = jnp.where(usable, now.distance + step, new)
+    middle = jnp.where(jnp.isfinite(high), (low + high) / 2, low + longest)
+    new = jnp.where((new > low) & (new < high), new, middle)
+    # The step that follows a near miss squares it.
+    near = 4 * float(np.finfo(step.dtype).eps) ** 0.5
+    found = usable & (jnp.abs(missing) <= near)
+    new = jnp.where(found, now.distance + step, new)
+    status = jnp.where(found, Status.CONVERGED, Status.MAX_STEPS).astype(jnp.int32)
+    return _Search(new, now.theta, low, high, status, now.fits + 1)
