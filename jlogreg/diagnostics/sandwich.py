@@ -20,7 +20,7 @@ from jlogreg.formulations.problem import restricted_matrix, ridge, to_vector
 from jlogreg.objective.sums import curvature_total
 from jlogreg.solvers.cholesky import factorize
 
-__all__ = ["Kind", "covariance_matrix", "sample_size"]
+__all__ = ["Kind", "centred_covariance", "covariance_matrix", "sample_size"]
 
 # What is left of 1 - h, in eps, below which the sample alone decides its own fit.
 ROUNDINGS = 64
@@ -38,16 +38,21 @@ def covariance_matrix(
     kind: Kind, fitted: Fitted, labels: Array | None
 ) -> Float[Array, "n+1 n+1"]:
     """Return the covariance of w above b; equations (29) to (31)."""
+    matrix = to_original(fitted, centred_covariance(kind, fitted, labels))
+    return (matrix + matrix.T) / 2
+
+
+def centred_covariance(
+    kind: Kind, fitted: Fitted, labels: Array | None
+) -> Float[Array, "n+1 n+1"]:
+    """Return the covariance in centred unknowns."""
     if kind.name == "fisher":
-        centred = _by_the_model(kind, fitted)
+        matrix = _by_the_model(kind, fitted)
     else:
-        parts = per_sample(fitted)
-        grouped = labels is not None
-        robust = _of_clusters if grouped else _of_samples
-        if grouped and kind.name == "jackknife":
+        robust = _of_samples if labels is None else _of_clusters
+        if labels is not None and kind.name == "jackknife":
             robust = _left_out
-        centred = robust(kind, fitted, parts, labels)
-    matrix = to_original(fitted, (centred + centred.T) / 2)
+        matrix = robust(kind, fitted, per_sample(fitted), labels)
     return (matrix + matrix.T) / 2
 
 

@@ -7,24 +7,29 @@ and (33) of docs/derivation.md.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import log_ndtr, logsumexp, xlogy
+from jax.scipy.special import log_ndtr, logsumexp, ndtri, xlogy
 from jaxtyping import Array, Float, Int
 
+from jlogreg.base.checks import check_number, check_range
 from jlogreg.solvers.cholesky import factorize
 
 __all__ = [
     "HypothesisTest",
+    "check_level",
     "chi2_test",
     "log10_chi2_tail",
     "log10_p_value",
+    "normal_quantile",
     "p_of_log10",
     "quadratic_form",
 ]
 
+# The highest level of an interval: at 1 its ends are infinite.
+HIGHEST_LEVEL = 0.999999
 LOG_10 = math.log(10)
 # Terms of the asymptotic series of a tail: with 3, the default of JAX, three of the 16
 # digits of log p are lost at z = 30.
@@ -119,3 +124,19 @@ def _log_two_sided(size: Array) -> Array:
 def p_of_log10(log10_p: Array) -> Array:
     """Return p, which is 0 where it underflows."""
     return jnp.exp(log10_p * LOG_10)
+
+
+def check_level(level: Any, dtype: Any) -> Float[Array, ""]:
+    """Return the level of an interval, between 0 and 1; NaN where it is traced.
+
+    Raises:
+        DtypeError, RankError: if it is not a number.
+        ValueError: if it is out of range.
+    """
+    checked = check_number("level", level, dtype)
+    return check_range("level", checked, 0.0, HIGHEST_LEVEL, above=True)
+
+
+def normal_quantile(level: Float[Array, ""]) -> Float[Array, ""]:
+    """Return the z within which a normal variable lies with this probability."""
+    return -ndtri((1 - level) / 2)

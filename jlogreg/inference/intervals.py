@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
 from jlogreg.base.arrays import at_least, at_most
-from jlogreg.base.checks import AnyArray, check_count, check_number, check_range
+from jlogreg.base.checks import AnyArray, check_count
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.batch.resampling import bootstrap_weights
@@ -31,6 +30,7 @@ from jlogreg.diagnostics.fitted import (
     reached_status,
 )
 from jlogreg.diagnostics.sandwich import Kind
+from jlogreg.diagnostics.tails import check_level, normal_quantile
 from jlogreg.fitting.fit import Fit
 from jlogreg.formulations.primal import primal_objective
 from jlogreg.formulations.problem import prepare, to_vector
@@ -39,11 +39,10 @@ from jlogreg.inference.profile import default_limits, paired, profile_ends
 from jlogreg.solvers.driver import minimize
 from jlogreg.solvers.newton import Newton
 
-__all__ = ["Interval", "check_level", "confidence_interval", "normal_quantile"]
+__all__ = ["Interval", "confidence_interval"]
 
 # Replicates that are fitted side by side, and the share that may have no answer.
 SIDE_BY_SIDE, MOST_FAILED = 64, 0.1
-HIGHEST_LEVEL = 0.999999
 SCALES = ("log-odds", "odds ratio")
 
 
@@ -166,22 +165,6 @@ def confidence_interval(
 
     found: Interval = over_problems(one, fit, X, y, weight, offset, l2=l2)
     return found
-
-
-def check_level(level: Any, dtype: Any) -> Float[Array, ""]:
-    """Return the level of an interval, between 0 and 1; NaN where it is traced.
-
-    Raises:
-        DtypeError, RankError: if it is not a number.
-        ValueError: if it is out of range.
-    """
-    checked = check_number("level", level, dtype)
-    return check_range("level", checked, 0.0, HIGHEST_LEVEL, above=True)
-
-
-def normal_quantile(level: Float[Array, ""]) -> Float[Array, ""]:
-    """Return the z within which a normal variable lies with this probability."""
-    return -ndtri((1 - level) / 2)
 
 
 def _check_words(kind: str, scale: str, weight: Any, chosen: Kind, key: Any) -> None:
