@@ -46,7 +46,7 @@ from jlogreg.fitting.gradient_descent import Descent, gradient_descent
 from jlogreg.fitting.regularization_path import regularization_path
 from jlogreg.graph.computation_graph import computation_graph
 from jlogreg.graph.graph import Graph, Node
-from jlogreg.inference.summary import summary
+from jlogreg.inference.summary import Summary, summary
 from jlogreg.losses.bernoulli import (
     likelihood,
     log_likelihood,
@@ -95,6 +95,7 @@ __all__ = [
     "Stacked",
     "Standardized",
     "Status",
+    "Summary",
     "bootstrap_weights",
     "broadcast_shape",
     "certificate",

@@ -25,6 +25,7 @@ from tests.architecture import (
 CORE = {"jax", "jaxlib", "jaxtyping", "numpy", "optax", "scipy"}
 EXTRA = {
     "estimators": {"sklearn"},
+    "inference.summary": {"pandas", "polars"},  # where one is at hand
     "plots": {"matplotlib"},
     "testing.strategies": {"hypothesis"},
     "testing.search.exact.separation": {"flint"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,16 @@ import numpy as np
 
 from jlogreg.base.arrays import is_traced
 
-__all__ = ["align", "as_html", "brief", "value_text"]
+__all__ = [
+    "align",
+    "as_html",
+    "brief",
+    "latex_table",
+    "lines_as_html",
+    "power_text",
+    "table_as_html",
+    "value_text",
+]
 
 
 def value_text(value: Any) -> str:
@@ -71,3 +81,52 @@ def as_html(rows: Mapping[str, str]) -> str:
         for name, text in rows.items()
     )
     return f"<table>{''.join(lines)}</table>"
+
+
+def lines_as_html(lines: Sequence[str]) -> str:
+    """Return lines of text as a paragraph of HTML, nothing if there are none."""
+    text = "<br>".join(map(html.escape, lines))
+    return f"<p>{text}</p>" if text else ""
+
+
+def table_as_html(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as HTML; the first row and the first column are headings."""
+
+    def cell(row: int, column: int, text: str) -> str:
+        tag = "th" if row == 0 or column == 0 else "td"
+        return f"<{tag}>{html.escape(text)}</{tag}>"
+
+    lines = (
+        "".join(cell(i, j, text) for j, text in enumerate(row))
+        for i, row in enumerate(rows)
+    )
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+# What LaTeX takes for commands, and how it writes them.
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+
+
+def latex_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as a tabular of LaTeX, its numbers aligned to the right."""
+    first, *rest = (
+        " & ".join("".join(LATEX.get(sign, sign) for sign in text) for text in row)
+        + r" \\"
+        for row in rows
+    )
+    layout = "l" + "r" * (len(rows[0]) - 1)
+    lines = [rf"\begin{{tabular}}{{{layout}}}", r"\hline", first, r"\hline", *rest]
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"])
+
+
+def power_text(log10: float) -> str:
+    """Return the number 10^log10 in two digits, also where it is no float."""
+    if not log10 < -300:  # or NaN
+        return f"{10.0**log10:.2g}"
+    exponent = math.floor(log10)
+    return f"{10 ** (log10 - exponent):.1f}e{exponent}"

@@ -1,36 +1,143 @@
-"""Summary of a fit as text, for a notebook."""
+"""The summary of a fit: a table of coefficients, statistics, and what to beware of."""
+
+# Over 300 lines: the record, and the functions that fill it, some of them mostly words.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
-from jlogreg.base.formatting import align, value_text
+from jlogreg.base.formatting import (
+    align,
+    latex_table,
+    lines_as_html,
+    power_text,
+    table_as_html,
+    value_text,
+)
 from jlogreg.base.params import check_bias, check_params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
+from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics
 from jlogreg.diagnostics.fitted import prepare_fit
-from jlogreg.diagnostics.sandwich import Kind
-from jlogreg.diagnostics.tails import log10_p_value, p_of_log10
+from jlogreg.diagnostics.tails import log10_chi2_tail, log10_p_value, p_of_log10
 from jlogreg.fitting.fit import Fit
-from jlogreg.inference.covariance import model_covariance
+from jlogreg.inference.covariance import check_kind, model_covariance
+from jlogreg.inference.intervals import confidence_interval
 from jlogreg.objective.prediction import logits
 
-__all__ = ["summary"]
+__all__ = ["Summary", "summary"]
 
 # Listed features at most; of more features, those with the largest |z| or |w|.
 MAX_LISTED = 20
 # With more features the covariance matrix is not formed.
 MAX_COVARIANCE_FEATURES = 512
+# Samples of the rarer label for each unknown, and clusters, below which there is a
+# warning (Peduzzi et al., J. Clin. Epidemiol. 49, 1996; Cameron and Miller, J. Human
+# Resources 50, 2015).
+FEW_LABELS, FEW_CLUSTERS = 10, 20
 
 
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """The summary of a fit; printed, it is text, and in a notebook a table.
+
+    Shapes: columns (k,) each, in the order w, then b: "weight", and where there are
+    standard errors "std_error", "z", "p", "log10_p", "odds_ratio", "low" and "high",
+    the ends of the interval of the odds ratio. heading, statistics and notes are lines
+    of text.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit, summary
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> table = summary(fit(X, y), X, y, ["hours"]).to_dict()
+        >>> table["name"], [f"{w:.2f}" for w in table["weight"]]
+        (['hours', 'bias'], ['1.21', '-3.04'])
+    """
+
+    names: tuple[str, ...]
+    columns: dict[str, np.ndarray]
+    level: float
+    heading: tuple[str, ...]
+    statistics: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the summary as lines of text."""
+        blocks = [self.heading, self.statistics]
+        lines = [line for block in blocks for line in block]
+        return "\n".join([*lines, "", align(self._rows(), left=1), *self.notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        above = lines_as_html([*self.heading, *self.statistics])
+        return above + table_as_html(self._rows()) + lines_as_html(self.notes)
+
+    def to_latex(self) -> str:
+        """Return the table of coefficients as a tabular of LaTeX."""
+        return latex_table(self._rows())
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return the names and all columns, as lists of Python numbers."""
+        columns = {name: column.tolist() for name, column in self.columns.items()}
+        return {"name": list(self.names), **columns}
+
+    def to_frame(self) -> Any:
+        """Return the table as a data frame of pandas, or of polars without it.
+
+        Raises:
+            ImportError: if neither is installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            try:
+                from polars import DataFrame
+            except ImportError:
+                raise ImportError(
+                    "a data frame needs pandas or polars: install one, or take to_dict"
+                ) from None
+        return DataFrame(self.to_dict())
+
+    def _rows(self) -> list[list[str]]:
+        """Return the table of the listed features, in their order, and of the bias."""
+        columns, n = self.columns, len(self.names) - (self.names[-1:] == ("bias",))
+        # Those with the largest |z|, or |w|, then the bias, if any.
+        size = np.abs(columns.get("z", columns["weight"]))[:n]
+        listed = [*np.sort(np.argsort(-size, kind="stable")[:MAX_LISTED])]
+        listed += range(n, len(self.names))
+        rows = [["", "weight"]]
+        rows += [[self.names[j], f"{columns['weight'][j]:.4g}"] for j in listed]
+        if "z" not in columns:
+            return rows
+        rows[0] += [
+            "std. error",
+            "z",
+            "p",
+            "odds ratio",
+            f"{100 * self.level:g}% interval",
+        ]
+        for row, j in zip(rows[1:], listed, strict=True):
+            at = {name: column[j] for name, column in columns.items()}
+            row += [f"{at['std_error']:.3g}", f"{at['z']:.2f}"]
+            row += [power_text(at["log10_p"]), f"{at['odds_ratio']:.3g}"]
+            row += [f"{at['low']:.3g} to {at['high']:.3g}"]
+        return rows
+
+
+# Over 40 lines: the parts of a summary, one after another.
 def summary(
     fit: Fit,
     X: Float[AnyArray, "n m"] | Design,
@@ -39,22 +146,23 @@ def summary(
     *,
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
+    l2: Any = 0.0,
     bias: bool = True,
-) -> str:
-    """Return status, cost, steps, accuracy and coefficients of a fit; host only.
+    interval: str = "wald",
+    level: float = 0.95,
+    covariance: str = "fisher",
+    clusters: Num[AnyArray, "1 m"] | None = None,
+    weights: str = "frequency",
+) -> Summary:
+    """Return status, statistics and the table of coefficients of a fit; host only.
 
-    Shapes: fit of one problem, w (n, 1); X (n, m), y, weight and offset (1, m); n
-    names; result a text of several lines.
-    Standard errors, z and Wald's two-sided p, equation (27) of docs/derivation.md, are
-    given if the parameters maximise the likelihood of X and y, to a hundredth of a
-    standard error; not after a fit with a penalty, other weights or another offset. If
-    there are more than 20 features, those with the largest |z|, or else |w|, are
-    listed.
-
-    Weights are frequency weights: a weight of k is a sample that occurs k times. So k
-    ones among n equal samples may be one sample with the label k/n and the weight n.
-    The standard errors are wrong for weights that mean something else, such as
-    importance or the inverse of a probability of being sampled.
+    Shapes: fit of one problem, w (n, 1); X (n, m), y, weight, offset and clusters (1,
+    m), l2 () or (n, 1); n names; result a Summary, which prints as text.
+    Standard errors, z and Wald's two-sided p, equations (27) to (31) of
+    docs/derivation.md, and the odds ratio e^w with its interval, are given if the
+    parameters are the minimum for these arguments, to a hundredth of a standard error;
+    the statistics of equation (38) if the weights are frequencies. If there are more
+    than 20 features, those with the largest |z|, or else |w|, are listed.
 
     Args:
         fit: the result of `fit`.
@@ -63,12 +171,22 @@ def summary(
         names: of the features; by default x0, x1, ...
         weight: that of the fit, if it had one.
         offset: that of the fit, if it had one.
+        l2: that of the fit. With one, the errors are those of the penalised estimate
+            about its own mean.
         bias: that of the fit.
+        interval: "wald" or "profile", the kind of a
+            `confidence_interval`.
+        level: of the intervals.
+        covariance: the kind of `jlogreg.inference.covariance`.
+        clusters: of the samples, for `covariance="cluster"`.
+        weights: "frequency" if a weight of k is a sample that occurs k times, so that k
+            ones among n equal samples may be one sample with the label k/n and the
+            weight n; "probability" if it is how much a sample stands for.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape, if the fit is of many problems, or if there are not n names.
-        ValueError: if a label is not in [0, 1], or a number not finite.
+        ValueError: if a label is not in [0, 1], a number not finite, or a word unknown.
         TypeError: if a number is traced: call this outside jit.
 
     Examples:
@@ -81,12 +199,16 @@ def summary(
         1 feature, 6 samples, mean label 0.5
         cost J 0.412998 nats after 5 steps
         training accuracy 66.7%
+        log-likelihood -2.47799 (bias alone -4.15888), AIC 8.956, BIC 8.5395
+        pseudo-R2: McFadden 0.404, Nagelkerke 0.572, Tjur 0.445
+        all weights are 0: chi-square 3.362, df 1, p = 0.067
         <BLANKLINE>
-               weight  std. error      z     p
-        hours   1.214       0.913   1.33  0.18
-        bias   -3.035        2.55  -1.19  0.23
+               weight  std. error      z     p  odds ratio      95% interval
+        hours   1.214       0.913   1.33  0.18        3.37     0.563 to 20.1
+        bias   -3.035        2.55  -1.19  0.23      0.0481  0.000327 to 7.06
+        (beware: 3 samples of the rarer label for 2 unknowns...
     """
-    if any(map(is_traced, (fit.params.w, y, weight, offset))):
+    if any(map(is_traced, (fit.params.w, y, weight, offset, l2))):
         raise TypeError("summary needs known numbers: call it outside jit")
     if np.ndim(fit.status):
         raise ShapeError(
@@ -99,40 +221,100 @@ def summary(
     labels = [f"x{j}" for j in range(n)] if names is None else [*map(str, names)]
     if len(labels) != n:
         raise ShapeError(f"there are {n} features, but {len(labels)} names")
-    bias = check_bias(bias)
-    errors, why_not = _standard_errors(fit, samples, bias)
-    theta = np.asarray(params.w, float)
-    if bias:
-        theta = np.concatenate([theta, np.asarray(params.b, float)])
-    lines = [*_heading(fit, samples), "", _coefficients(theta, labels, errors)]
+    if interval not in ("wald", "profile"):
+        raise ValueError(f'interval must be "wald" or "profile", but is {interval!r}')
+    k = n + check_bias(bias)
+    given = {"weight": weight, "offset": offset, "l2": l2, "bias": bias}
+    kind = {"covariance": covariance, "clusters": clusters, "weights": weights}
+    theta = np.concatenate(params).astype(float)[:k, 0]
+    columns: dict[str, Any] = {"weight": theta}
+    notes: list[str] = []
+    errors, why_not = _standard_errors(fit, samples, given, kind)
+    statistics: tuple[str, ...] = ()
+    if errors is not None:
+        chosen = kind if interval == "wald" else {"weights": weights}
+        options: dict[str, Any] = {"kind": interval, "level": level, **given, **chosen}
+        odds = confidence_interval(fit, X, y, scale="odds ratio", **options)
+        z = theta / errors[:k]
+        log10_p = log10_p_value(jnp.asarray(z))
+        columns |= {"std_error": errors[:k], "z": z, "p": p_of_log10(log10_p)}
+        columns |= {"log10_p": log10_p, "odds_ratio": odds.estimate[:k, 0]}
+        columns |= {"low": odds.low[:k, 0], "high": odds.high[:k, 0]}
+        if weights == "frequency" or weight is None:
+            statistics = _statistics(fit_statistics(fit, X, y, **given), k, bias)
     if n > MAX_LISTED:
         largest = "|w|" if errors is None else "|z|"
-        lines.append(
-            f"({MAX_LISTED} of {n} features, those with the largest {largest})"
-        )
-    if why_not:
-        lines.append(f"(no standard errors: {why_not})")
-    return "\n".join(lines)
+        notes += [f"({MAX_LISTED} of {n} features, those with the largest {largest})"]
+    beware = why_not or _warning(samples, k, l2, kind)
+    notes += [f"({beware})"] if beware else []
+    columns = {name: np.asarray(column, float) for name, column in columns.items()}
+    every = (*labels, "bias") if bias else tuple(labels)
+    heading = tuple(_heading(fit, samples))
+    return Summary(every, columns, float(level), heading, statistics, tuple(notes))
 
 
 def _standard_errors(
-    fit: Fit, samples: Samples, bias: bool
+    fit: Fit, samples: Samples, given: dict[str, Any], kind: dict[str, Any]
 ) -> tuple[np.ndarray | None, str]:
-    """Return the standard errors (n + 1, 1), or None and why there are none."""
+    """Return the standard errors (n + 1,), or None and why there are none."""
     n, m = samples.X.shape
+    options = (kind["covariance"], kind["weights"], kind["clusters"], m)
+    chosen, labels = check_kind(*options)
     if fit.status != Status.CONVERGED:
-        return None, "the fit has no answer"
+        return None, "no standard errors: the fit has no answer"
     if n > MAX_COVARIANCE_FEATURES:
-        return None, f"there are more than {MAX_COVARIANCE_FEATURES} features"
-    given = prepare_fit(fit, *samples, 0.0, bias)
-    matrix, reached, _ = model_covariance(Kind("fisher", "frequency", m), given, None)
+        most = MAX_COVARIANCE_FEATURES
+        return None, f"no standard errors: there are more than {most} features"
+    prepared = prepare_fit(fit, *samples, given["l2"], given["bias"])
+    matrix, reached, _ = model_covariance(chosen, prepared, labels)
     if not reached:
         return None, (
-            "a penalty, other weights or another offset led away from the maximum of "
-            "the likelihood of X and y"
+            "no standard errors: a penalty, other weights or another offset led away "
+            "from the minimum for these arguments: give weight, offset and l2 as in "
+            "the fit"
         )
-    errors = np.sqrt(np.diag(np.asarray(matrix, float)))[:, None]
-    return errors if bias else errors[:-1], ""
+    return np.sqrt(np.diag(np.asarray(matrix, float))), ""
+
+
+def _statistics(numbers: FitStatistics, k: int, bias: bool) -> tuple[str, ...]:
+    """Return the lines on likelihood, criteria and R2."""
+    at = {name: float(value) for name, value in numbers._asdict().items()}
+    lines = [
+        f"log-likelihood {at['log_likelihood']:.6g} (bias alone {at['null']:.6g}), "
+        f"AIC {at['aic']:.5g}, BIC {at['bic']:.5g}",
+        f"pseudo-R2: McFadden {at['mcfadden']:.3g}, Nagelkerke {at['nagelkerke']:.3g}, "
+        f"Tjur {at['tjur']:.3g}",
+    ]
+    if bias and k > 1 and at["unknowns"] == k:
+        rise = 2 * (at["log_likelihood"] - at["null"])
+        log10_p = float(log10_chi2_tail(jnp.asarray(rise), k - 1))
+        lines.append(
+            f"all weights are 0: chi-square {rise:.4g}, df {k - 1}, p = "
+            f"{power_text(log10_p)}"
+        )
+    return tuple(lines)
+
+
+def _warning(samples: Samples, k: int, l2: Any, kind: dict[str, Any]) -> str:
+    """Return what to beware of, the gravest first; nothing if there is nothing."""
+    y, v = np.asarray(samples.y, float), np.asarray(samples.weights(), float)
+    counts = v if kind["weights"] == "frequency" else (v > 0).astype(float)
+    rarer = min((counts * y).sum(), (counts * (1 - y)).sum())
+    clusters = kind["clusters"]
+    if clusters is not None and len(np.unique(np.asarray(clusters))) < FEW_CLUSTERS:
+        count = len(np.unique(np.asarray(clusters)))
+        return f"beware: {count} clusters are few, and errors of few are too small"
+    if np.any(np.asarray(l2) > 0):
+        return (
+            "beware: the penalty draws the weights to 0, and intervals and p do not "
+            "make up for that"
+        )
+    if rarer < FEW_LABELS * k:
+        return (
+            f"beware: {rarer:.6g} samples of the rarer label for {k} unknowns; "
+            'interval="profile" holds better with few'
+        )
+    return ""
 
 
 def _heading(fit: Fit, samples: Samples) -> list[str]:
@@ -150,31 +332,6 @@ def _heading(fit: Fit, samples: Samples) -> list[str]:
         f"cost J {value_text(fit.cost)} nats after {_count(int(fit.steps), 'step')}",
         f"training accuracy {np.average(right, weights=v):.1%}",
     ]
-
-
-def _coefficients(
-    theta: np.ndarray, labels: Sequence[str], errors: np.ndarray | None
-) -> str:
-    """Return the table of the listed features, in their order, and of the bias."""
-    # The listed features: those with the largest |z|, or |w|, then the bias, if any.
-    n = len(labels)
-    size = np.abs(theta if errors is None else theta / errors)[:n, 0]
-    listed = [*np.sort(np.argsort(-size, kind="stable")[:MAX_LISTED])]
-    listed += range(n, len(theta))
-    rows = [["", "weight"]]
-    rows += [[[*labels, "bias"][j], f"{theta[j, 0]:.4g}"] for j in listed]
-    if errors is not None:
-        rows[0] += ["std. error", "z", "p"]
-        for row, j in zip(rows[1:], listed, strict=True):
-            z = theta[j, 0] / errors[j, 0]
-            row += [f"{errors[j, 0]:.3g}", f"{z:.2f}", _probability(z)]
-    return align(rows, left=1)
-
-
-def _probability(z: float) -> str:
-    """Return Wald's two-sided p = 2 Phi(-|z|) as text."""
-    p = float(p_of_log10(log10_p_value(jnp.asarray(z))))
-    return f"{p:.2g}" if p > 1e-300 else "< 1e-300"
 
 
 def _count(number: int, noun: str) -> str:
