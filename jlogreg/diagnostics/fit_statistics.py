@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jlogreg.base.checks import AnyArray
@@ -158,6 +159,8 @@ def _null_logits(fitted: Fitted) -> Float[Array, "1 m"]:
     if fitted.problem.free is not None:
         return samples.add_offset(nothing)
     alone = samples._replace(X=Dense(nothing[:0]))
+    # At the minimum the likelihood does not change with the bias.
+    alone = lax.stop_gradient(alone)
     problem = Problem(alone, jnp.zeros((), nothing.dtype))
     limits = check_limits(Newton(), None, None, nothing.dtype)
     cost = primal_objective(problem, prepare(alone), limits.tol)

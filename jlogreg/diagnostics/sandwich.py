@@ -7,20 +7,22 @@ estimates whether the model is right or not: equations (29) to (31).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.data.design import inner_products
+from jlogreg.data.design import inner_products, matmul
 from jlogreg.diagnostics.fitted import Fitted, PerSample, per_sample, to_original
 from jlogreg.formulations.problem import restricted_matrix, ridge, to_vector
 from jlogreg.objective.sums import curvature_total
 from jlogreg.solvers.cholesky import factorize
 
-__all__ = ["Kind", "centred_covariance", "covariance_matrix", "sample_size"]
+__all__ = ["Kind", "centred_covariance", "covariance_matrix", "solve_definite"]
 
 # What is left of 1 - h, in eps, below which the sample alone decides its own fit.
 ROUNDINGS = 64
@@ -77,7 +79,7 @@ def _of_samples(
     own = 1 / fitted.unit if by_frequency else v
     room = 1 - parts.leverage() * parts.dz2 * own
     room = jnp.where((room > ROUNDINGS * eps) | (v == 0), room, jnp.nan)
-    N, k = sample_size(kind, fitted, v), fitted.unknowns()
+    N, k = _sample_size(kind, fitted, v), fitted.unknowns()
     factor = {
         "HC0": jnp.ones_like(room),
         "HC1": jnp.broadcast_to(jnp.where(k < N, N / (N - k), jnp.nan), room.shape),
@@ -91,7 +93,7 @@ def _of_samples(
     return inner_products(slopes * meat, slopes) / parts.total**2
 
 
-def sample_size(kind: Kind, fitted: Fitted, v: Array) -> Float[Array, ""]:
+def _sample_size(kind: Kind, fitted: Fitted, v: Array) -> Float[Array, ""]:
     """Return N: the sum of the frequencies, or the number of samples with a weight."""
     if kind.weights == "frequency":
         return fitted.total()
@@ -125,12 +127,24 @@ def _left_out(
 
     def change(own_H: Array, own_slope: Array) -> Array:
         left = restricted_matrix(H - own_H, problem.free)
-        factor = factorize(left, repaired=False)
-        return jnp.where(factor.singular, jnp.nan, factor.solve(own_slope[:, None]))
+        return solve_definite(left, own_slope[:, None])
 
     changes = jax.vmap(change)(own_H, own_slope)[:, :, 0]
     G = _cluster_count(kind, parts, labels)
     return inner_products(changes.T, changes.T) * ((G - 1) / G)
+
+
+def solve_definite(
+    matrix: Float[Array, "k k"], right: Float[Array, "k c"]
+) -> Float[Array, "k c"]:
+    """Return matrix^-1 right, NaN if the positive definite matrix is singular."""
+
+    def solve(_multiply: Any, right: Array) -> Array:
+        factor = factorize(lax.stop_gradient(matrix), repaired=False)
+        return jnp.where(factor.singular, jnp.nan, factor.solve(right))
+
+    multiply = partial(matmul, matrix)
+    return lax.custom_linear_solve(multiply, right, solve, symmetric=True)
 
 
 def _sums(kind: Kind, terms: Float[Array, "... m"], labels: Any) -> Array:

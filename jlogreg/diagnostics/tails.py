@@ -15,7 +15,7 @@ from jax.scipy.special import log_ndtr, logsumexp, ndtri, xlogy
 from jaxtyping import Array, Float, Int
 
 from jlogreg.base.checks import check_number, check_range
-from jlogreg.solvers.cholesky import factorize
+from jlogreg.diagnostics.sandwich import solve_definite
 
 __all__ = [
     "HypothesisTest",
@@ -80,9 +80,7 @@ def chi2_test(
 
 def quadratic_form(vector: Float[Array, "q 1"], matrix: Float[Array, "q q"]) -> Array:
     """Return vectorT matrix^-1 vector; NaN where the matrix is singular."""
-    factor = factorize(matrix, repaired=False)
-    value = jnp.sum(vector * factor.solve(vector))
-    return jnp.where(factor.singular, jnp.nan, value)
+    return jnp.sum(vector * solve_definite(matrix, vector))
 
 
 def log10_p_value(z: Array) -> Array:

@@ -74,6 +74,9 @@ def fit_with_held(
 ) -> Held:
     """Return the fit in which some unknowns are held; equation (35).
 
+    The drop has derivatives in the data: at a minimum it does not change with the
+    unknowns.
+
     Args:
         fitted: the fit of all unknowns.
         held: their values, and 0 for the free ones.
@@ -81,10 +84,11 @@ def fit_with_held(
         start: where to start.
         limits: of the fit.
     """
-    problem, params = fitted.problem, fitted.params
-    samples, (w, b) = problem.samples, to_params(held)
+    fixed, held, start = lax.stop_gradient((fitted, held, start))
+    problem, (w, b) = fixed.problem, to_params(held)
+    samples = problem.samples
     # One penalty a feature: the fits are those of the primal formulation.
-    l2 = jnp.broadcast_to(problem.l2, params.w.shape)
+    l2 = jnp.broadcast_to(problem.l2, fixed.params.w.shape)
     free = restricted(free, problem.free)
     offset = samples.X.forward(w) + b
     with_offset = samples._replace(offset=samples.add_offset(offset))
@@ -94,13 +98,20 @@ def fit_with_held(
     end = minimize(newton, cost, start * free, limits.max_steps)
     theta = end.point * free + held
     _, slope = objective(to_params(theta), samples, l2)
-    # V (J - min J) sample by sample: the digits of J itself are not enough.
+    return Held(theta, to_vector(slope), _drop(fitted, theta), end.status)
+
+
+def _drop(fitted: Fitted, theta: Float[Array, "n+1 1"]) -> Float[Array, ""]:
+    """Return V (J - min J) at other unknowns.
+
+    It is summed sample by sample: the digits of J itself are not enough.
+    """
+    samples, params = fitted.problem.samples, fitted.params
     z, best = samples.logits(to_params(theta)), samples.logits(params)
     rise = log_loss(FAST, z, samples.y) - log_loss(FAST, best, samples.y)
-    ridges, best_theta = ridge(problem), to_vector(params)
-    penalty = jnp.sum(ridges * (theta - best_theta) * (theta + best_theta)) / 2
-    drop = fitted.unit * samples.weighted(rise).sum() + fitted.total() * penalty
-    return Held(theta, to_vector(slope), drop, end.status)
+    difference = (theta - to_vector(params)) * (theta + to_vector(params))
+    penalty = jnp.sum(ridge(fitted.problem) * difference) / 2
+    return fitted.unit * samples.weighted(rise).sum() + fitted.total() * penalty
 
 
 def paired(fitted: Fitted) -> Fitted:
@@ -188,7 +199,8 @@ def _end(
     rho = sqrt(2 drop) is nearly linear in the held unknown, and its slope needs but the
     gradient there: the others are at their minimum.
     """
-    theta = to_vector(fitted.params)
+    fixed, inverse, goal = lax.stop_gradient((fitted, inverse, target))
+    theta = to_vector(fixed.params)
     estimate = jnp.sum(unit * theta)
     # The unknowns move along the tangent when one is held elsewhere; (35).
     column = matmul(inverse, unit)
@@ -200,18 +212,18 @@ def _end(
 
     def advance(now: _Search) -> _Search:
         held = unit * (estimate + side * now.distance)
-        at = fit_with_held(fitted, held, 1 - unit, now.theta, limits)
+        at = fit_with_held(fixed, held, 1 - unit, now.theta, limits)
         # rho and its slope in the distance; (36).
         rho = jnp.sqrt(at_least(2 * at.drop, 0))
-        slope = side * fitted.total() * jnp.sum(at.slope * unit) / rho
-        after = _after(now, target - rho, slope, LONGEST * error)
+        slope = side * fixed.total() * jnp.sum(at.slope * unit) / rho
+        after = _after(now, goal - rho, slope, LONGEST * error)
         failed = at.status != Status.CONVERGED
         return after._replace(
             theta=at.theta + tangent * (after.distance - now.distance),
             status=jnp.where(failed, at.status, after.status),
         )
 
-    first = target * error
+    first = goal * error
     start = _Search(
         distance=first,
         theta=theta + tangent * first,
@@ -222,6 +234,13 @@ def _end(
     )
     end = loop(going, advance, start)
     found = estimate + side * end.distance
+    # One more step along the curve of the drop, 0 but for its derivatives: they are
+    # those of the end, as the data and the level change; (36).
+    point = end.theta * (1 - unit) + found * unit
+    _, gradient = objective(to_params(point), fixed.problem.samples, fixed.problem.l2)
+    slope = fixed.total() * jnp.sum(to_vector(gradient) * unit)
+    missing = jnp.square(target) / 2 - _drop(fitted, point)
+    found = found + (missing - lax.stop_gradient(missing)) / slope
     return jnp.where(end.status == Status.CONVERGED, found, jnp.nan), end.status
 
 

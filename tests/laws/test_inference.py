@@ -164,3 +164,29 @@ def test_the_three_tests_agree_as_the_samples_grow():
         spreads.append(np.ptp(each, axis=1).mean() / each.mean())
     assert spreads[0] < 0.2
     assert spreads[1] < spreads[0] / 8
+
+
+@jax.jit
+def of_data(X, y, weight, level):
+    """Return numbers whose derivatives go through a fit, a solve, and a search."""
+    found, given = jl.fit(X, y, weight=weight), {"weight": weight}
+    matrix = covariance(found, X, y, kind="HC3", **given)
+    ratio = likelihood_ratio_test(found, X, y, **given)
+    ends = confidence_interval(found, X, y, kind="profile", level=level, **given)
+    return jnp.log(matrix[0, 0]) + ratio.log10_p + jnp.sin(ends.low).sum()
+
+
+def test_derivatives_are_exact_in_the_data_and_the_level():
+    random = np.random.default_rng(1)
+    X, y = random.normal(size=(1, 20)), random.uniform(0.1, 0.9, (1, 20))
+    point = (X, y, random.uniform(1, 2, (1, 20)), np.float64(0.9))
+    along = [random.normal(size=leaf.shape) * 0.1 for leaf in point]
+    slopes = jax.jit(jax.grad(of_data, argnums=(0, 1, 2, 3)))(*point)
+    slope = sum(np.vdot(*pair) for pair in zip(slopes, along, strict=True))
+    h = 1e-5
+    ends = [
+        of_data(*(leaf + s * h * d for leaf, d in zip(point, along, strict=True)))
+        for s in (1, -1)
+    ]
+    # The error of the difference is h^2 of the third derivative, and eps / h.
+    assert abs(slope - (ends[0] - ends[1]) / (2 * h)) < 1e-8 * (1 + abs(slope))
