@@ -6,6 +6,7 @@ function that is missing from it fails the suite.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import jlogreg
-from jlogreg import loops, metrics
+from jlogreg import inference, loops, metrics
 from jlogreg.testing.rank_discipline import get_at, with_at
 from tests import mistakes as kind
 from tests.helpers import make_problem
+from tests.oracles.numpy_fit import numpy_minimum
 
 N, M = 3, 5
 
@@ -244,6 +246,41 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         traced=False,
     )
     return table
+
+
+def inference_cases(dtype: Any = np.float64) -> dict[str, Case]:
+    """Return the functions of `jlogreg.inference`, of fits and of predictions."""
+    problem = make_problem((N, M), dtype, "soft labels", seed=7, l2=0.0)
+    problem = problem._replace(weight=problem.weight + 1)
+    at = {"params": jax.tree.map(jnp.asarray, numpy_minimum(problem))}
+    X, y, weight, offset = problem.X, problem.y, problem.weight, problem.offset
+    at |= {"X": X, "y": y, "weight": weight, "offset": offset}
+    unpenalized = {**ONE_MODEL, **SAMPLES}
+    penalized = {**unpenalized, "l2": kind.PENALTY}
+    functions = {name: getattr(inference, name) for name in inference.__all__}
+    functions = {k: f for k, f in functions.items() if inspect.isfunction(f)}
+    table = {}
+    for name, function in functions.items():
+        options, kinds = at, unpenalized
+        if "l2" in inspect.signature(function).parameters:
+            options, kinds = {**at, "l2": jnp.zeros((), dtype)}, penalized
+        table[name] = Case(of_fit(function), options, kinds)
+    for name in ("standard_errors", "correlation"):
+        table[name] = table["covariance"]._replace(function=of_fit(functions[name]))
+    table["score_test"] = Case(
+        of_fit(partial(inference.score_test, added=X[:1] ** 2)), at, unpenalized
+    )
+    predicts = partial(inference.predict_interval, samples=X[:, :2])
+    table["predict_interval"] = table["covariance"]._replace(function=of_fit(predicts))
+    rows = {"y": (y > 0.5).astype(dtype), "weight": weight}
+    kinds = {"y": kind.LABELS, "weight": kind.WEIGHT}
+    for name, first in (
+        ("auc_delong", "score"),
+        ("hosmer_lemeshow", "probability"),
+        ("calibration_line", "z"),
+    ):
+        table[name] = Case(functions[name], {first: y, **rows}, kinds)
+    return {f"inference.{name}": case for name, case in table.items()}
 
 
 def host_cases(dtype: Any = np.float64) -> dict[str, Case]:

@@ -14,7 +14,7 @@ from jlogreg.base.arrays import at_most
 from jlogreg.base.checks import AnyArray, check_count, check_matrix, check_range
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
-from jlogreg.data.samples import check_weight
+from jlogreg.diagnostics.discrimination import check_predictions
 from jlogreg.diagnostics.fitted import Fitted, Given, prepare_fit
 from jlogreg.diagnostics.sandwich import Kind, covariance_matrix
 from jlogreg.diagnostics.tails import HypothesisTest, chi2_test
@@ -138,7 +138,7 @@ def calibration_line(
         >>> f"{calibration_line(z - 1, y).intercept:.2f}"
         '1.00'
     """
-    z = check_matrix("z", z, (1, "m"))
+    z, y, _ = check_predictions("z", z, y, weight)
     line = fit(z, y, weight=weight)
     shift = fit(z[:0], y, weight=weight, offset=z)
     given = (
@@ -195,14 +195,8 @@ def hosmer_lemeshow(
         (2, True)
     """
     groups = check_count("groups", groups, least=3)
-    a = check_range(
-        "probability", check_matrix("probability", probability, (1, "m")), 0, 1
-    )
-    m = a.shape[1]
-    y = check_range("y", check_matrix("y", y, (1, m), a.dtype), 0.0, 1.0)
-    v = jnp.ones_like(y)
-    if weight is not None:
-        v = check_weight(check_matrix("weight", weight, (1, m), a.dtype))
+    a, y, v = check_predictions("probability", probability, y, weight)
+    a = check_range("probability", a, 0.0, 1.0)
     return _hosmer_lemeshow(groups, a[0], y[0], v[0])
 
 

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import at_least, at_most
-from jlogreg.base.checks import AnyArray, check_matrix, check_range
+from jlogreg.base.checks import AnyArray, check_matrix
 from jlogreg.base.programs import program
-from jlogreg.data.samples import check_weight
+from jlogreg.data.samples import check_samples, prepare_rows
 from jlogreg.diagnostics.tails import check_level, normal_quantile
 
-__all__ = ["Auc", "auc_delong"]
+__all__ = ["Auc", "auc_delong", "check_predictions"]
 
 SIDES = ("left", "right")  # of a tie
 
@@ -69,14 +69,23 @@ def auc_delong(
         >>> f"{auc_delong(score, y, level=0.9).low:.3f}"
         '0.630'
     """
-    score = check_matrix("score", score, (1, "m"))
-    m = score.shape[1]
-    y = check_matrix("y", y, (1, m), score.dtype)
-    y = check_range("y", y, 0.0, 1.0)
-    v = jnp.ones_like(y)
-    if weight is not None:
-        v = check_weight(check_matrix("weight", weight, (1, m), score.dtype))
+    score, y, v = check_predictions("score", score, y, weight)
     return _delong(score[0], y[0], v[0], check_level(level, score.dtype))
+
+
+def check_predictions(
+    name: str, value: Any, y: Any, weight: Any
+) -> tuple[Float[Array, "1 m"], Float[Array, "1 m"], Float[Array, "1 m"]]:
+    """Return predictions, labels and weights (1, m), checked; by default all 1.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a label or a weight is out of range, or all weights are 0.
+    """
+    value = check_matrix(name, value, (1, "m"))
+    rows = prepare_rows(check_samples(value, y, weight))
+    return value, rows.y, rows.weights()
 
 
 @partial(program, inline=True)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.arrays import as_array, is_traced, power_of_two
 from jlogreg.base.checks import check_matrix
-from jlogreg.base.errors import RankError, ShapeError
+from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import check_design
@@ -111,12 +111,22 @@ def prepare_fit(
             rank or shape.
         ValueError: if a number that is not traced is out of range, NaN or infinite.
     """
+    _check_fit(fit, "status", "params")
     fit, X, y, weight, offset = gather((fit, X, y, weight, offset))
     params, samples, l2 = prepare_problem(fit.params, X, y, weight, offset, l2)
     n, dtype = samples.X.shape[0], samples.X.dtype
     problem = Problem(samples, l2, free_unknowns(bias, n, dtype))
     unit = as_array(1.0, dtype) if weight is None else power_of_two(as_array(weight))
     return Given(params, problem, as_array(fit.status, jnp.int32), unit)
+
+
+def _check_fit(fit: Any, *fields: str) -> None:
+    """Raise a DtypeError unless a fit has these fields."""
+    if not all(hasattr(fit, field) for field in fields):
+        raise DtypeError(
+            f"fit must be the result of fit or fit_many, but is of type "
+            f"{type(fit).__name__}"
+        )
 
 
 def over_problems(
@@ -130,6 +140,7 @@ def over_problems(
     Raises:
         RankError, ShapeError: if the fit or an argument has the wrong rank or shape.
     """
+    _check_fit(fit, "status")
     rank = np.ndim(fit.status)
     if rank == 0:
         return function(fit, *rows, l2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jlogreg as jl
-from jlogreg import loops, metrics, plots
+from jlogreg import inference, loops, metrics, plots
 from jlogreg.testing import check_rank_discipline
 from jlogreg.testing.rank_discipline import MODES
 from tests.table import (
@@ -19,6 +19,7 @@ from tests.table import (
     cases,
     count_cases,
     host_cases,
+    inference_cases,
 )
 
 CASES, HOST_CASES = cases(), host_cases()
@@ -36,6 +37,11 @@ def test_the_table_holds_every_public_function():
     }
     assert {*ALL, *count_cases()} == public
     assert others <= set(jl.__all__)
+
+
+def test_the_table_holds_every_function_of_the_inference():
+    functions = {name for name in inference.__all__ if name[0].islower()}
+    assert {*inference_cases()} == {f"inference.{name}" for name in functions}
 
 
 def test_the_table_names_every_argument():

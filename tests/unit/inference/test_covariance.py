@@ -287,3 +287,16 @@ def test_names_are_clusters_too(plain):
     result = covariance(plain, X, Y, kind="cluster", clusters=names)
     expected = covariance(plain, X, Y, kind="cluster", clusters=CLUSTERS)
     np.testing.assert_array_equal(result, expected)
+
+
+def test_what_is_no_fit_is_refused(plain):
+    for call in (covariance, jl.influence):
+        with pytest.raises(jl.DtypeError, match="fit must be the result of fit"):
+            call(plain.params, X, Y)
+    with pytest.raises(jl.RankError, match="fit.status has rank 2"):
+        covariance(plain._replace(status=np.zeros((2, 2), int)), X, Y)
+    two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), plain)
+    with pytest.raises(jl.ShapeError, match="y has 3 rows, but the fit is of 2 probl"):
+        covariance(two, X, jnp.concatenate([Y, Y, Y]))
+    with pytest.raises(jl.ShapeError, match=r"l2 .* must have shape \(2, 1\)"):
+        covariance(two, X, Y, l2=jnp.zeros((3, 1)))
