@@ -116,12 +116,12 @@ def test_statsmodels_agrees(solved):
     models = pytest.importorskip("statsmodels.api")
     random = np.random.default_rng(8)
     for _ in range(5):
-        features = random.standard_normal((3, 60)) * [[1.0], [10.0], [0.1]]
-        labels = (random.random((1, 60)) < 0.4).astype(float)
+        features = random.standard_normal((3, 32)) * [[1.0], [10.0], [0.1]]
+        labels = (random.random((1, 32)) < 0.4).astype(float)
         found = jl.fit(features, labels)
-        table = np.vstack([features, np.ones(60)]).T
+        table = np.vstack([features, np.ones(32)]).T
         model = models.Logit(labels[0], table)
-        groups = np.arange(60) // 5
+        groups = np.arange(32) // 4
         for kind, arguments in (
             ("fisher", {}),
             ("HC0", {"cov_type": "HC0"}),
@@ -131,7 +131,7 @@ def test_statsmodels_agrees(solved):
             clusters = groups[None] if kind == "cluster" else None
             ours = covariance(found, features, labels, kind=kind, clusters=clusters)
             if kind == "cluster":
-                ours = ours * (59 / 56)
+                ours = ours * (31 / 28)
             np.testing.assert_allclose(ours, peer.cov_params(), rtol=1e-8)
 
 
@@ -293,7 +293,7 @@ def test_what_is_no_fit_is_refused(plain):
     for call in (covariance, jl.influence):
         with pytest.raises(jl.DtypeError, match="fit must be the result of fit"):
             call(plain.params, X, Y)
-    with pytest.raises(jl.RankError, match="fit.status has rank 2"):
+    with pytest.raises(jl.RankError, match=r"fit\.status has rank 2"):
         covariance(plain._replace(status=np.zeros((2, 2), int)), X, Y)
     two = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), plain)
     with pytest.raises(jl.ShapeError, match="y has 3 rows, but the fit is of 2 probl"):

@@ -58,7 +58,7 @@ def numpy_effects(theta, X, v, offset, at, dummy):
 
 @pytest.mark.parametrize("at", ["average", "mean"])
 def test_errors_are_those_of_a_difference_with_any_covariance(at):
-    problem = make_problem((3, 30), np.float64, "soft labels", seed=9, l2=0.1)
+    problem = make_problem((3, 32), np.float64, "soft labels", seed=9, l2=0.1)
     options = {"weight": problem.weight, "offset": problem.offset, "l2": 0.1}
     found = jl.fit(problem.X, problem.y, **options)
     result = marginal_effects(
@@ -85,10 +85,10 @@ def test_errors_are_those_of_a_difference_with_any_covariance(at):
 def test_statsmodels_predicts_the_same():
     models = pytest.importorskip("statsmodels.api")
     random = np.random.default_rng(3)
-    features = random.standard_normal((2, 50)) + 5
-    labels = (random.random((1, 50)) < 0.5).astype(float)
-    offset = random.standard_normal((1, 50))
-    new, shift = random.standard_normal((2, 4)) + 5, random.standard_normal((1, 4))
+    features = random.standard_normal((3, 32)) + 5
+    labels = (random.random((1, 32)) < 0.5).astype(float)
+    offset = random.standard_normal((1, 32))
+    new, shift = random.standard_normal((3, 4)) + 5, random.standard_normal((1, 4))
     found = jl.fit(features, labels, offset=offset)
     ours = predict_interval(
         found, features, labels, new, sample_offset=shift, offset=offset, level=0.9

@@ -242,3 +242,34 @@ def test_a_bootstrap_with_many_separated_resamples_has_no_ends():
 def test_wrong_arguments_are_refused(plain, options, error, words):
     with pytest.raises(error, match=words):
         confidence_interval(plain, X, Y, **options)
+
+
+@pytest.mark.parametrize(
+    ("missing", "slope", "low", "high", "expected"),
+    [
+        (0.5, 1.0, 0.0, np.inf, 3.5),  # Newton's step
+        (0.5, 1e-3, 0.0, np.inf, 5.0),  # no longer than the longest
+        (-0.5, 1e-3, 0.0, np.inf, 1.0),
+        (0.5, -1.0, 0.0, np.inf, 5.0),  # nor back where rho is too small
+        (1.0, 1.0, 0.0, 3.5, 3.25),  # inside the bracket, or in its middle
+        (-2.9, 1.0, 2.0, 9.0, 2.5),
+        (np.nan, 1.0, 0.0, np.inf, 1.0),  # what is no number goes back
+    ],
+)
+def test_a_step_of_the_search_is_safe(missing, slope, low, high, expected):
+    start = module._Search(*map(np.float64, (3.0, 0.0, low, high)), np.int32(1), 0)
+    numbers = map(jnp.asarray, (missing, slope, 2.0))
+    after = module._after(start, *numbers)
+    assert float(after.distance) == expected
+    assert after.status == jl.Status.MAX_STEPS
+    assert after.fits == 1
+    # The bracket holds the distance that was tried on the side where it belongs.
+    sides = (3.0, high) if missing > 0 else (low, 3.0)
+    assert (float(after.low), float(after.high)) == sides
+
+
+def test_a_near_miss_ends_the_search_with_its_step():
+    start = module._Search(*map(np.float64, (3.0, 0.0, 0.0, np.inf)), np.int32(1), 0)
+    after = module._after(start, *map(jnp.asarray, (1e-8, 0.5, 2.0)))
+    assert after.status == jl.Status.CONVERGED
+    assert float(after.distance) == 3.0 + 2e-8
