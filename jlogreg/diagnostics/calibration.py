@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jlogreg.base.arrays import at_most
 from jlogreg.base.checks import AnyArray, check_count, check_matrix, check_range
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
@@ -210,10 +209,9 @@ def _hosmer_lemeshow(groups: int, a: Array, y: Array, v: Array) -> HypothesisTes
     levels = jnp.arange(1, groups, dtype=a.dtype) / groups
     places = levels * (written[-1] - 1)
     below = jnp.floor(places)
-    last = jnp.asarray(len(a) - 1, jnp.int32)
 
     def at(place: Array) -> Array:
-        return ordered[at_most(jnp.searchsorted(written, place, side="right"), last)]
+        return ordered[jnp.searchsorted(written, place, side="right")]
 
     low, high = at(below), at(below + 1)
     cuts = low + (places - below) * (high - low)

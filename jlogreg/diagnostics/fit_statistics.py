@@ -174,8 +174,7 @@ def _unknowns(fitted: Fitted) -> Float[Array, ""]:
     problem = fitted.problem
     k = jnp.asarray(fitted.unknowns(), fitted.unit.dtype)
     curvature = curvature_total(fitted.params, problem.samples)
+    # A known bias explains nothing: its row is 0.
     explained = fitted.solve(curvature / jnp.asarray(fitted.samples_total, k.dtype))
     effective = jnp.trace(explained)
-    if problem.free is not None:  # the known bias explains nothing
-        effective = effective - explained[-1, -1]
     return jnp.where((problem.l2 > 0).any(), effective, k)

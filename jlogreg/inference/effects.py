@@ -30,7 +30,7 @@ from jlogreg.diagnostics.fitted import (
 from jlogreg.diagnostics.sandwich import Kind, centred_covariance
 from jlogreg.diagnostics.tails import check_level, log10_p_value, normal_quantile
 from jlogreg.fitting.fit import Fit
-from jlogreg.formulations.problem import restricted, to_params, to_vector
+from jlogreg.formulations.problem import to_params, to_vector
 from jlogreg.inference.covariance import check_kind
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz2, sigmoid
@@ -155,7 +155,6 @@ def _effects(
         values, slopes = values.at[j].set(value), slopes.at[j].set(slope[:, 0])
     # J Cov JT, of which only the diagonal is needed; (39).
     matrix = centred_covariance(kind, fitted, labels)
-    slopes = restricted(slopes.T, fitted.problem.free).T
     variance = jnp.sum(matmul(slopes, matrix) * slopes, axis=1, keepdims=True)
     error = jnp.sqrt(variance)
     half = normal_quantile(level) * error

@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jlogreg.base.arrays import at_least
+from jlogreg.base.arrays import at_least, is_traced
 from jlogreg.base.checks import AnyArray, check_count
 from jlogreg.base.errors import DtypeError, ShapeError
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, check_design, inner_products, matmul
-from jlogreg.data.samples import Samples
+from jlogreg.data.samples import Samples, finite_samples
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
@@ -94,7 +95,7 @@ def score_test(
         raise ShapeError(f"added has {design.shape[1]} samples, but X has {m}")
     if design.dtype != dtype:
         raise DtypeError(f"added has dtype {design.dtype}, but X has {dtype}")
-    design.check_values("added")
+    _check_added(design, weight)
 
     def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> HypothesisTest:
         given = prepare_fit(fit, X, y, weight, offset, l2, bias)
@@ -181,6 +182,19 @@ class _Pair(NamedTuple):
     def status(self) -> Any:
         """The status of the first."""
         return self.fit.status
+
+
+def _check_added(added: Design, weight: Any) -> None:
+    """Raise a ValueError unless the features are finite where a sample counts.
+
+    Where that is traced the test becomes NaN.
+    """
+    if weight is None:
+        added.check_values("added")
+    elif not any(map(is_traced, jax.tree.leaves((added, weight)))):
+        counts = (np.asarray(weight) != 0).any(axis=0)
+        if (counts & ~np.asarray(finite_samples(added))[0]).any():
+            added.check_values("added")
 
 
 def _check_rows(features: Any, n: int) -> tuple[int, ...]:

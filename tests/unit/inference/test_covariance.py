@@ -300,3 +300,25 @@ def test_what_is_no_fit_is_refused(plain):
         covariance(two, X, jnp.concatenate([Y, Y, Y]))
     with pytest.raises(jl.ShapeError, match=r"l2 .* must have shape \(2, 1\)"):
         covariance(two, X, Y, l2=jnp.zeros((3, 1)))
+
+
+def test_rounded_parameters_are_the_minimum_of_any_weight():
+    """In float32 roundings are many standard errors of so many samples."""
+    x, y, weight = np.float32(X), np.float32(Y), np.full(Y.shape, 1e10, np.float32)
+    errors = standard_errors(jl.fit(x, y, weight=weight), x, y, weight=weight)
+    expected = 1e-5 * standard_errors(jl.fit(X, Y), X, Y)
+    np.testing.assert_allclose(errors, expected, rtol=1e-4)
+
+
+def test_a_sample_of_weight_0_may_have_any_leverage(plain):
+    """It is far out where the logit is 0, and would decide its own fit."""
+    w, b = (np.asarray(leaf) for leaf in plain.params)
+    far = np.array([[100.0], [0.0], [0.0]])
+    far[1, 0] = -(b[0, 0] + 100 * w[0, 0]) / w[1, 0]
+    x, y = np.hstack([X, far]), np.hstack([Y, [[1.0]]])
+    weight = np.append(np.ones(32), 0.0)[None]
+    errors = standard_errors(
+        jl.fit(x, y, weight=weight), x, y, weight=weight, kind="HC3"
+    )
+    expected = standard_errors(plain, X, Y, kind="HC3")
+    np.testing.assert_allclose(errors, expected, rtol=1e-9)

@@ -216,3 +216,17 @@ def test_a_fit_that_costs_less_is_not_nested(plain):
     other = jl.fit(X[:1], jnp.asarray(X[:1] > 3.2, X.dtype), l2=1e-3)
     assert other.cost < plain.cost
     assert np.isnan(likelihood_ratio_test(plain, X, Y, nested=other).statistic)
+
+
+def test_a_sample_of_weight_0_may_hold_anything(without):
+    weight = jnp.ones_like(Y).at[0, 5].set(0.0)
+    fit = jl.fit(X[:2], Y, weight=weight)
+    spoilt = X[2:].at[0, 5].set(np.nan)
+    tests = [
+        score_test(fit, X[:2], Y, added, weight=weight) for added in (spoilt, X[2:])
+    ]
+    assert tests[0].statistic == pytest.approx(float(tests[1].statistic), rel=1e-12)
+    with pytest.raises(ValueError, match="added must be finite"):
+        score_test(fit, X[:2], Y, X[2:].at[0, 6].set(np.nan), weight=weight)
+    with pytest.raises(ValueError, match="added must be finite"):
+        score_test(without, X[:2], Y, spoilt)
