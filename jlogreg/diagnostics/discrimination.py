@@ -51,7 +51,7 @@ def auc_delong(
     """Return the area under the ROC curve with DeLong's standard error.
 
     Shapes: score, such as logits or probabilities, y and weight (1, m), y 0 or 1;
-    result Auc of (). Weights are frequencies. Equation (40) of docs/derivation.md
+    result Auc of (). Weights are frequencies. Equation (46) of docs/derivation.md
     (DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988). The interval is auc -+ z
     standard errors, within [0, 1]. NaN if a label has fewer than two samples, or a
     score is NaN, or a label between 0 and 1. For many scores, map with jax.vmap.
@@ -103,7 +103,7 @@ def _delong(score: Array, y: Array, v: Array, level: Array) -> Auc:
         before = jnp.concatenate([jnp.zeros(1, v.dtype), jnp.cumsum(weights[order])])
         return (before[left] + before[right]) / (2 * before[-1])
 
-    # The share of the other label that each sample exceeds, and its variance; (40).
+    # The share of the other label that each sample exceeds, and its variance; (46).
     ones, zeros = v * y, v * (1 - y)
     of_ones, of_zeros = placement(zeros), 1 - placement(ones)
     auc = (ones * of_ones).sum() / ones.sum()

@@ -90,7 +90,7 @@ def fit_statistics(
     fit; result FitStatistics of (), for K problems of (K,). The weights are
     frequencies. The log-likelihood of counts, of labels k/n with the weights n, is that
     of the single labels, without the logarithms of the binomial coefficients. Equation
-    (38) of docs/derivation.md (Akaike, IEEE Trans. Automat. Contr. 19, 1974; Schwarz,
+    (44) of docs/derivation.md (Akaike, IEEE Trans. Automat. Contr. 19, 1974; Schwarz,
     Ann. Statist. 6, 1978; Nagelkerke, Biometrika 78, 1991; Tjur, Am. Statistician 63,
     2009).
 
@@ -132,7 +132,7 @@ def _statistics(given: Given) -> tuple[FitStatistics, Array, Array]:
     def total(row: Array) -> Array:
         return fitted.unit * samples.weighted(row).sum()
 
-    # Log-likelihoods and deviances, of the fit and of the bias alone; (38).
+    # Log-likelihoods and deviances, of the fit and of the bias alone; (44).
     likelihood, null = (-total(log_loss(FAST, each, y)) for each in (z, z0))
     deviance, null_deviance = (total(unit_deviance(each, y)) for each in (z, z0))
     a, s = sigmoid(FAST, z), log_loss_dz2(FAST, z)

@@ -77,7 +77,7 @@ def diagnostics(
 
     Shapes: fit, X, y, weight, offset and l2 as for `covariance`, the same as in the
     fit; result Diagnostics of (1, m), for K problems with a leading axis. A sample of
-    weight v is taken as one group of v. Equation (37) of docs/derivation.md (Pregibon,
+    weight v is taken as one group of v. Equation (43) of docs/derivation.md (Pregibon,
     Ann. Statist. 9, 1981). A sample with the leverage 1 has no standardised residual
     and no distance: NaN.
 
@@ -124,7 +124,7 @@ def _diagnostics(given: Given) -> tuple[Diagnostics, Array, Array]:
     fitted = Fitted.of(given)
     reached, distance = is_reached(fitted)
     parts, y = per_sample(fitted), fitted.problem.samples.y
-    # The weights as the user gives them, and the residual y - a; (37).
+    # The weights as the user gives them, and the residual y - a; (43).
     v, residual = parts.weight * fitted.unit, -parts.dz
     deviance = jnp.sign(residual) * jnp.sqrt(v * unit_deviance(parts.z, y))
     curved = jnp.where(parts.dz2 > 0, parts.dz2, 1.0)

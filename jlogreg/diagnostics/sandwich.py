@@ -2,7 +2,7 @@
 
 The influence of a sample is the derivative of the estimates in its weight, equation
 (23) of docs/derivation.md. The sum of their outer products is the covariance of the
-estimates whether the model is right or not: equations (29) to (31).
+estimates whether the model is right or not: equations (35) to (37).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Kind(NamedTuple):
 def covariance_matrix(
     kind: Kind, fitted: Fitted, labels: Array | None
 ) -> Float[Array, "n+1 n+1"]:
-    """Return the covariance of w above b; equations (29) to (31)."""
+    """Return the covariance of w above b; equations (35) to (37)."""
     matrix = to_original(fitted, centred_covariance(kind, fitted, labels))
     return (matrix + matrix.T) / 2
 
@@ -59,7 +59,7 @@ def centred_covariance(
 
 
 def _by_the_model(kind: Kind, fitted: Fitted) -> Float[Array, "n+1 n+1"]:
-    """Return A^-1 B A^-1 with B that of the model; equation (29)."""
+    """Return A^-1 B A^-1 with B that of the model; equation (35)."""
     samples, unit = fitted.problem.samples, fitted.unit
     total = jnp.asarray(samples.total_weight(), unit.dtype)
     if kind.weights == "probability" and samples.weight is not None:
@@ -72,7 +72,7 @@ def _by_the_model(kind: Kind, fitted: Fitted) -> Float[Array, "n+1 n+1"]:
 def _of_samples(
     kind: Kind, fitted: Fitted, parts: PerSample, labels: Any
 ) -> Float[Array, "n+1 n+1"]:
-    """Return the sandwich of independent samples; equation (30)."""
+    """Return the sandwich of independent samples; equation (36)."""
     v, eps = parts.weight, float(np.finfo(parts.z.dtype).eps)
     by_frequency = kind.weights == "frequency"
     # One of v equal samples has the leverage h; one that stands for v has v h.
@@ -103,7 +103,7 @@ def _sample_size(kind: Kind, fitted: Fitted, v: Array) -> Float[Array, ""]:
 def _of_clusters(
     kind: Kind, fitted: Fitted, parts: PerSample, labels: Any
 ) -> Float[Array, "n+1 n+1"]:
-    """Return the sandwich of the sums over clusters; equation (31)."""
+    """Return the sandwich of the sums over clusters; equation (37)."""
     sums = _sums(kind, parts.slopes() * parts.weight, labels)
     G = _cluster_count(kind, parts, labels)
     return inner_products(sums.T, sums.T) / parts.total**2 * (G / (G - 1))
@@ -112,7 +112,7 @@ def _of_clusters(
 def _left_out(
     kind: Kind, fitted: Fitted, parts: PerSample, labels: Any
 ) -> Float[Array, "n+1 n+1"]:
-    """Return the jackknife that leaves out one cluster after another; equation (31)."""
+    """Return the jackknife that leaves out one cluster after another; equation (37)."""
     problem, params, v = fitted.problem, fitted.params, parts.weight / parts.total
     penalty = ridge(problem)
     # The Hessian and the gradient of each cluster, with its share of the penalty.

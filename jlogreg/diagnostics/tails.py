@@ -1,7 +1,7 @@
 """The result of a test: tails of the normal and chi-square distribution, in logarithms.
 
 A p-value of 10^-4000 is no floating-point number, but its logarithm is; equations (27)
-and (33) of docs/derivation.md.
+and (39) of docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class HypothesisTest(NamedTuple):
 def chi2_test(
     statistic: Array, df: int, status: Array, reached: Array
 ) -> HypothesisTest:
-    """Return the result of a test whose statistic is chi-square; equation (33).
+    """Return the result of a test whose statistic is chi-square; equation (39).
 
     NaN where there is no answer.
     """
@@ -97,7 +97,7 @@ def log10_chi2_tail(x: Array, df: int) -> Array:
     Shapes: x of any shape, at least 0, and so the result; df degrees of freedom, at
     least 1. For even df the tail is a finite sum of Poisson probabilities, for odd df
     one of the same kind beside the tail of a normal variable (Abramowitz and Stegun,
-    26.4.4 and 26.4.5), so all terms are positive: equation (33).
+    26.4.4 and 26.4.5), so all terms are positive: equation (39).
     """
     x = jnp.where(x >= 0, x, jnp.nan)
     # The terms (x/2)^j e^(-x/2) / Gamma(j + 1), with j = 0, 1, ... or 1/2, 3/2, ...

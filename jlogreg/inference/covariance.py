@@ -1,7 +1,7 @@
 """The covariance of the estimates: by the model, and robust against its errors.
 
 Both are a sandwich A^-1 B A^-1 of the Hessian A of the summed losses and of the
-covariance B of their gradient; equations (29) to (31) of docs/derivation.md.
+covariance B of their gradient; equations (35) to (37) of docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def covariance(
     () or (n, 1), the first ones as in the fit; result (n + 1, n + 1). For the fit of K
     problems y, weight and offset are (K, m) or (1, m), l2 () or (K, 1), and the result
     is (K, n + 1, n + 1). Without a bias the last row and column are 0. NaN where the
-    fit has not converged. Equations (29) to (31) of docs/derivation.md.
+    fit has not converged. Equations (35) to (37) of docs/derivation.md.
 
     With a penalty it is the covariance of the penalised estimate from one draw of the
     samples to another, about its own mean, which is not the true parameter (le Cessie

@@ -1,7 +1,7 @@
 """Effects of the features on the probability, by the delta method.
 
 A function of the estimates has the covariance J Cov JT, with its derivatives J;
-equation (39) of docs/derivation.md.
+equation (45) of docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def marginal_effects(
     """Return how much the probability changes with each feature.
 
     Shapes: fit, X, y, weight, offset, l2 and clusters as for `covariance`; level ();
-    result Effects of (n, 1), for K problems with a leading axis. Equation (39) of
+    result Effects of (n, 1), for K problems with a leading axis. Equation (45) of
     docs/derivation.md.
 
     Args:
@@ -153,7 +153,7 @@ def _effects(
     for j in dummies:
         value, slope = _difference(fitted, j, at)
         values, slopes = values.at[j].set(value), slopes.at[j].set(slope[:, 0])
-    # J Cov JT, of which only the diagonal is needed; (39).
+    # J Cov JT, of which only the diagonal is needed; (45).
     matrix = centred_covariance(kind, fitted, labels)
     variance = jnp.sum(matmul(slopes, matrix) * slopes, axis=1, keepdims=True)
     error = jnp.sqrt(variance)

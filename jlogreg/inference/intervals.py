@@ -1,6 +1,6 @@
 """Confidence intervals: by Wald's test, by the profile, by resampling.
 
-Equations (32) and (36) of docs/derivation.md.
+Equations (38) and (42) of docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def confidence_interval(
 
     - "wald": the estimate -+ z standard errors;
     - "profile": all values that the likelihood-ratio test does not reject, equation
-      (36) of docs/derivation.md. Unlike Wald's it does not depend on the unit or the
+      (42) of docs/derivation.md. Unlike Wald's it does not depend on the unit or the
       scale, and holds with few samples. Each end is searched by fits with an offset,
       all ends side by side. With a penalty the ends are those of the penalised cost;
     - "bootstrap": quantiles of the estimates of resampled samples (Efron, Ann. Statist.

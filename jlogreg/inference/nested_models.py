@@ -1,6 +1,6 @@
 """Tests of a model nested in another: the score and the likelihood ratio.
 
-Equation (34) of docs/derivation.md; Cox and Hinkley, Theoretical statistics,
+Equation (40) of docs/derivation.md; Cox and Hinkley, Theoretical statistics,
 1974, 9.3.
 """
 
@@ -59,7 +59,7 @@ def score_test(
 
     Shapes: fit, X, y, weight and offset as for `covariance`; added (q, m); result of
     (). The fit is that without the added features, and no other is needed. Equation
-    (34) of docs/derivation.md (Rao, Proc. Camb. Phil. Soc. 44, 1948). For a test of
+    (40) of docs/derivation.md (Rao, Proc. Camb. Phil. Soc. 44, 1948). For a test of
     each feature by itself, map over them with jax.vmap.
 
     Args:
@@ -121,7 +121,7 @@ def likelihood_ratio_test(
     """Return the likelihood-ratio test that some features have no weight.
 
     Shapes: fit, X, y, weight and offset as for `covariance`; result of (). The weights
-    are frequencies: with others there is no likelihood. Equation (34) of
+    are frequencies: with others there is no likelihood. Equation (40) of
     docs/derivation.md (Wilks, Ann. Math. Statist. 9, 1938).
 
     Args:
@@ -218,7 +218,7 @@ def _score(
     fitted = Fitted.of(given)
     reached, distance = is_reached(fitted)
     samples, parts = fitted.problem.samples, per_sample(fitted)
-    # The added features less their projection on those of the fit; (34).
+    # The added features less their projection on those of the fit; (40).
     if fitted.problem.free is None and added.sliceable:
         center = feature_center(Samples(added, samples.y, samples.weight))
         added = centered(added, center)

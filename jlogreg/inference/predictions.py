@@ -1,7 +1,7 @@
 """Intervals of predicted probabilities, by the delta method.
 
 A function of the estimates has the covariance J Cov JT, with its derivatives J;
-equation (39) of docs/derivation.md.
+equation (45) of docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def predict_interval(
     Shapes: fit, X, y, weight, offset, l2 and clusters as for `covariance`; samples (n,
     k) and sample_offset (1, k), of the samples that are predicted; level (); result
     Prediction of (1, k), for K problems with a leading axis. The ends are those of the
-    logit, z -+ standard errors, as probabilities. Equation (39) of docs/derivation.md.
+    logit, z -+ standard errors, as probabilities. Equation (45) of docs/derivation.md.
     Arguments and errors are those of `covariance`.
 
     Examples:

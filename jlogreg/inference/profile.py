@@ -1,7 +1,7 @@
 """The profile of the likelihood: fits with some unknowns held, and interval ends.
 
 A held weight is an offset, so each point of a profile is a fit with an offset, and the
-fits of all coefficients are mapped. Equations (35) and (36) of docs/derivation.md.
+fits of all coefficients are mapped. Equations (41) and (42) of docs/derivation.md.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def fit_with_held(
     start: Float[Array, "n+1 1"],
     limits: Limits,
 ) -> Held:
-    """Return the fit in which some unknowns are held; equation (35).
+    """Return the fit in which some unknowns are held; equation (41).
 
     The drop has derivatives in the data: at a minimum it does not change with the
     unknowns.
@@ -135,7 +135,7 @@ def profile_ends(
     """Return both ends of the profile interval of each unknown, and their statuses.
 
     Shapes: target (), the root of twice the drop at the ends; result (n + 1, 2) each,
-    low and high. Equation (36) of docs/derivation.md.
+    low and high. Equation (42) of docs/derivation.md.
     """
     centred = Fitted.of(given)
     weights, w_status = _ends(paired(centred), target, range(len(given.params.w)))
@@ -186,6 +186,7 @@ def _ends(
     return found.reshape(shape).T, status.reshape(shape).T
 
 
+# Over 40 lines: the search, its start, and the derivatives of its end.
 def _end(
     fitted: Fitted,
     inverse: Float[Array, "n+1 n+1"],
@@ -202,7 +203,7 @@ def _end(
     fixed, inverse, goal = lax.stop_gradient((fitted, inverse, target))
     theta = to_vector(fixed.params)
     estimate = jnp.sum(unit * theta)
-    # The unknowns move along the tangent when one is held elsewhere; (35).
+    # The unknowns move along the tangent when one is held elsewhere; (41).
     column = matmul(inverse, unit)
     variance = jnp.sum(column * unit)
     error, tangent = jnp.sqrt(variance), side * column / variance
@@ -213,7 +214,7 @@ def _end(
     def advance(now: _Search) -> _Search:
         held = unit * (estimate + side * now.distance)
         at = fit_with_held(fixed, held, 1 - unit, now.theta, limits)
-        # rho and its slope in the distance; (36).
+        # rho and its slope in the distance; (42).
         rho = jnp.sqrt(at_least(2 * at.drop, 0))
         slope = side * fixed.total() * jnp.sum(at.slope * unit) / rho
         after = _after(now, goal - rho, slope, LONGEST * error)
@@ -235,7 +236,7 @@ def _end(
     end = loop(going, advance, start)
     found = estimate + side * end.distance
     # One more step along the curve of the drop, 0 but for its derivatives: they are
-    # those of the end, as the data and the level change; (36).
+    # those of the end, as the data and the level change; (42).
     point = end.theta * (1 - unit) + found * unit
     _, gradient = objective(to_params(point), fixed.problem.samples, fixed.problem.l2)
     slope = fixed.total() * jnp.sum(to_vector(gradient) * unit)

@@ -158,10 +158,10 @@ def summary(
 
     Shapes: fit of one problem, w (n, 1); X (n, m), y, weight, offset and clusters (1,
     m), l2 () or (n, 1); n names; result a Summary, which prints as text.
-    Standard errors, z and Wald's two-sided p, equations (27) to (31) of
+    Standard errors, z and Wald's two-sided p, equations (27) to (37) of
     docs/derivation.md, and the odds ratio e^w with its interval, are given if the
     parameters are the minimum for these arguments, to a hundredth of a standard error;
-    the statistics of equation (38) if the weights are frequencies. If there are more
+    the statistics of equation (44) if the weights are frequencies. If there are more
     than 20 features, those with the largest |z|, or else |w|, are listed.
 
     Args:

@@ -1,4 +1,4 @@
-"""Wald's test of linear hypotheses about the parameters; equation (32)."""
+"""Wald's test of linear hypotheses about the parameters; equation (38)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def wald_test(
 
     Shapes: fit, X, y, weight, offset, l2 and clusters as for `covariance`; hypothesis R
     (q, n + 1) and value r (q, 1), of w above b; result of (), or (n + 1, 1) for "each".
-    Equation (32) of docs/derivation.md (Wald, Trans. Am. Math. Soc. 54, 1943). NaN if
+    Equation (38) of docs/derivation.md (Wald, Trans. Am. Math. Soc. 54, 1943). NaN if
     rows of R depend on each other.
 
     Args:

@@ -7,7 +7,7 @@ from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as their_log_loss
 
 from jlogreg import metrics
-from jlogreg.inference.calibration import calibration
+from jlogreg.diagnostics.calibration import calibration
 from tests.helpers import EPS
 
 M = 200
