@@ -95,10 +95,12 @@ def score_test(
         raise ShapeError(f"added has {design.shape[1]} samples, but X has {m}")
     if design.dtype != dtype:
         raise DtypeError(f"added has dtype {design.dtype}, but X has {dtype}")
-    _check_added(design, weight)
+    if weight is None:
+        design.check_values("added")
 
     def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> HypothesisTest:
         given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+        _check_added(design, weight)
         result, reached, distance = _score(kind, given, design)
         check_reached(given.status, reached, distance)
         return result
@@ -189,12 +191,12 @@ def _check_added(added: Design, weight: Any) -> None:
 
     Where that is traced the test becomes NaN.
     """
-    if weight is None:
+    if weight is None or any(map(is_traced, jax.tree.leaves((added, weight)))):
+        return
+    with jax.ensure_compile_time_eval():
+        finite = np.asarray(finite_samples(added))
+    if (~finite & (np.asarray(weight) != 0)).any():
         added.check_values("added")
-    elif not any(map(is_traced, jax.tree.leaves((added, weight)))):
-        counts = (np.asarray(weight) != 0).any(axis=0)
-        if (counts & ~np.asarray(finite_samples(added))[0]).any():
-            added.check_values("added")
 
 
 def _check_rows(features: Any, n: int) -> tuple[int, ...]:

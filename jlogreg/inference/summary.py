@@ -31,7 +31,7 @@ from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics
 from jlogreg.diagnostics.fitted import prepare_fit
 from jlogreg.diagnostics.tails import log10_chi2_tail, log10_p_value, p_of_log10
 from jlogreg.fitting.fit import Fit
-from jlogreg.inference.covariance import check_kind, model_covariance
+from jlogreg.inference.covariance import check_kind, is_answer, model_covariance
 from jlogreg.inference.intervals import confidence_interval
 from jlogreg.objective.prediction import logits
 
@@ -266,13 +266,13 @@ def _standard_errors(
         most = MAX_COVARIANCE_FEATURES
         return None, f"no standard errors: there are more than {most} features"
     prepared = prepare_fit(fit, *samples, given["l2"], given["bias"])
-    matrix, reached, _ = model_covariance(chosen, prepared, labels)
-    if not reached:
+    if not is_answer(prepared):
         return None, (
             "no standard errors: a penalty, other weights or another offset led away "
             "from the minimum for these arguments: give weight, offset and l2 as in "
             "the fit"
         )
+    matrix, _, _ = model_covariance(chosen, prepared, labels)
     return np.sqrt(np.diag(np.asarray(matrix, float))), ""
 
 
