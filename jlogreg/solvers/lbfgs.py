@@ -26,6 +26,8 @@ __all__ = ["LBFGS"]
 N_PAIRS = 8
 # A step has solved for the minimum if the gradient fell at least by this factor.
 SOLVED_FACTOR = 0.7
+# The decrement at the end, in tol^1.5, which is what Newton-CG's last step leaves.
+CLOSE = 0.5
 
 
 class _Pairs(NamedTuple):
@@ -136,7 +138,7 @@ class LBFGS:
         # It has converged where this step was small and has solved for the minimum, and
         # goes on while its decrement falls at all.
         solved = direction.decrement <= SOLVED_FACTOR * tried.decrement
-        solved &= direction.decrement <= objective.tol**1.5
+        solved &= direction.decrement <= CLOSE * objective.tol**1.5
         trial = trial._replace(
             within_tolerance=trial.within_tolerance & solved,
             previous_decrement=2 * trial.previous_decrement,
