@@ -207,8 +207,10 @@ def confirmation(
     """
     ended = [Status.SEPARATED, Status.BAD_INPUT]
     goes_on = (state.status != jnp.asarray(ended, jnp.int32)).all()
-    # What has not converged may be anywhere.
-    lost = goes_on & (state.status != Status.CONVERGED)
+    # What has not converged may be anywhere; without steps left, it stays there.
+    converged = state.status == Status.CONVERGED
+    goes_on &= converged | (state.steps < limits.max_steps)
+    lost = goes_on & ~converged
     first = solver.init(objective, jnp.where(lost, 0.0, state.point))
     first = first._replace(
         evaluation=state.evaluation._replace(curvature=first.evaluation.curvature),

@@ -227,3 +227,14 @@ def test_arrays_from_when_the_precision_was_another_are_those_numbers():
     assert found.params.w.dtype == np.float32
     assert found.status == Status.CONVERGED
     np.testing.assert_array_equal(found.params.w, again.params.w)
+
+
+@solvers
+def test_without_steps_left_the_last_point_stays(solver):
+    random = np.random.default_rng(0)
+    X = random.standard_normal((3, 50))
+    y = random.random((1, 50)) < 1 / (1 + np.exp(-2 * X[:1]))
+    found = ends(X, y, l2=1e-3, solver=solver, max_steps=2)
+    assert found.status == Status.MAX_STEPS
+    assert found.steps == 2
+    assert found.cost < np.log(2) - 0.01
