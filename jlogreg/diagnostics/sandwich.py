@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jlogreg.data.design import inner_products, matmul
 from jlogreg.diagnostics.fitted import Fitted, PerSample, per_sample, to_original
 from jlogreg.formulations.problem import restricted_matrix, ridge, to_vector
 from jlogreg.objective.sums import curvature_total
-from jlogreg.solvers.cholesky import factorize
+from jlogreg.solvers.cholesky import factorize, factorize_reversed
 
 __all__ = ["Kind", "centred_covariance", "covariance_matrix", "solve_definite"]
 
@@ -47,7 +47,7 @@ def covariance_matrix(
 def centred_covariance(
     kind: Kind, fitted: Fitted, labels: Array | None
 ) -> Float[Array, "n+1 n+1"]:
-    """Return the covariance in centred unknowns."""
+    """Return the covariance in centred unknowns; NaN if the Hessian is singular."""
     if kind.name == "fisher":
         matrix = _by_the_model(kind, fitted)
     else:
@@ -55,7 +55,15 @@ def centred_covariance(
         if labels is not None and kind.name == "jackknife":
             robust = _left_out
         matrix = robust(kind, fitted, per_sample(fitted), labels)
-    return (matrix + matrix.T) / 2
+    return jnp.where(_is_singular(fitted), jnp.nan, (matrix + matrix.T) / 2)
+
+
+def _is_singular(fitted: Fitted) -> Bool[Array, ""]:
+    """Return whether the Hessian has no inverse to the precision at hand."""
+    problem, total = fitted.problem, fitted.samples_total
+    H = curvature_total(fitted.params, problem.samples) / total
+    H = lax.stop_gradient(H + jnp.diag(ridge(problem)[:, 0]))
+    return factorize_reversed(restricted_matrix(H, problem.free)).singular
 
 
 def _by_the_model(kind: Kind, fitted: Fitted) -> Float[Array, "n+1 n+1"]:

@@ -273,14 +273,21 @@ def _standard_errors(
             "the fit"
         )
     matrix, _, _ = model_covariance(chosen, prepared, labels)
-    return np.sqrt(np.diag(np.asarray(matrix, float))), ""
+    variances = np.diag(np.asarray(matrix, float))
+    if not np.isfinite(variances).all():
+        return None, (
+            "no standard errors: with these arguments the minimum is not the only one; "
+            "drop constant and collinear features, and give bias as in the fit"
+        )
+    return np.sqrt(variances), ""
 
 
 def _statistics(numbers: FitStatistics, k: int, bias: bool) -> tuple[str, ...]:
     """Return the lines on likelihood, criteria and R2."""
     at = {name: float(value) for name, value in numbers._asdict().items()}
+    null = "bias alone" if bias else "no features"
     lines = [
-        f"log-likelihood {at['log_likelihood']:.6g} (bias alone {at['null']:.6g}), "
+        f"log-likelihood {at['log_likelihood']:.6g} ({null} {at['null']:.6g}), "
         f"AIC {at['aic']:.5g}, BIC {at['bic']:.5g}",
         f"pseudo-R2: McFadden {at['mcfadden']:.3g}, Nagelkerke {at['nagelkerke']:.3g}, "
         f"Tjur {at['tjur']:.3g}",

@@ -52,7 +52,7 @@ def test_costs_and_predictions_are_those_with_a_weight_of_0():
 
 def test_what_follows_a_fit_knows_the_bias_alone():
     found = jl.fit(X, Y[:1])
-    assert "0 features, 8 samples" in jl.summary(found, X, Y[:1])
+    assert "0 features, 8 samples" in str(jl.summary(found, X, Y[:1]))
     assert jl.certificate(found, X, Y[:1]).decrement < 1e-4
     left = jl.leave_one_out(found, X, Y[:1])
     expected = [logit_of_mean(np.delete(Y[0], i)) for i in range(8)]
