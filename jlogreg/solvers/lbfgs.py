@@ -22,7 +22,7 @@ from jlogreg.solvers.line_search import set_direction, try_step
 
 __all__ = ["LBFGS"]
 
-# _Pairs of a step and the change of the gradient that are kept.
+# Pairs of a step and the change of the gradient that are kept.
 N_PAIRS = 8
 # A step has solved for the minimum if the gradient fell at least by this factor.
 SOLVED_FACTOR = 0.7
@@ -96,7 +96,7 @@ class LBFGS:
 
     # Over 40 lines: one pass over the samples, and all that follows from it.
     def step(self, objective: MatrixFreeObjective, state: State) -> State:
-        """Return the state after one pass: at the end of a step, or at the point."""
+        """Return the state after one pass: a step, or the evaluation of the start."""
         memory, state = state.memory, state._replace(memory=None)
         tried, first = state.direction, state.steps < 0
 
@@ -246,8 +246,8 @@ def _times(
 ) -> Float[Array, "k 1"]:
     """Return the inverse Hessian times the gradient; algorithm 7.4.
 
-    Its two loops in the products of the vectors alone, so that the vectors are looked
-    at once.
+    Its two loops use the products of the vectors alone, so that each vector is read
+    once.
     """
     rho = list(pairs.inverses[:, 0])
     by_step, by_change = list(by_gradient[:N_PAIRS, 0]), list(by_gradient[N_PAIRS:, 0])
