@@ -15,10 +15,8 @@ from jlogreg.data.design import Dense, Design
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
-    check_reached,
+    answer_of,
     is_reached,
-    over_problems,
-    prepare_fit,
     reached_status,
 )
 from jlogreg.diagnostics.residuals import unit_deviance
@@ -110,14 +108,8 @@ def fit_statistics(
         >>> print(f"AIC falls by {one.aic - two.aic:.2f}")
         AIC falls by 1.36
     """
-
-    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> FitStatistics:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
-        result, reached, distance = _statistics(given)
-        check_reached(given.status, reached, distance)
-        return result
-
-    found: FitStatistics = over_problems(one, fit, X, y, weight, offset, l2=l2)
+    rows = (y, weight, offset)
+    found: FitStatistics = answer_of(_statistics, fit, X, *rows, l2=l2, bias=bias)
     return found
 
 

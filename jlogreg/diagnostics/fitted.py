@@ -34,6 +34,7 @@ __all__ = [
     "Fitted",
     "Given",
     "PerSample",
+    "answer_of",
     "check_enough_samples",
     "check_reached",
     "is_reached",
@@ -223,6 +224,23 @@ def check_reached(status: Any, reached: Any, distance: Any) -> None:
         f"the fit is {float(distance):.2g} standard errors from the minimum of the "
         "cost of these arguments: give X, y, weight, offset, l2 and bias as in the fit"
     )
+
+
+def answer_of(
+    compute: Callable[[Given], Any], fit: Any, X: Any, *rows: Any, l2: Any, bias: bool
+) -> Any:
+    """Return what is computed of a fit, or of K fits, each of which is a minimum.
+
+    compute returns a result, whether the minimum is reached, and the distance from it.
+    """
+
+    def one(fit: Any, y: Any, weight: Any, offset: Any, l2: Any) -> Any:
+        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+        result, reached, distance = compute(given)
+        check_reached(given.status, reached, distance)
+        return result
+
+    return over_problems(one, fit, X, *rows, l2=l2)
 
 
 class PerSample(NamedTuple):

@@ -16,11 +16,9 @@ from jlogreg.data.design import Design
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
-    check_reached,
+    answer_of,
     is_reached,
-    over_problems,
     per_sample,
-    prepare_fit,
     reached_status,
 )
 from jlogreg.fitting.fit import Fit
@@ -96,14 +94,8 @@ def diagnostics(
         >>> [f"{r:.2f}" for r in diagnostics(fit(X, y), X, y).standardized[0]]
         ['-0.26', '-0.51', '1.67', '-1.67', '0.51', '0.26']
     """
-
-    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> Diagnostics:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
-        result, reached, distance = _diagnostics(given)
-        check_reached(given.status, reached, distance)
-        return result
-
-    found: Diagnostics = over_problems(one, fit, X, y, weight, offset, l2=l2)
+    rows = (y, weight, offset)
+    found: Diagnostics = answer_of(_diagnostics, fit, X, *rows, l2=l2, bias=bias)
     return found
 
 

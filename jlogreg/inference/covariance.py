@@ -22,11 +22,9 @@ from jlogreg.data.design import Design, check_design
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
+    answer_of,
     check_enough_samples,
-    check_reached,
     is_reached,
-    over_problems,
-    prepare_fit,
 )
 from jlogreg.diagnostics.sandwich import Kind, covariance_matrix
 from jlogreg.fitting.fit import Fit
@@ -114,14 +112,12 @@ def covariance(
     """
     chosen, labels = check_kind(kind, weights, clusters, check_design("X", X).shape[1])
 
-    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> Array:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+    def compute(given: Given) -> tuple[Array, Array, Array]:
         check_enough_samples(given)
-        matrix, reached, distance = model_covariance(chosen, given, labels)
-        check_reached(given.status, reached, distance)
-        return matrix
+        return model_covariance(chosen, given, labels)
 
-    found: Array = over_problems(one, fit, X, y, weight, offset, l2=l2)
+    rows = (y, weight, offset)
+    found: Array = answer_of(compute, fit, X, *rows, l2=l2, bias=bias)
     return found
 
 

@@ -20,11 +20,9 @@ from jlogreg.data.design import Design, check_design, matmul
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
+    answer_of,
     check_enough_samples,
-    check_reached,
     is_reached,
-    over_problems,
-    prepare_fit,
     reached_status,
 )
 from jlogreg.diagnostics.sandwich import Kind, centred_covariance
@@ -127,14 +125,12 @@ def marginal_effects(
     rows = tuple(sorted({check_count("dummies", row, 0, n) for row in dummies}))
     level = check_level(level, dtype)
 
-    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> Effects:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+    def compute(given: Given) -> tuple[Effects, Array, Array]:
         check_enough_samples(given)
-        result, reached, distance = _effects(kind, at, rows, given, labels, level)
-        check_reached(given.status, reached, distance)
-        return result
+        return _effects(kind, at, rows, given, labels, level)
 
-    found: Effects = over_problems(one, fit, X, y, weight, offset, l2=l2)
+    samples = (y, weight, offset)
+    found: Effects = answer_of(compute, fit, X, *samples, l2=l2, bias=bias)
     return found
 
 

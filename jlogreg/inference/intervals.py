@@ -22,11 +22,9 @@ from jlogreg.data.design import Design, check_design
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
+    answer_of,
     check_enough_samples,
-    check_reached,
     is_reached,
-    over_problems,
-    prepare_fit,
     reached_status,
 )
 from jlogreg.diagnostics.sandwich import Kind
@@ -148,8 +146,7 @@ def confidence_interval(
     replicates = check_count("replicates", replicates, least=2)
     level = check_level(level, dtype)
 
-    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> Interval:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+    def compute(given: Given) -> Answer:
         check_enough_samples(given)
         if kind == "wald":
             result = _wald(chosen, given, labels, level)
@@ -158,13 +155,13 @@ def confidence_interval(
         else:
             result = _bootstrap(replicates, given, level, key)
         interval, reached, distance = result
-        check_reached(given.status, reached, distance)
         if scale == "odds ratio":
             estimate, low, high = map(jnp.exp, interval[:3])
-            return Interval(estimate, low, high, interval.status)
-        return interval
+            interval = Interval(estimate, low, high, interval.status)
+        return interval, reached, distance
 
-    found: Interval = over_problems(one, fit, X, y, weight, offset, l2=l2)
+    rows = (y, weight, offset)
+    found: Interval = answer_of(compute, fit, X, *rows, l2=l2, bias=bias)
     return found
 
 

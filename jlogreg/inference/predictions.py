@@ -19,11 +19,9 @@ from jlogreg.data.design import Design, check_design, matmul
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
+    answer_of,
     check_enough_samples,
-    check_reached,
     is_reached,
-    over_problems,
-    prepare_fit,
     reached_status,
 )
 from jlogreg.diagnostics.sandwich import Kind, centred_covariance
@@ -109,15 +107,12 @@ def predict_interval(
         added = check_matrix("sample_offset", sample_offset, shape, dtype)
         sample_offset = check_range("sample_offset", added)
 
-    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> Prediction:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+    def compute(given: Given) -> tuple[Prediction, Array, Array]:
         check_enough_samples(given)
-        at = (new, sample_offset, level)
-        result, reached, distance = _predict(kind, given, labels, *at)
-        check_reached(given.status, reached, distance)
-        return result
+        return _predict(kind, given, labels, new, sample_offset, level)
 
-    found: Prediction = over_problems(one, fit, X, y, weight, offset, l2=l2)
+    rows = (y, weight, offset)
+    found: Prediction = answer_of(compute, fit, X, *rows, l2=l2, bias=bias)
     return found
 
 

@@ -16,10 +16,8 @@ from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design, matmul
 from jlogreg.diagnostics.fitted import (
     Given,
+    answer_of,
     check_enough_samples,
-    check_reached,
-    over_problems,
-    prepare_fit,
     reached_status,
 )
 from jlogreg.diagnostics.sandwich import Kind
@@ -87,14 +85,12 @@ def wald_test(
     kind, labels = check_kind(covariance, weights, clusters, m)
     R, r = _check_hypothesis(hypothesis, value, n, dtype)
 
-    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> HypothesisTest:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+    def compute(given: Given) -> tuple[HypothesisTest, Array, Array]:
         check_enough_samples(given)
-        result, reached, distance = _wald(kind, given, labels, R, r)
-        check_reached(given.status, reached, distance)
-        return result
+        return _wald(kind, given, labels, R, r)
 
-    found: HypothesisTest = over_problems(one, fit, X, y, weight, offset, l2=l2)
+    rows = (y, weight, offset)
+    found: HypothesisTest = answer_of(compute, fit, X, *rows, l2=l2, bias=bias)
     return found
 
 
