@@ -46,7 +46,8 @@ def as_array(value: Any, dtype: Any = None) -> Array:
         return value if dtype is None else value.astype(dtype)
     if isinstance(value, jax.Array) and value.dtype != canonical_dtype(value.dtype):
         value = np.asarray(value)  # from when JAX's precision was another
-    if isinstance(value, np.ndarray | np.generic):
+    is_number = isinstance(value, int | float) and dtype is not None
+    if is_number or isinstance(value, np.ndarray | np.generic):
         # By NumPy, and not by jnp.array, which compiles a program for each shape.
         dtype = canonical_dtype(value.dtype if dtype is None else dtype)
         with np.errstate(over="ignore"):
@@ -87,12 +88,18 @@ def canonical_dtype(dtype: Any) -> Any:
 
 def at_least(array: Array, low: Any) -> Array:
     """Return the entries, `low` in place of smaller ones; NaN stays."""
-    return jnp.where(array < low, low, array)
+    return _where(array < low, low, array)
 
 
 def at_most(array: Array, high: Any) -> Array:
     """Return the entries, `high` in place of larger ones; NaN stays."""
-    return jnp.where(array > high, high, array)
+    return _where(array > high, high, array)
+
+
+def _where(condition: Any, then: Any, other: Any) -> Any:
+    """Return one or the other, on the host if they are there."""
+    on_device = isinstance(condition, jax.Array)
+    return (jnp if on_device else np).where(condition, then, other)
 
 
 def largest(array: Array, axis: int | None = None) -> Array:

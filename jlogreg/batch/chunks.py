@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 from jlogreg.base.checks import check_range
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
-from jlogreg.batch.problems import Problems, take_rows
+from jlogreg.batch.problems import Problems
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, prepare_rows, scale_weights
 from jlogreg.fitting.decide import is_open
@@ -106,8 +106,12 @@ class BatchSolver(NamedTuple):
 
     def unfinished(self, chunk: Chunk) -> np.ndarray:
         """Return a mask (width,) of the problems that go on."""
-        most = max_solver_steps(self.solver, self.X, self.limits)
-        going = unfinished(chunk.state.state, most)
+        # On the host, where it takes no compiled program.
+        state = chunk.state.state
+        known = (self.limits, state.status, state.steps)
+        limits, status, steps = jax.device_get(known)
+        most = max_solver_steps(self.solver, self.X, limits)
+        going = unfinished(state._replace(status=status, steps=steps), most)
         return np.asarray(going) & (chunk.numbers >= 0)
 
     def empty_fit(self) -> Fit:
@@ -145,8 +149,10 @@ class BatchSolver(NamedTuple):
 
 def take_problems(chunk: Chunk, places: np.ndarray) -> Chunk:
     """Return a chunk of the problems at some places; -1 makes an empty one."""
+    if np.array_equal(places, np.arange(len(chunk.numbers))):
+        return chunk
     numbers = np.where(places >= 0, chunk.numbers[places], -1)
-    return Chunk(numbers, *take_rows((chunk.own, chunk.state), np.maximum(places, 0)))
+    return Chunk(numbers, *_take_rows((chunk.own, chunk.state), np.maximum(places, 0)))
 
 
 def concatenate(one: Chunk, other: Chunk) -> Chunk:
@@ -242,6 +248,11 @@ def _finalize(
         return Fit.of(centering.solution(solution, init)), left
 
     return jax.vmap(one, axis_size=width)(own, state)
+
+
+@program
+def _take_rows(tree: Any, picked: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[picked], tree)
 
 
 @program

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -23,7 +22,6 @@ from jlogreg.batch.setup import setup_batch
 from jlogreg.batch.validation import (
     ValidationData,
     choose_penalty,
-    held_out,
     held_out_losses,
     held_out_metrics,
     summarize_losses,
@@ -176,7 +174,7 @@ def cross_validate(
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
     fold_loss = held_out_losses(X, given, of_folds)
-    loss, standard_error = summarize_losses(fold_loss, held_out(given))
+    loss, standard_error = summarize_losses(fold_loss, given)
     best, within = choose_penalty(loss, standard_error, given.l2)
     chosen = np.asarray(best if rule == "best" else within)[:, 0]
     label = np.arange(len(chosen))
@@ -235,17 +233,19 @@ def _fits(
 ) -> Fit:
     """Return the fits (K, L, F + 1), on the host: of each fold, and of all samples."""
     K, L, F = len(given.Y), len(given.l2), len(given.folds)
-    seen = jnp.concatenate([given.folds, jnp.ones_like(given.folds[:1])])
+    folds = np.asarray(given.folds)
+    seen = np.concatenate([folds, np.ones_like(folds[:1])])
     if given.weight is not None:
-        seen = (given.weight[:, None] * seen[None]).reshape(-1, seen.shape[1])
+        weight = np.asarray(given.weight)
+        seen = (weight[:, None] * seen[None]).reshape(-1, seen.shape[1])
     label, fold = np.indices((K, F + 1)).reshape(2, -1)
     row = label * (F + 1) + fold if len(seen) > F + 1 else fold
     labels, weights = Gathered(given.Y, label), Gathered(seen, row)
-    l2 = given.l2
+    l2 = jax.device_get(given.l2)
     if of_sum:
         total = seen.sum(axis=1)[row][None]
-        l2 = l2 / jnp.where(total > 0, total, 1.0)
-    problems = Problems(labels, weights, given.offset, given.l2[:1], None)
+        l2 = l2 / np.where(total > 0, total, 1)
+    problems = Problems(labels, weights, given.offset, l2[:1, :1], None)
     batch = setup_batch(X, problems, bias, solver, tol, max_steps, l2.size > 1)
     path = solve_path(batch, l2, memory_limit, progress)
 

@@ -14,9 +14,8 @@ from jlogreg.base.arrays import as_array, is_subnormal
 from jlogreg.base.checks import check_matrix, check_number, check_range
 from jlogreg.base.errors import RankError, ShapeError
 from jlogreg.base.params import Params, check_params
-from jlogreg.base.programs import program
 
-__all__ = ["Gathered", "Problems", "check_problems", "take_rows"]
+__all__ = ["Gathered", "Problems", "check_problems"]
 
 
 @dataclass(frozen=True)
@@ -35,17 +34,9 @@ class Gathered:
         return _rows_of(self.table, self.index[picked])
 
 
-def _rows_of(table: Any, picked: Any) -> Any:
-    """Return some rows of a table, which may be on the host."""
-    if isinstance(table, np.ndarray):
-        return as_array(table[picked])
-    return table[picked] if isinstance(table, Gathered) else take_rows(table, picked)
-
-
-@program
-def take_rows(tree: Any, picked: Any) -> Any:
-    """Return some rows of all arrays of a tree, by one program."""
-    return jax.tree.map(lambda leaf: leaf[picked], tree)
+def _rows_of(table: Any, picked: Any) -> Array:
+    """Return some rows of a table."""
+    return table[picked] if isinstance(table, Gathered) else as_array(table[picked])
 
 
 class Problems(NamedTuple):
@@ -53,6 +44,7 @@ class Problems(NamedTuple):
 
     Shapes: y, weight and offset (1, m), l2 (), init w (n, 1), b (1, 1); in a table
     each with a leading axis: of the problems, or of one row common to all of them.
+    Tables are on the host, where their rows are taken without a compiled program.
     """
 
     y: Any
@@ -107,8 +99,7 @@ class Problems(NamedTuple):
 
 def _all_rows(table: Any) -> Any:
     """Return the rows of a table, each once."""
-    held = table.table if isinstance(table, Gathered) else table
-    return None if held is None else np.asarray(held)
+    return table.table if isinstance(table, Gathered) else table
 
 
 def _is_within(table: np.ndarray, low: float = -np.inf, high: float = np.inf) -> bool:
@@ -153,28 +144,28 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
 
 
 def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
-    """Return rows (K, m) as (K, 1, m); those of NumPy stay on the host."""
+    """Return rows (K, m) as (K, 1, m) on the host."""
     if isinstance(value, Gathered):
         return Gathered(_check_table(name, value.table, m, dtype), value.index)
     array = isinstance(value, np.ndarray)
     whole = array and value.ndim == 2 and len(value) > 1 and value.shape[1] == m
     # Only the first of such rows is checked: all have its dtype.
     first = check_matrix(name, value[:1] if whole else value, ("K", m), dtype)
-    return (value if whole else first)[:, None]
+    return np.asarray(value if whole else first)[:, None]
 
 
 def _check_penalties(l2: Any, dtype: Any) -> Any:
     if isinstance(l2, Gathered):
         return Gathered(_check_penalties(l2.table, dtype), l2.index)
     if getattr(l2, "ndim", 0) == 0:
-        return check_range("l2", check_number("l2", l2, dtype), 0.0)[None]
-    return check_matrix("l2", l2, ("K", 1), dtype)[:, 0]
+        return np.asarray(check_range("l2", check_number("l2", l2, dtype), 0.0))[None]
+    return np.asarray(check_matrix("l2", l2, ("K", 1), dtype))[:, 0]
 
 
 def _check_init(init: Params, n: int, dtype: Any) -> Params:
     ranks = {getattr(leaf, "ndim", 0) for leaf in init}
     if ranks == {3}:
-        w, b = map(as_array, init)
+        w, b = jax.device_get([*map(as_array, init)])
         if w.shape[1:] != (n, 1) or b.shape != (len(w), 1, 1):
             raise ShapeError(
                 f"init has w of shape {w.shape} and b of shape {b.shape}, but must "
@@ -187,5 +178,5 @@ def _check_init(init: Params, n: int, dtype: Any) -> Params:
             "init must be Params(w (n, 1), b (1, 1)), or have a leading axis of "
             "the problems"
         )
-    init = check_params(init, n, dtype, name="init")
+    init = jax.device_get(check_params(init, n, dtype, name="init"))
     return jax.tree.map(lambda leaf: leaf[None], init)

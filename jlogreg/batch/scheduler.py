@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import as_array
 from jlogreg.base.errors import ShapeError
-from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.batch.chunks import BatchSolver, concatenate, take_problems
 from jlogreg.batch.setup import batch_width
@@ -75,10 +74,12 @@ def solve_all(
     """
     width = batch_width(batch, memory_limit)
     results = _Results(batch, resume, arguments)
-    half, passes = max(width // 2, 1), PASSES.get(type(batch.solver), MANY_PASSES)
     waiting, chunk = np.flatnonzero(~results.finished), None
+    passes = PASSES.get(type(batch.solver), MANY_PASSES)
+    # How many problems come and go at a time.
+    half = width if len(waiting) <= width else max(width // 2, 1)
     while waiting.size or chunk is not None:
-        # Refill, half a width at a time.
+        # Refill.
         while waiting.size and (chunk is None or len(chunk.numbers) + half <= width):
             fresh = batch.init(_padded(waiting[:half], half))
             waiting = waiting[half:]
@@ -114,14 +115,16 @@ def solve_path(
     one before. Other arguments as for `fit_many`.
     """
     L, K = len(l2), batch.n_problems
-    results, start = _Results(batch._replace(n_problems=L * K)), None
+    results = _Results(batch._replace(n_problems=L * K))
+    params = results.fit.params
+    start = zero = jax.tree.map(lambda table: np.zeros_like(table[:K]), params)
     for i in np.argsort(-np.asarray(l2)[:, 0], kind="stable"):
         problems = batch.problems._replace(l2=l2[i], init=start)
-        fit = solve_all(batch._replace(problems=problems), memory_limit)
+        fit = jax.device_get(solve_all(batch._replace(problems=problems), memory_limit))
         results.store(i * K + np.arange(K), fit)
-        # A problem without an answer starts from zero.
         converged = (fit.status == Status.CONVERGED)[:, None, None]
-        start = Params(*(jnp.where(converged, leaf, 0.0) for leaf in fit.params))
+        # A problem without an answer starts from zero.
+        start = jax.tree.map(partial(np.where, converged), fit.params, zero)
         if progress is not None:
             progress(results.progress())
     return jax.tree.map(

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from jlogreg.base.arrays import on_host
@@ -37,6 +38,8 @@ from jlogreg.solvers.newton_cg import NewtonCG
 
 __all__ = ["batch_width", "setup_batch"]
 
+# A penalty that all weights of a problem have in common, whatever it is.
+ONE_PENALTY: Any = np.zeros(())
 # Each problem has a Hessian up to this number of features, or of samples in the dual.
 MAX_FEATURES, MAX_SAMPLES = 64, 512
 # Products of pairs of features that are held for Gram matrices, at most.
@@ -110,7 +113,7 @@ def setup_batch(
 
 def _choose_solver(X: Design) -> Solver:
     """Return the solver of many problems, each with one penalty for its weights."""
-    solver = choose_solver(X, jnp.zeros(()), MAX_FEATURES, MAX_SAMPLES)
+    solver = choose_solver(X, ONE_PENALTY, MAX_FEATURES, MAX_SAMPLES)
     return LBFGS() if isinstance(solver, NewtonCG) else solver
 
 
@@ -141,7 +144,7 @@ def _centered(
     """
     center, (n, m) = _center(X, weight, free), X.shape
     fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
-    is_primal = formulation_of(solver, X, jnp.zeros(())) is PRIMAL
+    is_primal = formulation_of(solver, X, ONE_PENALTY) is PRIMAL
     if fits and isinstance(X, Dense) and is_primal:
         return _centered_pairs(X.X, center), center
     return (X if center is None else centered(X, center)), center

@@ -26,7 +26,6 @@ from jlogreg.objective.prediction import logits
 __all__ = [
     "ValidationData",
     "choose_penalty",
-    "held_out",
     "held_out_losses",
     "held_out_metrics",
     "summarize_losses",
@@ -45,7 +44,7 @@ class ValidationData(NamedTuple):
     folds: Array
 
 
-def held_out(given: ValidationData) -> Float[Array, "R F m"]:
+def _held_out(given: ValidationData) -> Float[Array, "R F m"]:
     """Return the weights of the samples that each fold holds out, R = 1 or K."""
     held = (given.folds == 0).astype(given.folds.dtype)[None]
     return held if given.weight is None else held * given.weight[:, None]
@@ -74,7 +73,7 @@ def held_out_losses(
     X: Design, given: ValidationData, fits: Fit
 ) -> Float[Array, "K L F"]:
     """Return the mean log losses of the held-out samples; NaN where a fit failed."""
-    held = jnp.broadcast_to(held_out(given), (len(given.Y), *given.folds.shape))
+    held = jnp.broadcast_to(_held_out(given), (len(given.Y), *given.folds.shape))
 
     def one(label: tuple[Params, Array, Array, Array]) -> Array:
         params, status, y, held = label
@@ -93,7 +92,7 @@ def held_out_metrics(
     names: tuple[str, ...], X: Design, given: ValidationData, fits: Fit
 ) -> dict[str, Any]:
     """Return metrics (K, L, F) of the held-out samples; NaN where a fit failed."""
-    held = jnp.broadcast_to(held_out(given), (len(given.Y), *given.folds.shape))
+    held = jnp.broadcast_to(_held_out(given), (len(given.Y), *given.folds.shape))
 
     def one(label: tuple[Params, Array, Array, Array]) -> dict[str, Any]:
         params, status, y, held = label
@@ -120,9 +119,9 @@ def _logits(X: Design, given: ValidationData, params: Params) -> Float[Array, "M
 
 
 @program
-def summarize_losses(fold_loss: Array, held: Array) -> tuple[Array, Array]:
+def summarize_losses(fold_loss: Array, given: ValidationData) -> tuple[Array, Array]:
     """Return the mean over all held-out samples (K, L), and its standard error."""
-    size = held.sum(axis=2)[:, None]
+    size = _held_out(given).sum(axis=2)[:, None]
     terms = jnp.where(size > 0, size * fold_loss, 0.0)
     loss = terms.sum(axis=2) / size.sum(axis=2)
     return loss, fold_loss.std(axis=2, ddof=1) / fold_loss.shape[2] ** 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -64,7 +65,8 @@ def check_limits(solver: Solver, tol: Any, max_steps: Any, dtype: Any) -> Limits
     tol = check_range("tol", check_number("tol", tol, dtype), 0.0, 0.1, above=True)
     if max_steps is None:
         max_steps = MAX_DESCENT_STEPS if isinstance(solver, Optax) else MAX_STEPS
-    return Limits(at_least(tol, 4 * eps), _check_steps(max_steps))
+    known = tol if is_traced(tol) else jax.device_get(tol)
+    return Limits(as_array(at_least(known, 4 * eps), dtype), _check_steps(max_steps))
 
 
 def _check_steps(value: Any) -> Int[Array, ""]:

@@ -9,7 +9,15 @@ from sklearn.metrics import roc_auc_score
 
 import jlogreg as jl
 from jlogreg import Status, cross_validate
-from tests.helpers import EPS, TOL, Problem, assert_close, entry, same_bits
+from tests.helpers import (
+    EPS,
+    TOL,
+    Problem,
+    assert_close,
+    compiled,
+    entry,
+    same_bits,
+)
 from tests.oracles.numpy_fit import assert_minimum, numpy_minimum, params_slack
 
 N, M, F = 2, 23, 4  # folds of 6, 6, 6 and 5 samples
@@ -335,3 +343,13 @@ def test_a_penalty_of_the_sum_is_divided_by_the_weights_of_each_fit(folds):
         problem = problem_of(labels[k : k + 1], own, ZEROS, L2[i, 0] * M / own.sum())
         fits = entry(entry(result.path if f == F else result.fold_fits, k), i)
         assert_minimum(fits if f == F else entry(fits, f), problem, times=2)
+
+
+def test_all_penalties_share_their_programs(caplog):
+    random = np.random.default_rng(5)
+    X, y = random.normal(size=(2, 19)), (random.random((1, 19)) < 0.5) * 1.0
+    l2 = np.array([[0.1], [1.0], [10.0]])
+    first = compiled(caplog, lambda: cross_validate(X, y, l2, folds=2))
+    large = ("jit(_init)", "jit(_advance)", "jit(_finalize)")
+    assert [first[name] for name in large] == [1, 1, 1]
+    assert sum(first.values()) <= 20
