@@ -87,10 +87,7 @@ class Samples(NamedTuple):
         The excluded samples are put at the mean, where they span nothing and change
         neither the mean nor the extremes.
         """
-        X = self.X.dense()
-        if self.weight is None:
-            return X, X.mean(axis=1, keepdims=True)
-        kept = self.weight > 0
+        X, kept = self.X.dense(), self.weights() > 0
         total = jnp.where(kept, X, 0.0).sum(axis=1, keepdims=True)
         mean = total / kept.sum(dtype=X.dtype)
         return jnp.where(kept, X, mean), mean

@@ -85,6 +85,14 @@ def test_the_fit_is_that_of_mirrored_samples(shape, solver):
         assert many.params.b == 0
 
 
+def test_more_features_than_samples_of_one_weight():
+    X, y, *_ = make_problem(80, 30)
+    plain = jl.fit(X, y, l2=0.1, bias=False)
+    weighted = jl.fit(X, y, weight=jnp.full_like(y, 2.0), l2=0.1, bias=False)
+    assert plain.status == weighted.status == Status.CONVERGED
+    np.testing.assert_allclose(plain.params.w, weighted.params.w, atol=ROUNDING)
+
+
 def test_a_feature_of_ones_is_a_bias():
     X, y, weight, offset = make_problem(3, 60)
     options = {"weight": weight, "offset": offset}

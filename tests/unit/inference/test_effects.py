@@ -127,6 +127,9 @@ def test_features_far_from_zero_and_problems_side_by_side(plain):
 
 def test_it_works_under_jit_and_without_a_bias():
     found = jl.fit(X, Y, bias=False)
+    effect = marginal_effects(found, X, Y, dummies=[2], bias=False).estimate[2, 0]
+    ends = [jl.predict_proba(found.params, X.at[2].set(x)).mean() for x in (1.0, 0.0)]
+    np.testing.assert_allclose(effect, ends[0] - ends[1], rtol=1e-12)
 
     @jax.jit
     def both(fit, X, y):

@@ -146,6 +146,16 @@ def test_features_far_from_zero_keep_their_digits_in_float32():
         np.testing.assert_allclose(*scores, rtol=1e-4)
 
 
+def test_a_score_without_a_bias_is_that_of_its_definition():
+    fit = jl.fit(X[:2], Y, bias=False)
+    a = np.asarray(jl.predict_proba(fit.params, X[:2]))
+    s, slope = a * (1 - a), np.asarray(X) @ (Y - a).T
+    H = (np.asarray(X) * s) @ X.T
+    expected = (slope.T @ np.linalg.solve(H, slope)).item()
+    found = score_test(fit, X[:2], Y, X[2:], bias=False)
+    assert found.statistic == pytest.approx(expected, rel=1e-9)
+
+
 def test_dependent_rows_have_no_test(plain):
     twice = jnp.concatenate([PSI, 2 * PSI])
     assert np.isnan(wald_test(plain, X, Y, twice).statistic)
@@ -183,6 +193,16 @@ def test_a_traced_fit_of_another_problem_is_no_answer(plain, without):
             lambda f: wald_test(f, X, Y, np.float32(PSI)),
             jl.DtypeError,
             "hypothesis has dtype float32",
+        ),
+        (
+            lambda _: wald_test(jl.fit(X[:0], Y), X[:0], Y, PSI[:0, :1]),
+            jl.ShapeError,
+            "size of 0",
+        ),
+        (
+            lambda _: wald_test(jl.fit(X[:0], Y), X[:0], Y, "all"),
+            jl.ShapeError,
+            "X has no features",
         ),
         (lambda f: score_test(f, X, Y, X[:, 1:]), jl.ShapeError, "added has 31 samp"),
         (lambda f: score_test(f, X, Y, np.float32(X)), jl.DtypeError, "added has dty"),
