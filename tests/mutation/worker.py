@@ -163,6 +163,8 @@ class Worker:
         """
         ours = [m for name, m in sys.modules.items() if name.startswith(OURS)]
         for value in [value for module in ours for value in vars(module).values()]:
+            if isinstance(value, type):
+                continue
             for clear in ("cache_clear", "clear_cache"):
                 getattr(value, clear, lambda: None)()
         name, self.name = self.name, getattr(item, "originalname", None)
