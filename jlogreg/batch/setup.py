@@ -196,7 +196,7 @@ def batch_width(batch: BatchSolver, limit: Any) -> int:
 
 def _free_memory() -> int:
     """Return the number of free bytes where the problems will be."""
-    stats = jax.devices()[0].memory_stats()
+    stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

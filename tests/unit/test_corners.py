@@ -61,7 +61,7 @@ def test_the_gram_of_a_span_does_not_depend_on_its_parts(monkeypatch, rows):
 )
 def test_the_free_memory_is_that_of_the_device(monkeypatch, stats, expected):
     device = SimpleNamespace(memory_stats=lambda: stats)
-    monkeypatch.setattr(jax, "devices", lambda: [device])
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
     assert setup._free_memory() == expected
 
 
