@@ -43,7 +43,7 @@ from jlogreg.feature_scan.scan_features import scan_blocks, scan_features
 from jlogreg.feature_scan.single_feature import Scan
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.gradient_descent import Descent, gradient_descent
-from jlogreg.fitting.regularization_path import regularization_path
+from jlogreg.fitting.regularization_path import l1_max, regularization_path
 from jlogreg.graph.computation_graph import computation_graph
 from jlogreg.graph.graph import Graph, Node
 from jlogreg.inference.summary import Summary, summary
@@ -69,6 +69,7 @@ from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
+from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
 __version__ = "0.1.0"
 
@@ -88,6 +89,7 @@ __all__ = [
     "Optax",
     "Params",
     "Progress",
+    "ProximalNewton",
     "RankError",
     "Scan",
     "ShapeError",
@@ -113,6 +115,7 @@ __all__ = [
     "inference",
     "influence",
     "init_params",
+    "l1_max",
     "leave_one_out",
     "likelihood",
     "log_likelihood",

@@ -276,8 +276,8 @@ RATE = NUMBER.but(
 )
 PENALTY = NUMBER.but(
     *NONE,
-    *given(rank, r"^l2 has rank 1, .*l2.reshape\(-1, 1\)", np.ones(3)),
-    *given(rank, "^l2 has rank 3", np.ones((1, 3, 1))),
+    *given(rank, r"^{name} has rank 1, .*{name}.reshape\(-1, 1\)", np.ones(3)),
+    *given(rank, "^{name} has rank 3", np.ones((1, 3, 1))),
     sizes("1, 3", "3, 1", lambda _: ONES.T, r"-1, 1\) for a column"),
     sizes("2, 1", "3, 1", lambda _: ONES[1:]),
     FLOAT32._replace(bad=lambda _: np.float32(ONES)),
@@ -305,7 +305,8 @@ FOLD_COUNT = count(2, None).but(
     *given(value, "^folds must be at most m = 7, but is 8$", 8)
 )
 NO_SOLVER = (
-    r"^solver must be Newton\(\), NewtonCG\(\), LBFGS\(\) or Optax\(\.\.\.\), but is "
+    r"^solver must be Newton\(\), NewtonCG\(\), LBFGS\(\), Optax\(\.\.\.\) or "
+    r"ProximalNewton\(\), but is "
 )
 SOLVER = setting(*given(dtype, NO_SOLVER, "newton", jl.Newton, optax.sgd(0.1), False))
 OPTIMIZER = setting(

@@ -37,7 +37,7 @@ NOT_FUNCTIONS = {
     *("Certificate", "Descent", "Fit", "Params", "Status", "Summary"),
     *("CrossValidation", "Graph", "Node", "Progress", "Scan"),
     *("DtypeError", "FitError", "RankError", "ShapeError"),
-    *("LBFGS", "Newton", "NewtonCG", "Optax"),
+    *("LBFGS", "Newton", "NewtonCG", "Optax", "ProximalNewton"),
     *("inference", "loops", "metrics"),
 }
 
@@ -172,8 +172,9 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         "fit": Case(
             fitted,
             {**samples, "l2": jnp.asarray(0.5, dtype), "init": params},
-            {**SAMPLES, "l2": kind.PENALTY, **START, **SEARCH},
+            {**SAMPLES, "l2": kind.PENALTY, "l1": kind.PENALTY, **START, **SEARCH},
         ),
+        "l1_max": Case(jlogreg.l1_max, samples, SAMPLES),
         "regularization_path": Case(
             path_of,
             {**samples, "l2": jnp.asarray([[0.5], [2.0]], dtype)},
@@ -199,6 +200,8 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
     }
     for name in ("cost", "gradient", "value_and_gradient", "hessian"):
         table[name] = Case(getattr(jlogreg, name), data, COST)
+    with_l1 = {**data, "l1": jnp.asarray(0.1, dtype)}
+    table["cost"] = Case(jlogreg.cost, with_l1, {**COST, "l1": kind.PENALTY})
     # With a penalty that bends them little, or a difference has too few digits.
     held = {**data, "l2": jnp.asarray(3.0, dtype)}
     for name in ("influence", "leave_one_out"):
@@ -285,7 +288,7 @@ def inference_cases(dtype: Any = np.float64) -> dict[str, Case]:
 
 def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
     """Return the functions that run on the host only."""
-    problem = cases(dtype)["cost"].arguments
+    problem = cases(dtype)["gradient"].arguments
     X, y, weight, offset = (problem[key] for key in ("X", "y", "weight", "offset"))
     l2 = jnp.asarray([[0.5], [2.0]], dtype)
     rows = {"Y": jnp.concatenate([y, 1 - y]), "weight": weight, "offset": offset}
@@ -297,12 +300,13 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
     return {
         "fit_many": Case(
             jlogreg.fit_many,
-            {"X": X, **rows, "l2": l2, "init": problem["params"]},
+            {"X": X, **rows, "l2": l2, "l1": l2, "init": problem["params"]},
             {
                 "X": kind.ANY_DESIGN,
                 "Y": kind.ROWS.but(*kind.NONE),
                 **dict.fromkeys(["weight", "offset"], kind.ROWS),
                 "l2": kind.PENALTY_EACH,
+                "l1": kind.PENALTY_EACH,
                 **holding("init", kind.STARTS, kind.START_LEAF, kind.START_LEAF),
                 **limits,
             },

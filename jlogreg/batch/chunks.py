@@ -32,6 +32,7 @@ from jlogreg.formulations.centering import Centering
 from jlogreg.formulations.problem import Limits, Problem, SolveState
 from jlogreg.solvers.driver import Solver, unfinished
 from jlogreg.solvers.newton import Newton
+from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
 __all__ = ["BatchSolver", "Chunk", "concatenate", "take_problems"]
 
@@ -128,18 +129,21 @@ class BatchSolver(NamedTuple):
             cost=table(),
             gradient_norm=table(),
             decrement=table(),
+            gap=table() if isinstance(self.solver, ProximalNewton) else None,
         )
 
     def bytes_each(self) -> int:
         """Return roughly how many bytes a problem takes while it is under way.
 
         Some rows and vectors of the state, three times: the old one, the new one and
-        one in between; with Newton's method a Hessian and its factor, too.
+        one in between; with Newton's methods a Hessian and its factor, too.
         """
         n, m = self.X.shape
         entries = 3 * (8 * m + 12 * n)
         if isinstance(self.solver, Newton):
             entries += 4 * (min(n, m) + 1) ** 2
+        if isinstance(self.solver, ProximalNewton):
+            entries += 4 * (n + 1) ** 2
         return entries * np.dtype(self.X.dtype).itemsize
 
     def _common(self) -> _Common:
@@ -185,8 +189,12 @@ class _Common(NamedTuple):
                 weight = jnp.where(self.finite | (weight == 0), weight, jnp.nan)
             samples = prepare_rows(Samples(self.X, rows.y, weight, rows.offset))
             weight = samples.weight
+            l1 = None if rows.l1 is None else check_range("l1", rows.l1, 0.0)
             rows = rows._replace(
-                y=samples.y, offset=samples.offset, l2=check_range("l2", rows.l2, 0.0)
+                y=samples.y,
+                offset=samples.offset,
+                l2=check_range("l2", rows.l2, 0.0),
+                l1=l1,
             )
         return rows._replace(weight=None if weight is None else scale_weights(weight))
 
@@ -197,7 +205,7 @@ class _Common(NamedTuple):
         """
         rows = own.with_common(self.rows)
         samples = Samples(self.X, rows.y, rows.weight, rows.offset)
-        problem = Problem(samples, rows.l2, self.free)
+        problem = Problem(samples, rows.l2, self.free, rows.l1)
         centering = Centering.of(problem, self.center)
         return centering.problem(problem), rows.init, centering
 

@@ -33,6 +33,7 @@ from jlogreg.data.devices import gather
 from jlogreg.data.samples import check_weight
 from jlogreg.fitting.fit import Fit
 from jlogreg.metrics.named import check_names
+from jlogreg.objective.penalties import check_grid
 from jlogreg.solvers.driver import Solver
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -47,12 +48,13 @@ Reduction = Literal["mean", "sum"]
 class CrossValidation(NamedTuple):
     """The results of every penalty on every fold, for K rows of labels.
 
-    Shapes: l2 (L, 1); fold_loss (K, L, F), the mean log loss of the samples that a fold
-    holds out; loss (K, L), that of all held-out samples, and standard_error (K, L), the
-    standard deviation of the folds' losses over the square root of F; best (K, 1), the
-    penalty with the smallest loss, by its row in l2; one_standard_error (K, 1), the
-    largest penalty whose loss is at most one standard error of the best above that;
-    status (K, L, F) of the fits; probability (K, m), that of label 1 for each sample by
+    Shapes: l2 (L, 1), and l1 (L, 1) or None; fold_loss (K, L, F), the mean log loss of
+    the samples that a fold holds out; loss (K, L), that of all held-out samples, and
+    standard_error (K, L), the standard deviation of the folds' losses over the square
+    root of F; best (K, 1), the penalty with the smallest loss, by its row in l2;
+    one_standard_error (K, 1), the largest penalty, by l1 and then l2, whose loss is at
+    most one standard error of the best above that; status (K, L, F) of the fits;
+    probability (K, m), that of label 1 for each sample by
     the fit at the chosen penalty that did not see it, NaN for a sample that no fold
     holds out, or where that fit failed; path, the fits of all samples, with leading
     axes K and L, and fit, those of the chosen penalties, with a leading axis K;
@@ -87,13 +89,20 @@ class CrossValidation(NamedTuple):
     fit: Fit
     fold_fits: Fit
     metrics: dict[str, Any]
+    l1: Float[Array, "L 1"] | None = None
+
+    @property
+    def n_selected(self) -> Int[Array, "K L"]:
+        """The number of weights that are not 0, in the fits of all samples."""
+        return (self.path.params.w != 0).sum(axis=(2, 3))
 
 
 def cross_validate(
     X: Float[AnyArray, "n m"] | Design,
     Y: Float[AnyArray, "K m"],
-    l2: Float[AnyArray, "L 1"],
+    l2: Any = 0.0,
     *,
+    l1: Any = 0.0,
     reduction: Reduction = "mean",
     weight: Float[AnyArray, "K m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
@@ -110,18 +119,20 @@ def cross_validate(
 ) -> CrossValidation:
     """Return how well each penalty predicts held-out samples, and the refit; host only.
 
-    Shapes: X (n, m), Y (K, m), one row of labels or many, l2 (L, 1), weight (1, m) or
-    (K, m), offset (1, m). All labels on all folds, and on all samples, are fitted
-    side by side as by `fit_many`, on one copy of X, each penalty from the next
+    Shapes: X (n, m), Y (K, m), one row of labels or many, l2 or l1 (L, 1), weight
+    (1, m) or (K, m), offset (1, m). All labels on all folds, and on all samples, are
+    fitted side by side as by `fit_many`, on one copy of X, each penalty from the next
     larger one. Losses are those of equation (6) of docs/derivation.md, in nats.
 
     Args:
         X: features, a column per sample: an array, a BCOO or a design.
         Y: labels.
-        l2: penalties, at least 0.
-        reduction: what l2 is added to. In the "mean" of the losses all fits have the
-            same l2; with "sum" that of a fit is l2 over the sum of its weights, so
-            that l2 is scikit-learn's 1/C.
+        l2: penalties of half the squares of w, at least 0.
+        l1: penalties of the sizes |w|: a column in place of l2, or row by row beside
+            it, as in l1 = 0.5 s, l2 = 0.5 s; or a number, or l2 may be one.
+        reduction: what penalties are added to. In the "mean" of the losses all fits
+            have the same; with "sum" that of a fit is l2 over the sum of its weights,
+            so that l2 is scikit-learn's 1/C; l1 likewise.
         weight: at least 0; a weight of 0 excludes a sample from everything.
         offset: added to the logits.
         bias: as for `fit`.
@@ -164,7 +175,7 @@ def cross_validate(
     if reduction not in ("mean", "sum"):
         raise ValueError(f'reduction must be "mean" or "sum", but is {reduction!r}')
     names = check_names("metrics", metrics)
-    arrays = (X, Y, l2, weight, offset, folds, key)
+    arrays = (X, Y, l2, l1, weight, offset, folds, key)
     refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
     X, *rows = gather(arrays)
     X = check_design("X", X)
@@ -175,7 +186,7 @@ def cross_validate(
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
     fold_loss = held_out_losses(X, given, of_folds)
     loss, standard_error = summarize_losses(fold_loss, given)
-    best, within = choose_penalty(loss, standard_error, given.l2)
+    best, within = choose_penalty(loss, standard_error, given.sizes())
     chosen = np.asarray(best if rule == "best" else within)[:, 0]
     label = np.arange(len(chosen))
     unseen, fit = jax.tree.map(lambda leaf: leaf[label, chosen], (of_folds, path))
@@ -193,18 +204,26 @@ def cross_validate(
         fit=jax.tree.map(as_array, fit),
         fold_fits=jax.tree.map(as_array, of_folds),
         metrics=held_out_metrics(names, X, given, of_folds) if names else {},
+        l1=given.l1,
     )
 
 
 def _check(
-    X: Design, Y: Any, l2: Any, weight: Any, offset: Any, folds: Any, key: Any
+    X: Design,
+    Y: Any,
+    l2: Any,
+    l1: Any,
+    weight: Any,
+    offset: Any,
+    folds: Any,
+    key: Any,
 ) -> ValidationData:
     """Return the arguments as arrays."""
     (_, m), dtype = X.shape, X.dtype
     if weight is None:
         X.check_values("X")
     Y = check_matrix("Y", Y, ("K", m), dtype)
-    l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
+    l2, l1 = check_grid(l2, l1, dtype)
     if weight is not None:
         weight = check_weight(check_matrix("weight", weight, ("K", m)))
         rows = 1 if len(weight) == 1 else len(Y)
@@ -217,7 +236,7 @@ def _check(
     folds = check_range("folds", check_matrix("folds", folds, ("F", m), dtype), 0.0)
     if not (np.asarray(folds) == 0).any(axis=1).all():
         raise ValueError("folds has a row without a 0: it holds out no sample")
-    return ValidationData(Y, l2, weight, offset, folds)
+    return ValidationData(Y, l2, weight, offset, folds, l1)
 
 
 def _fits(
@@ -241,13 +260,15 @@ def _fits(
     label, fold = np.indices((K, F + 1)).reshape(2, -1)
     row = label * (F + 1) + fold if len(seen) > F + 1 else fold
     labels, weights = Gathered(given.Y, label), Gathered(seen, row)
-    l2 = jax.device_get(given.l2)
+    l2, l1 = jax.device_get((given.l2, given.l1))
     if of_sum:
         total = seen.sum(axis=1)[row][None]
-        l2 = l2 / np.where(total > 0, total, 1)
-    problems = Problems(labels, weights, given.offset, l2[:1, :1], None)
+        divisor = np.where(total > 0, total, 1)
+        l2, l1 = l2 / divisor, None if l1 is None else l1 / divisor
+    of_sizes = None if l1 is None else l1.max(keepdims=True)
+    problems = Problems(labels, weights, given.offset, l2[:1, :1], None, of_sizes)
     batch = setup_batch(X, problems, bias, solver, tol, max_steps, l2.size > 1)
-    path = solve_path(batch, l2, memory_limit, progress)
+    path = solve_path(batch, l2, l1, memory_limit, progress)
 
     def axes(leaf: np.ndarray) -> np.ndarray:
         return np.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)

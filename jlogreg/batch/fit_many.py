@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from jlogreg.base.checks import AnyArray
+from jlogreg.base.checks import AnyArray, check_array
 from jlogreg.base.params import Params
 from jlogreg.batch.problems import Problems
 from jlogreg.batch.scheduler import Progress, solve_all
@@ -30,6 +30,7 @@ def fit_many(
     weight: Float[AnyArray, "K m"] | None = None,
     offset: Float[AnyArray, "K m"] | None = None,
     l2: Any = 0.0,
+    l1: Any = 0.0,
     bias: bool = True,
     solver: Solver | None = None,
     init: Params | None = None,
@@ -54,10 +55,11 @@ def fit_many(
             folds, bootstrap replicates and missing labels are rows of weights.
         offset: added to the logits.
         l2: penalty, a number or a column (K, 1) of one for each problem.
+        l1: penalty of the sizes |w|, likewise.
         bias: as for `fit`.
-        solver: as for `fit`. By default: Newton() up to n = 64, or in the span of the
-            samples up to m = 512; else LBFGS(), whose metric problems with the same
-            penalty share.
+        solver: as for `fit`. By default, without l1: Newton() up to n = 64, or in the
+            span of the samples up to m = 512; else LBFGS(), whose metric problems with
+            the same penalty share.
         init: where to start: w (n, 1), b (1, 1) for all, or w (K, n, 1), b (K, 1, 1).
         tol: as for `fit`.
         max_steps: as for `fit`.
@@ -85,7 +87,9 @@ def fit_many(
         >>> [f"{w:.3f}" for w in found.params.w[:, 0, 0]], found.status.tolist()
         (['1.214', '-1.214'], [0, 0])
     """
-    X, *rows = gather((X, Y, weight, offset, l2, init))
+    X, *rows = gather((X, Y, weight, offset, l2, init, l1))
+    if l1 is None:
+        check_array("l1", l1)
     problems = Problems(*rows)
     batch = setup_batch(X, problems, bias, solver, tol, max_steps)
     watched = progress is not None or resume is not None

@@ -42,9 +42,9 @@ def _rows_of(table: Any, picked: Any) -> Array:
 class Problems(NamedTuple):
     """The arguments that may differ between problems; None where there is none.
 
-    Shapes: y, weight and offset (1, m), l2 (), init w (n, 1), b (1, 1); in a table
-    each with a leading axis: of the problems, or of one row common to all of them.
-    Tables are on the host, where their rows are taken without a compiled program.
+    Shapes: y, weight and offset (1, m), l2 and l1 (), init w (n, 1), b (1, 1); in a
+    table each with a leading axis: of the problems, or of one row common to all of
+    them. Tables are on the host, where their rows are taken without a compiled program.
     """
 
     y: Any
@@ -52,6 +52,7 @@ class Problems(NamedTuple):
     offset: Any
     l2: Any
     init: Params | None
+    l1: Any = None
 
     def common(self) -> Problems:
         """Return the rows common to all problems; None where each has its own."""
@@ -68,14 +69,15 @@ class Problems(NamedTuple):
 
     def all_valid(self) -> bool:
         """Return whether all the numbers of the tables are in their ranges."""
-        tables = (self.y, self.weight, self.offset, self.l2)
-        y, weight, offset, l2 = map(_all_rows, tables)
+        tables = (self.y, self.weight, self.offset, self.l2, self.l1)
+        y, weight, offset, l2, l1 = map(_all_rows, tables)
         return (
             _is_within(y, 0.0, 1.0)
             and (weight is None or _is_within(weight, 0.0))
             and (weight is None or not is_subnormal(weight).any())
             and (offset is None or _is_within(offset))
             and _is_within(l2, 0.0)
+            and (l1 is None or _is_within(l1, 0.0))
         )
 
     def used_samples(self, dtype: Any) -> Float[Array, "1 m"] | None:
@@ -112,8 +114,8 @@ def _is_within(table: np.ndarray, low: float = -np.inf, high: float = np.inf) ->
 def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems, int]:
     """Return the rows as tables with a leading axis, and the number of problems.
 
-    Shapes: as users give them: Y, weight and offset (K, m) or (1, m), l2 a number or
-    (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1).
+    Shapes: as users give them: Y, weight and offset (K, m) or (1, m), l2 and l1 a
+    number or (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1).
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -126,7 +128,9 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
         for name, value in given.items()
         if value is not None or name == "Y"
     }
-    tables["l2"] = _check_penalties(rows.l2, dtype)
+    tables["l2"] = _check_penalties("l2", rows.l2, dtype)
+    if rows.l1 is not None:
+        tables["l1"] = _check_penalties("l1", rows.l1, dtype)
     init = None if rows.init is None else _check_init(rows.init, n, dtype)
     sizes = {name: len(table) for name, table in tables.items()}
     if init is not None:
@@ -139,8 +143,8 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
                 f"{name} is for {size} problems, but {largest} for {count}: give one "
                 "row a problem, or one for all"
             )
-    weight, offset = tables.get("weight"), tables.get("offset")
-    return Problems(tables["Y"], weight, offset, tables["l2"], init), count
+    weight, offset, l1 = (tables.get(name) for name in ("weight", "offset", "l1"))
+    return Problems(tables["Y"], weight, offset, tables["l2"], init, l1), count
 
 
 def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
@@ -154,12 +158,13 @@ def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
     return np.asarray(value if whole else first)[:, None]
 
 
-def _check_penalties(l2: Any, dtype: Any) -> Any:
-    if isinstance(l2, Gathered):
-        return Gathered(_check_penalties(l2.table, dtype), l2.index)
-    if getattr(l2, "ndim", 0) == 0:
-        return np.asarray(check_range("l2", check_number("l2", l2, dtype), 0.0))[None]
-    return np.asarray(check_matrix("l2", l2, ("K", 1), dtype))[:, 0]
+def _check_penalties(name: str, given: Any, dtype: Any) -> Any:
+    if isinstance(given, Gathered):
+        return Gathered(_check_penalties(name, given.table, dtype), given.index)
+    if getattr(given, "ndim", 0) == 0:
+        number = check_range(name, check_number(name, given, dtype), 0.0)
+        return np.asarray(number)[None]
+    return np.asarray(check_matrix(name, given, ("K", 1), dtype))[:, 0]
 
 
 def _check_init(init: Params, n: int, dtype: Any) -> Params:

@@ -25,11 +25,12 @@ from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
+from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
 __all__ = ["Progress", "solve_all", "solve_path"]
 
 # Passes over the samples between two checks for problems that have ended.
-PASSES = {Newton: 2, NewtonCG: 8, LBFGS: 4}
+PASSES = {Newton: 2, ProximalNewton: 2, NewtonCG: 8, LBFGS: 4}
 MANY_PASSES = 32
 # When no problems wait, a chunk shrinks by this factor, again and again, to MIN_WIDTH.
 SHRINK_FACTOR, MIN_WIDTH = 4, 8
@@ -105,21 +106,24 @@ def solve_all(
 def solve_path(
     batch: BatchSolver,
     l2: Float[Array, "L P"],
+    l1: Float[Array, "L P"] | None = None,
     memory_limit: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Fit:
     """Return the fits (L, K) of all the problems at each penalty.
 
-    Shapes: l2 (L, 1), or (L, K) with a column for each problem, all in one order. The
-    largest penalty comes first, and each next one starts from the parameters of the
-    one before. Other arguments as for `fit_many`.
+    Shapes: l2 and l1 (L, 1), or (L, K) with a column for each problem, all in one
+    order. The largest penalty comes first, and each next one starts from the parameters
+    of the one before. Other arguments as for `fit_many`.
     """
     L, K = len(l2), batch.n_problems
     results = _Results(batch._replace(n_problems=L * K))
     params = results.fit.params
     start = zero = jax.tree.map(lambda table: np.zeros_like(table[:K]), params)
-    for i in np.argsort(-np.asarray(l2)[:, 0], kind="stable"):
-        problems = batch.problems._replace(l2=l2[i], init=start)
+    first = np.asarray(l2)[:, 0], np.asarray(l2 if l1 is None else l1)[:, 0]
+    for i in np.lexsort([-one for one in first]):
+        own = None if l1 is None else l1[i]
+        problems = batch.problems._replace(l2=l2[i], l1=own, init=start)
         fit = jax.device_get(solve_all(batch._replace(problems=problems), memory_limit))
         results.store(i * K + np.arange(K), fit)
         converged = (fit.status == Status.CONVERGED)[:, None, None]

@@ -20,8 +20,8 @@ from jlogreg.data.design import Dense, Design, check_design
 from jlogreg.data.pairwise import pairwise
 from jlogreg.data.samples import Samples, finite_samples, scale_weights
 from jlogreg.fitting.options import (
+    check_l1_solver,
     check_limits,
-    check_solver,
     check_start,
     choose_solver,
     formulation_of,
@@ -31,6 +31,7 @@ from jlogreg.fitting.solve import center_of, setup
 from jlogreg.formulations.centering import centered
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Problem
+from jlogreg.formulations.sparse.composite import COMPOSITE
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
@@ -85,7 +86,9 @@ def setup_batch(
     free = free_unknowns(bias, n, dtype)
     if problems.init is not None and not bias:
         check_start(problems.init, bias, name="init.")
-    solver = check_solver(solver) or _choose_solver(X)
+    solver, l1 = check_l1_solver(solver, _any_l1(problems), dtype)
+    problems = problems._replace(l1=None if l1 is None else problems.l1)
+    solver = solver or _choose_solver(X)
     limits = check_limits(solver, tol, max_steps, dtype)
     solver = Newton(keep_factor=False) if isinstance(solver, Newton) else solver
     # Prepare the part that the problems share.
@@ -109,6 +112,12 @@ def setup_batch(
         limits=limits,
         shared=shared,
     )
+
+
+def _any_l1(problems: Problems) -> Any:
+    """Return the table of l1, None where all of it is 0."""
+    given = problems.l1 is not None and np.asarray(problems.l1).any()
+    return problems.l1 if given else None
 
 
 def _choose_solver(X: Design) -> Solver:
@@ -144,7 +153,7 @@ def _centered(
     """
     center, (n, m) = _center(X, weight, free), X.shape
     fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
-    is_primal = formulation_of(solver, X, ONE_PENALTY) is PRIMAL
+    is_primal = formulation_of(solver, X, ONE_PENALTY) in (PRIMAL, COMPOSITE)
     if fits and isinstance(X, Dense) and is_primal:
         return _centered_pairs(X.X, center), center
     return (X if center is None else centered(X, center)), center

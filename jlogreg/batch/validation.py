@@ -42,6 +42,16 @@ class ValidationData(NamedTuple):
     weight: Array | None
     offset: Array | None
     folds: Array
+    l1: Array | None = None
+
+    def sizes(self) -> Array:
+        """Return numbers (L, 1) in the order of the penalties, l1 before l2."""
+        if self.l1 is None:
+            return self.l2
+        order = np.lexsort([np.asarray(self.l2)[:, 0], np.asarray(self.l1)[:, 0]])
+        sizes = np.empty_like(self.l2)
+        sizes[order, 0] = np.arange(len(order))
+        return jnp.asarray(sizes)
 
 
 def _held_out(given: ValidationData) -> Float[Array, "R F m"]:
@@ -128,10 +138,11 @@ def summarize_losses(fold_loss: Array, given: ValidationData) -> tuple[Array, Ar
 
 
 @program
-def choose_penalty(loss: Array, error: Array, l2: Array) -> tuple[Array, Array]:
-    """Return the rows in l2 (K, 1) of the smallest loss, and of the simplest near it.
+def choose_penalty(loss: Array, error: Array, sizes: Array) -> tuple[Array, Array]:
+    """Return the rows (K, 1) of the smallest loss, and of the largest penalty near it.
 
-    -1 where no penalty has a loss.
+    Shapes: loss and error (K, L), sizes of the penalties (L, 1). -1 where none has a
+    loss.
 
     Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 3.4.3.
     """
@@ -139,7 +150,7 @@ def choose_penalty(loss: Array, error: Array, l2: Array) -> tuple[Array, Array]:
     best = jnp.argmin(usable, axis=1, keepdims=True)
     none = ~jnp.isfinite(loss).any(axis=1, keepdims=True)
     least = jnp.take_along_axis(loss + error, best, axis=1)
-    larger = jnp.where(usable <= least, l2[:, 0][None], -1.0)
+    larger = jnp.where(usable <= least, sizes[:, 0][None], -1.0)
     within = jnp.argmax(larger, axis=1, keepdims=True)
     within = jnp.where(jnp.isnan(least), best, within)
     return jnp.where(none, -1, best), jnp.where(none, -1, within)

@@ -6,7 +6,6 @@ unless some problem needs the answer, so that others pay nothing, alone or under
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -19,8 +18,14 @@ from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, matmul
 from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
-from jlogreg.data.standardized import magnitudes
 from jlogreg.fitting.options import formulation_of
+from jlogreg.fitting.plane import (
+    MAX_SEPARATION_STEPS,
+    has_failed,
+    if_separated,
+    sought,
+    with_margins,
+)
 from jlogreg.formulations.convergence import confirmation
 from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
 from jlogreg.formulations.primal import PRIMAL, primal_objective
@@ -31,6 +36,7 @@ from jlogreg.formulations.problem import (
     Solution,
     SolveState,
     cost_and_slope,
+    penalties,
     restricted,
     ridge,
     solution_of,
@@ -40,11 +46,8 @@ from jlogreg.formulations.problem import (
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz
 from jlogreg.objective.prediction import adjoint
-from jlogreg.objective.sums import sum_over_written
 from jlogreg.solvers.cholesky import ReversedFactor
 from jlogreg.solvers.driver import (
-    DenseObjective,
-    Evaluation,
     Solver,
     State,
     loop,
@@ -55,12 +58,10 @@ from jlogreg.solvers.driver import (
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
+from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
-__all__ = ["can_decide", "decide", "has_hessian", "if_separated", "is_open"]
+__all__ = ["can_decide", "decide", "has_hessian", "is_open"]
 
-# Newton steps that look for a plane between the labels. Where there is one they find it
-# in about ten.
-MAX_SEPARATION_STEPS = 40
 # A minimum is known if the roundings of the gradient move no logit by more than this
 # many tolerances.
 KNOWN_TOLERANCES = 4
@@ -70,9 +71,12 @@ def is_open(
     solver: Solver, problem: Problem, solution: Solution, limits: Limits
 ) -> Bool[Array, ""]:
     """Return whether the status of a solution may change in `decide`."""
+    if isinstance(solver, ProximalNewton):
+        # The bias alone is seen to separate the labels at once.
+        return has_failed(solution) & ~(penalties(problem)[:-1] > 0).all()
     if not can_decide(solver, problem):
         return jnp.zeros((), bool)
-    return _has_failed(solution) | _may_be_hidden(solution, limits)
+    return has_failed(solution) | _may_be_hidden(solution, limits)
 
 
 class _Search(NamedTuple):
@@ -135,8 +139,9 @@ def _after(
     limits: Limits,
 ) -> _Search:
     """Return what is known after a search, and the start of the next one."""
-    sought, prepared = _sought(problem, prepared, now.seeks_plane)
-    loss = _with_margins(primal_objective(sought, prepared, limits.tol), now, prepared)
+    goal, prepared = sought(problem, prepared, now.seeks_plane)
+    loss = primal_objective(goal, prepared, limits.tol)
+    loss = with_margins(loss, prepared, now.seeks_plane)
     last = jnp.where(now.seeks_plane, MAX_SEPARATION_STEPS, most)
     end = run_solver(newton, loss, now.state, last)
     found = solution_of(end, to_params(end.point), end.direction.factor)
@@ -147,7 +152,7 @@ def _after(
         jnp.zeros((), bool),
     )
     status = jnp.where(hidden, Status.SINGULAR, found.status).astype(jnp.int32)
-    found = if_separated(sought, found._replace(status=status))
+    found = if_separated(goal, found._replace(status=status))
     # A plane between the labels stands for the parameters.
     separated = found.status == Status.SEPARATED
     plane = now.solution._replace(params=found.params, status=found.status)
@@ -155,59 +160,10 @@ def _after(
     solution = where(now.seeks_plane, known, found)
     return _Search(
         seeks_plane=jnp.ones((), bool),
-        goes_on=_has_failed(solution) & ~now.seeks_plane,
+        goes_on=has_failed(solution) & ~now.seeks_plane,
         state=newton.init(loss, jnp.zeros_like(end.point)),
         solution=solution,
     )
-
-
-def _with_margins(
-    loss: DenseObjective, now: _Search, prepared: Prepared
-) -> DenseObjective:
-    """Return the cost, whose plane has some distance from all samples when sought.
-
-    The sum of the losses is then below that of one sample at the logit 1. A margin that
-    is only just above 0 may be rounding.
-    """
-
-    def evaluate(point: Array, step: Array) -> Evaluation:
-        evaluation = loss.evaluate(point, step)
-        apart = evaluation.value * prepared.total_weight < math.log1p(math.exp(-1))
-        separated = evaluation.separated & (apart | ~now.seeks_plane)
-        return evaluation._replace(separated=separated)
-
-    return loss._replace(evaluate=evaluate)
-
-
-def if_separated(problem: Problem, solution: Solution) -> Solution:
-    """Return the solution, DIVERGED where it is SEPARATED without a proof."""
-    separated = solution.status == Status.SEPARATED
-    no = jnp.zeros((), bool)
-    proved = once(separated, lambda: _separates(problem, solution.params), no)
-    status = jnp.where(separated & ~proved, Status.DIVERGED, solution.status)
-    return solution._replace(status=status.astype(jnp.int32))
-
-
-def _separates(problem: Problem, params: Params) -> Bool[Array, ""]:
-    """Return whether each sample is on its label's side, by more than rounding.
-
-    Equation (19); the rounding of a sum of k products is at most k eps of their sizes
-    (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 3.1).
-    """
-    samples, free = problem.samples, restricted(to_vector(params), problem.free)
-    w, b = to_params(jnp.where(ridge(problem) > 0, 0.0, free))
-    n = len(w)
-
-    def count(part: Samples, params: Params) -> Array:
-        X, (w, b), eps = part.X, params, float(np.finfo(part.y.dtype).eps)
-        z = X.forward(w) + b
-        size = magnitudes(X).forward(jnp.abs(w)) + jnp.abs(b)
-        margin = jnp.where(part.y == 1, z, -z) - (n + 4) * eps * size
-        is_right = (margin > 0) & ((part.y == 1) | (part.y == 0))
-        return jnp.sum(~is_right & (part.weights() > 0), dtype=z.dtype)
-
-    block = gram_block(samples)
-    return sum_over_written(count, samples, Params(w, b), block=block) == 0
 
 
 def can_decide(solver: Solver, problem: Problem) -> bool:
@@ -216,15 +172,12 @@ def can_decide(solver: Solver, problem: Problem) -> bool:
 
 
 def has_hessian(solver: Solver, problem: Problem) -> bool:
-    """Return whether a Hessian costs no more than the fit does."""
+    """Return whether Newton's method can take over, at no more cost than the fit."""
+    if isinstance(solver, ProximalNewton):
+        return False
     X = problem.samples.X
     is_primal = formulation_of(solver, X, problem.l2) is PRIMAL
     return is_primal or X.shape[0] <= MAX_CONFIRM_FEATURES
-
-
-def _has_failed(solution: Solution) -> Bool[Array, ""]:
-    ended = [Status.CONVERGED, Status.SEPARATED, Status.BAD_INPUT]
-    return (solution.status != jnp.asarray(ended, jnp.int32)).all()
 
 
 def _may_be_hidden(solution: Solution, limits: Limits) -> Bool[Array, ""]:
@@ -266,30 +219,3 @@ def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Arr
 
     given = (inverse, error, KNOWN_TOLERANCES * limits.tol)
     return sum_over_samples(count, samples, *given, block=block) > 0
-
-
-def _sought(
-    problem: Problem, prepared: Prepared, seeks_plane: Array
-) -> tuple[Problem, Prepared]:
-    """Return the problem to be solved, with what it prepares.
-
-    Whether there is a plane without a penalty between the labels does not depend on the
-    offset, nor on the sizes of the weights. So Newton's method goes after the minimum
-    of the cost without both, in the unknowns that have no penalty, where such a plane
-    shows after a few steps; equation (19).
-    """
-    samples, penalty = problem.samples, ridge(problem)
-    weight, offset, m = samples.weight, samples.offset, prepared.total_weight
-    if weight is not None:
-        weight = jnp.where(seeks_plane, (weight > 0).astype(weight.dtype), weight)
-        m = jnp.where(seeks_plane, weight.sum(), m)
-    if offset is not None:
-        offset = jnp.where(seeks_plane, 0.0, offset)
-    value_at_zero = jnp.where(seeks_plane, math.log(2), prepared.value_at_zero)
-    free = jnp.where(seeks_plane & (penalty > 0), 0.0, 1.0).astype(penalty.dtype)
-    sought = Problem(
-        Samples(samples.X, samples.y, weight, offset),
-        jnp.where(seeks_plane, 0.0, problem.l2),
-        restricted(free, problem.free),
-    )
-    return sought, Prepared(m, value_at_zero, None)

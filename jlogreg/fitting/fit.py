@@ -18,8 +18,8 @@ from jlogreg.data.design import Design
 from jlogreg.fitting.decide import is_open
 from jlogreg.fitting.implicit import differentiable
 from jlogreg.fitting.options import (
+    check_l1_solver,
     check_limits,
-    check_solver,
     check_start,
     choose_solver,
     free_unknowns,
@@ -27,6 +27,7 @@ from jlogreg.fitting.options import (
 from jlogreg.fitting.solve import center_problem, solve
 from jlogreg.formulations.problem import Limits, Problem, Solution, to_vector
 from jlogreg.objective.cost import prepare_data
+from jlogreg.objective.penalties import check_l1
 from jlogreg.solvers.driver import Solver
 
 __all__ = ["Fit", "fit"]
@@ -38,7 +39,11 @@ class Fit(NamedTuple):
     Shapes: params w (n, 1), b (1, 1), the others (); for many problems each with a
     leading axis. status is a Status; steps counts the trial steps after the evaluation
     of the start; cost is J; gradient_norm the largest |entry| of dw and db; decrement
-    sqrt(gT H^-1 g): the cost is about half of its square above the minimum.
+    sqrt(gT H^-1 g): the cost is about half of its square above the minimum. With l1,
+    gradient_norm is the largest distance of an entry of the gradient to where it may
+    be, decrement that of the model with the penalty, and gap the duality gap of
+    equation (54) of docs/derivation.md, which bounds how far the cost is above the
+    minimum; without, gap is None.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -56,6 +61,7 @@ class Fit(NamedTuple):
     cost: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     decrement: Float[Array, ""]
+    gap: Float[Array, ""] | None = None
 
     def __repr__(self) -> str:
         """Return the fields with few numbers each, however large they are."""
@@ -66,7 +72,10 @@ class Fit(NamedTuple):
         return as_html(self._described())
 
     def _described(self) -> dict[str, str]:
-        described = {name: brief(leaf) for name, leaf in self._asdict().items()}
+        given = {
+            name: leaf for name, leaf in self._asdict().items() if leaf is not None
+        }
+        described = {name: brief(leaf) for name, leaf in given.items()}
         return {**described, "status": count_statuses(self.status)}
 
     @classmethod
@@ -84,6 +93,7 @@ def fit(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    l1: Any = 0.0,
     bias: bool = True,
     solver: Solver | None = None,
     init: Params | None = None,
@@ -93,10 +103,11 @@ def fit(
     """Return the parameters that minimise the cost, and how the search ended.
 
     Shapes: X (n, m), y (1, m) in [0, 1]; result Fit, with cost in nats. The cost is
-    that of equation (8) of docs/derivation.md. Only a status of CONVERGED is an
-    answer; `raise_if_failed` turns any other into an error that says what to do.
-    Derivatives in X, y, weight, offset and l2, forward and reverse, are exact at the
-    minimum, by equation (20); where the fit failed they are NaN.
+    that of equation (8) of docs/derivation.md, and (50) with l1. Only a status of
+    CONVERGED is an answer; `raise_if_failed` turns any other into an error that says
+    what to do. Derivatives in X, y, weight, offset, l2 and l1, forward and reverse, are
+    exact at the minimum, by equation (20), with l1 by (57); where the fit failed they
+    are NaN.
 
     Args:
         X: features, a column per sample: an array, a BCOO or a design.
@@ -104,9 +115,13 @@ def fit(
         weight: (1, m), at least 0; a weight of 2 counts a sample twice, a weight of 0
             excludes it, whatever it contains.
         offset: (1, m), added to the logits.
-        l2: penalty, a number or one per feature (n, 1), at least 0.
+        l2: penalty of half the squares of w, a number or one per feature (n, 1), at
+            least 0.
+        l1: penalty of the sizes |w|, likewise; it makes weights exactly 0. A known 0
+            is no such penalty; a traced one may be 0.
         bias: whether the model has a bias; without one b stays 0.
-        solver: Newton(), NewtonCG(), LBFGS() or Optax(...). By default, for n features
+        solver: Newton(), NewtonCG(), LBFGS(), Optax(...) or, for l1,
+            ProximalNewton(), the default there. By default, without l1, for n features
             and m samples: Newton() up to n = 512; with m < n, one penalty and X an
             array on one device, where Newton() solves the dual formulation, up to
             m = 2048; else NewtonCG().
@@ -115,7 +130,8 @@ def fit(
             this, and the decrement before it was no larger. Newton's method leaves
             about tol^2 / 2 of an error; by default tol = 2 sqrt(eps), 3.0e-8 in
             float64 and 6.9e-4 in float32, so that is a rounding or two. Below 4 eps it
-            counts as 4 eps; at most 0.1.
+            counts as 4 eps; at most 0.1. With l1 the duality gap must be none, too:
+            at most tol^2 of the cost of w = 0, b = 0, or some roundings.
         max_steps: steps at most; by default 500, for Optax 10 000.
 
     Raises:
@@ -136,12 +152,13 @@ def fit(
     samples, l2 = prepare_data(X, y, weight, offset, l2)
     n, dtype = samples.X.shape[0], samples.X.dtype
     free = free_unknowns(bias, n, dtype)
-    solver = check_solver(solver) or choose_solver(samples.X, l2)
+    solver, l1 = check_l1_solver(solver, check_l1(l1, n, dtype), dtype)
+    solver = solver or choose_solver(samples.X, l2)
     if init is not None:
         init = check_params(init, n, dtype, name="init")
         init = check_start(init, bias, name="init.")
     limits = check_limits(solver, tol, max_steps, dtype)
-    given = (Problem(samples, l2, free), init, limits)
+    given = (Problem(samples, l2, free, l1), init, limits)
     # What a solver leaves open is a program of its own, which few fits need; within a
     # transformation it is part of the one program.
     tracing = is_tracing()

@@ -182,7 +182,7 @@ def _in_span(params: Params, problem: Problem) -> _Unknowns:
     would overflow where X does not. It is not the dual formulation of `fit`, which
     centres X and drops w0.
     """
-    samples, l2, free = problem
+    samples, l2, free, _ = problem
     X, y = samples.X.dense(), samples.y
     w0, m, size = params.w, samples.total_weight(), power_of_two(X)
     U = X / size

@@ -31,6 +31,7 @@ from jlogreg.formulations.problem import (
     to_params,
     to_vector,
 )
+from jlogreg.formulations.sparse.composite import on_support
 from jlogreg.objective.cost import hessian_along
 from jlogreg.solvers.conjugate_gradients import conjugate_gradients
 from jlogreg.solvers.driver import Solver, where
@@ -92,13 +93,14 @@ def _tangent(
         for i, leaf in zip(moving, moved, strict=True):
             now[i] = leaf
         moved_problem: Problem = jax.tree.unflatten(tree, now)
-        return cost_and_slope(moved_problem, solution.params)
+        return cost_and_slope(on_support(moved_problem, params), params)
 
     # The change of cost and gradient with the data alone, at the solution.
     here, along = [leaves[i] for i in moving], [changes[i] for i in moving]
     (_, slope), (dJ, dslope) = jax.jvp(at, (here,), (along,))
     # H dtheta = -d(gradient); the cost changes with the parameters, too.
-    dtheta = solve_hessian(solver, problem, solution, -dslope)
+    face = on_support(problem, params)
+    dtheta = solve_hessian(solver, face, solution, -dslope)
     dcost = dJ + jnp.sum(jnp.where(converged, slope, 1.0) * dtheta)
     return still._replace(params=to_params(dtheta), cost=dcost)
 
@@ -110,8 +112,8 @@ def _finite(problem: Problem) -> Problem:
     def zero_nonfinite(row: Array) -> Array:
         return jnp.where(jnp.isfinite(row), row, 0.0)
 
-    rows, l2 = jax.tree.map(zero_nonfinite, (rows, problem.l2))
-    return Problem(Samples(X.zero_nonfinite(), *rows), l2, problem.free)
+    rows, l2, l1 = jax.tree.map(zero_nonfinite, (rows, problem.l2, problem.l1))
+    return Problem(Samples(X.zero_nonfinite(), *rows), l2, problem.free, l1)
 
 
 def solve_hessian(
@@ -179,7 +181,7 @@ def centered_inverse_hessian(
 
 def _hessian_map(problem: Problem, params: Params) -> Callable[[Array], Array]:
     """Return H as a map of vectors (n + 1, 1)."""
-    samples, l2, free = problem
+    samples, l2, free, _ = problem
 
     def multiply(vector: Array) -> Array:
         step = to_params(restricted(vector, free))

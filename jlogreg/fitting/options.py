@@ -18,13 +18,16 @@ from jlogreg.formulations.dual import DUAL, dual_applies
 from jlogreg.formulations.matrix_free import MATRIX_FREE
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Formulation, Limits
+from jlogreg.formulations.sparse.composite import COMPOSITE
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
+from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
 __all__ = [
+    "check_l1_solver",
     "check_limits",
     "check_solver",
     "check_start",
@@ -46,10 +49,34 @@ def check_solver(solver: Solver | None) -> Solver | None:
     Raises:
         DtypeError: if it is not one of this library's.
     """
-    if solver is None or isinstance(solver, Newton | NewtonCG | LBFGS | Optax):
+    kinds = Newton | NewtonCG | LBFGS | Optax | ProximalNewton
+    if solver is None or isinstance(solver, kinds):
         return solver
     raise DtypeError(
-        f"solver must be Newton(), NewtonCG(), LBFGS() or Optax(...), but is {solver!r}"
+        "solver must be Newton(), NewtonCG(), LBFGS(), Optax(...) or ProximalNewton(), "
+        f"but is {solver!r}"
+    )
+
+
+def check_l1_solver(
+    solver: Solver | None, l1: Array | None, dtype: Any
+) -> tuple[Solver | None, Array | None]:
+    """Return the solver, and l1 for it; None where there is no such penalty.
+
+    Raises:
+        DtypeError: if the solver is not one of this library's.
+        ValueError: if there is such a penalty, and the solver takes none.
+    """
+    solver = check_solver(solver)
+    if isinstance(solver, ProximalNewton):
+        return solver, as_array(0.0, dtype) if l1 is None else l1
+    if l1 is None:
+        return solver, None
+    if solver is None:
+        return ProximalNewton(), l1
+    raise ValueError(
+        f"l1 has no derivative at 0, which {type(solver).__name__} needs: leave solver "
+        "out, or pass solver=ProximalNewton()"
     )
 
 
@@ -123,6 +150,8 @@ def choose_solver(
 
 def formulation_of(solver: Solver, X: Design, l2: Array) -> Formulation:
     """Return the formulation that a solver minimizes, for these shapes."""
+    if isinstance(solver, ProximalNewton):
+        return COMPOSITE
     if not isinstance(solver, Newton):
         return MATRIX_FREE
     return DUAL if dual_applies(X, l2) else PRIMAL

@@ -1,4 +1,4 @@
-"""The fits along a path of penalties, each started from the one before."""
+"""The fits along a path of penalties, each started from the one before; its start."""
 
 from __future__ import annotations
 
@@ -10,26 +10,66 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.base.checks import AnyArray, check_matrix, check_range
+from jlogreg.base.arrays import at_least, largest
+from jlogreg.base.checks import AnyArray
 from jlogreg.base.params import Params, check_bias, init_params
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit, fit
-from jlogreg.fitting.options import check_limits, check_solver, choose_solver
+from jlogreg.fitting.options import check_l1_solver, check_limits, choose_solver
 from jlogreg.formulations.problem import Limits
-from jlogreg.objective.cost import prepare_data
+from jlogreg.objective.cost import gradient, prepare_data
+from jlogreg.objective.penalties import check_grid
 from jlogreg.solvers.driver import Solver, where
 
-__all__ = ["regularization_path"]
+__all__ = ["l1_max", "regularization_path"]
+
+
+def l1_max(
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    *,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
+    bias: bool = True,
+) -> Float[Array, ""]:
+    """Return the smallest L1 penalty of which no weight is left.
+
+    Shapes: X (n, m), y (1, m); result (). Formula: max_j |dJ/dw_j| at w = 0 and the
+    bias that fits best there; equation (56) of docs/derivation.md. Where no bias does,
+    with labels of one class, it is NaN. Any l2 is right. Pure; arguments and errors are
+    those of `fit`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import fit, l1_max
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> most = l1_max(X, y)
+        >>> print(f"{most:.4f}")
+        0.5833
+        >>> [float(fit(X, y, l1=x * most).params.w[0, 0]) != 0 for x in (0.9, 1.1)]
+        [True, False]
+    """
+    samples, _ = prepare_data(X, y, weight, offset, 0.0)
+    n, dtype = samples.X.shape[0], samples.X.dtype
+    X, y, weight, offset = samples
+    given: dict[str, Any] = {"weight": weight, "offset": offset}
+    alone = fit(jnp.zeros((0, y.shape[1]), dtype), y, bias=bias, **given)
+    known = alone.status == Status.CONVERGED
+    start = Params(jnp.zeros((n, 1), dtype), alone.params.b)
+    slope = gradient(start, X, y, **given)
+    return jnp.where(known, at_least(largest(jnp.abs(slope.w)), 0.0), jnp.nan)
 
 
 def regularization_path(
     X: Float[AnyArray, "n m"] | Design,
     y: Float[AnyArray, "1 m"],
-    l2: Float[AnyArray, "L 1"],
+    l2: Any = 0.0,
     *,
+    l1: Any = 0.0,
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     bias: bool = True,
@@ -39,9 +79,10 @@ def regularization_path(
 ) -> Fit:
     """Return the fit at each penalty, each started from that of the next larger one.
 
-    Shapes: X (n, m), y (1, m), l2 (L, 1) in any order; result Fit with a leading axis
-    L in that order. Pure: it works under jit, vmap and differentiation. Arguments
-    and errors are those of `fit`; equation (8) of docs/derivation.md.
+    Shapes: X (n, m), y (1, m), l2 or l1 (L, 1) in any order, or both, row by row, or
+    one of them a number; result Fit with a leading axis L in that order. Pure: it works
+    under jit, vmap and differentiation. Arguments and errors are those of `fit`;
+    equations (8) and (50) of docs/derivation.md.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -51,31 +92,46 @@ def regularization_path(
         >>> path = regularization_path(X, y, jnp.array([[0.0], [0.1], [1.0]]))
         >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
         ['1.214', '0.878', '0.344']
+        >>> path = regularization_path(X, y, l1=jnp.array([[0.6], [0.3], [0.1]]))
+        >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
+        ['0.000', '0.224', '0.678']
     """
     samples, one_penalty = prepare_data(X, y, weight, offset, 0.0)
     dtype = samples.X.dtype
-    l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
-    solver = check_solver(solver) or choose_solver(samples.X, one_penalty)
+    l2, l1 = check_grid(l2, l1, dtype)
+    solver, l1 = check_l1_solver(solver, l1, dtype)
+    solver = solver or choose_solver(samples.X, one_penalty)
     limits = check_limits(solver, tol, max_steps, dtype)
-    return _path(solver, check_bias(bias), samples, l2, limits)
+    l1 = None if l1 is None else jnp.broadcast_to(l1, l2.shape)
+    return _path(solver, check_bias(bias), samples, l2, l1, limits)
 
 
 @partial(program, static_argnums=(0, 1))
 def _path(
-    solver: Solver, bias: bool, samples: Samples, l2: Array, limits: Limits
+    solver: Solver,
+    bias: bool,
+    samples: Samples,
+    l2: Array,
+    l1: Array | None,
+    limits: Limits,
 ) -> Fit:
     """Return the fits in the order of the penalties (L, 1), from checked arguments."""
     order = jnp.argsort(-l2[:, 0])
+    if l1 is not None:  # which counts first; the sort is stable
+        order = order[jnp.argsort(-l1[order, 0])]
     X, y, weight, offset = samples
     options: dict[str, Any] = {"weight": weight, "offset": offset, "solver": solver}
     options |= {"bias": bias, "tol": limits.tol, "max_steps": limits.max_steps}
 
-    def step(start: Params, penalty: Array) -> tuple[Params, Fit]:
-        result = fit(X, y, l2=penalty, init=start, **options)
+    def step(start: Params, penalty: Any) -> tuple[Params, Fit]:
+        of_squares, of_sizes = penalty
+        of_sizes = 0.0 if of_sizes is None else of_sizes
+        result = fit(X, y, l2=of_squares, l1=of_sizes, init=start, **options)
         converged = result.status == Status.CONVERGED
         return where(converged, result.params, start), result
 
     start = init_params(X.shape[0], X.dtype)
-    _, path = lax.scan(step, start, l2[order, 0])
+    sizes = None if l1 is None else l1[order, 0]
+    _, path = lax.scan(step, start, (l2[order, 0], sizes))
     back = jnp.argsort(order)
     return jax.tree.map(lambda leaf: leaf[back], path)

@@ -16,13 +16,9 @@ from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
-from jlogreg.fitting.decide import (
-    can_decide,
-    decide,
-    has_hessian,
-    if_separated,
-)
+from jlogreg.fitting.decide import can_decide, decide, has_hessian
 from jlogreg.fitting.options import formulation_of
+from jlogreg.fitting.plane import if_free_plane, if_separated
 from jlogreg.formulations.centering import Centering, centered, feature_center
 from jlogreg.formulations.convergence import MAX_CONFIRM_STEPS
 from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES, continued
@@ -33,6 +29,7 @@ from jlogreg.formulations.problem import (
     Problem,
     Solution,
     SolveState,
+    penalties,
     prepare,
     to_vector,
 )
@@ -40,6 +37,7 @@ from jlogreg.solvers.driver import RUNNING, Solver, once, run_solver
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
+from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
 __all__ = [
     "advance",
@@ -156,7 +154,8 @@ def max_solver_steps(solver: Solver, X: Design, limits: Limits) -> Array:
     most = limits.max_steps
     if isinstance(solver, LBFGS):
         return at_most(most, MAX_FIRST_STEPS)
-    if isinstance(solver, Newton) or X.shape[0] > MAX_CONFIRM_FEATURES:
+    exact = isinstance(solver, Newton | ProximalNewton)
+    if exact or X.shape[0] > MAX_CONFIRM_FEATURES:
         return most
     if isinstance(solver, NewtonCG):
         return at_most(most, MAX_FIRST_STEPS)
@@ -184,6 +183,8 @@ def finalize(
             solver, problem, shared, state, init, limits
         )
         solution = if_separated(problem, solution)
+        if decides and isinstance(solver, ProximalNewton):
+            solution = if_free_plane(problem, state.prepared, solution, limits)
 
     # X is searched for numbers that are not finite only where something went wrong.
     def searched() -> Array:
@@ -204,8 +205,10 @@ def finalize(
         gradient=jax.tree.map(unless_invalid, solution.gradient),
         decrement=unless_invalid(solution.decrement),
     )
+    if solution.gap is not None:
+        solution = solution._replace(gap=unless_invalid(solution.gap))
     # The plane that separates the labels has no weight with a penalty.
-    plane = (solution.status == Status.SEPARATED) & (problem.l2 > 0)
+    plane = (solution.status == Status.SEPARATED) & (penalties(problem)[:-1] > 0)
     w = jnp.where(plane, 0.0, solution.params.w)
     return solution._replace(params=solution.params._replace(w=w))
 
@@ -217,7 +220,7 @@ def _formulation(solver: Solver, problem: Problem) -> Formulation:
 def _is_invalid(problem: Problem, start: Array) -> Bool[Array, ""]:
     """Return whether a number is out of range; `prepare_data` has made it NaN."""
     samples = problem.samples
-    rows = (samples.y, samples.weight, samples.offset, problem.l2, start)
+    rows = (samples.y, samples.weight, samples.offset, problem.l2, problem.l1, start)
     numbers = [row for row in rows if row is not None]
     invalid = jnp.stack([~jnp.isfinite(number).all() for number in numbers]).any()
     return invalid | ~(jnp.asarray(samples.total_weight()) > 0)

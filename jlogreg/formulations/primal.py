@@ -106,11 +106,13 @@ def primal_objective(
     of a part of the samples.
     """
     penalty = ridge(problem)
+    # A weight with a penalty of any kind separates nothing for free.
+    held = problem.l2 if problem.l1 is None else problem.l2 + problem.l1
 
     def evaluate(point: Array, step: Array) -> Evaluation:
         sums = newton_totals(
             *(problem.samples, to_params(point), to_params(step)),
-            *(problem.l2, tol, every),
+            *(held, tol, every),
         )
         m = prepared.total_weight if every == 1 else sums.weight
         gradient = to_vector(sums.gradient) / m + penalty * point  # (11) and (12)

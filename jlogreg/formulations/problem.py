@@ -19,7 +19,9 @@ from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss
 from jlogreg.objective.cost import objective
+from jlogreg.objective.penalties import L1
 from jlogreg.solvers.driver import DenseObjective, MatrixFreeObjective, Solver, State
+from jlogreg.solvers.proximal.proximal_newton import CompositeObjective
 
 __all__ = [
     "Formulation",
@@ -29,6 +31,8 @@ __all__ = [
     "Solution",
     "SolveState",
     "cost_and_slope",
+    "l1_weights",
+    "penalties",
     "prepare",
     "restricted",
     "restricted_matrix",
@@ -45,12 +49,13 @@ class Problem(NamedTuple):
 
     Shapes: samples of X (n, m); l2 () or (n, 1); free (n + 1, 1), 1 for an unknown that
     is free, 0 for one that stays 0, such as the bias of a model without one. None where
-    all are free.
+    all are free. l1 () or (n, 1), None where there is no such penalty.
     """
 
     samples: Samples
     l2: Array
     free: Float[Array, "n+1 1"] | None = None
+    l1: Array | None = None
 
 
 class Limits(NamedTuple):
@@ -84,7 +89,8 @@ class Solution(NamedTuple):
 
     Shapes: params and gradient w (n, 1), b (1, 1); the others (). rounding is roughly
     how far the roundings of the gradient may move the minimum. The factor is the
-    formulation's: it makes `inverse_hessian` cheap.
+    formulation's: it makes `inverse_hessian` cheap. gap () is the duality gap of a
+    problem with l1, where the gradient is the distance to the subdifferential.
     """
 
     params: Params
@@ -95,6 +101,7 @@ class Solution(NamedTuple):
     decrement: Float[Array, ""]
     rounding: Float[Array, ""]
     factor: Any
+    gap: Float[Array, ""] | None = None
 
 
 class Formulation(Protocol):
@@ -113,7 +120,7 @@ class Formulation(Protocol):
 
     def objective(
         self, problem: Problem, shared: Any, prepared: Prepared, tol: Array
-    ) -> DenseObjective | MatrixFreeObjective:
+    ) -> DenseObjective | MatrixFreeObjective | CompositeObjective:
         """Return the cost as a function of the unknowns."""
 
     def initial(
@@ -165,6 +172,18 @@ def ridge(problem: Problem) -> Float[Array, "n+1 1"]:
     return jnp.concatenate([w, jnp.zeros((1, 1), w.dtype)])
 
 
+def l1_weights(problem: Problem) -> Float[Array, "n+1 1"]:
+    """Return the L1 penalty of every parameter: l1 for w, above 0 for b."""
+    l1 = jnp.zeros_like(problem.l2) if problem.l1 is None else problem.l1
+    return ridge(problem._replace(l2=l1))
+
+
+def penalties(problem: Problem) -> Float[Array, "n+1 1"]:
+    """Return the sum of both penalties of every parameter; 0 where it has none."""
+    only_l2 = problem.l1 is None
+    return ridge(problem) if only_l2 else ridge(problem) + l1_weights(problem)
+
+
 def restricted(
     vector: Float[Array, "n+1 c"], free: Float[Array, "n+1 1"] | None
 ) -> Float[Array, "n+1 c"]:
@@ -187,9 +206,17 @@ def restricted_matrix(
 def cost_and_slope(
     problem: Problem, params: Params
 ) -> tuple[Float[Array, ""], Float[Array, "n+1 1"]]:
-    """Return the cost J of a problem, and its gradient where unknowns are free."""
+    """Return the cost J of a problem, and its gradient where unknowns are free.
+
+    A weight at 0 counts as one without an L1 penalty.
+    """
     J, slope = objective(params, problem.samples, problem.l2)
-    return J, restricted(to_vector(slope), problem.free)
+    vector = to_vector(slope)
+    if problem.l1 is not None:
+        penalty = L1(l1_weights(problem))
+        J += penalty.value(to_vector(params))
+        vector += penalty.slope(to_vector(params))
+    return J, restricted(vector, problem.free)
 
 
 def prepare(samples: Samples, own: Any = None) -> Prepared:

@@ -5,9 +5,10 @@ docs/derivation.md:
 
     J(w, b) = sum_i weight_i L(z_i, y_i) / sum_i weight_i + 1/2 sum_j l2_j w_j^2
 
-with z = wT X + b + offset. b is never penalised. The functions are pure and work under
-jit, vmap, grad and jvp. In eager mode each call also checks the values of the arguments
-as `validate` does, which is a pass over X; under jit there is no such pass.
+with z = wT X + b + offset. b is never penalised; `cost` takes an L1 penalty, too. The
+functions are pure and work under jit, vmap, grad and jvp. In eager mode each call also
+checks the values of the arguments as `validate` does, which is a pass over X; under jit
+there is no such pass.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ from jlogreg.data.samples import (
     prepare_samples,
     scale_weights,
 )
-from jlogreg.objective.penalties import check_penalty, penalty_value
+from jlogreg.objective.penalties import (
+    check_l1,
+    check_penalty,
+    l1_value,
+    penalty_value,
+)
 from jlogreg.objective.sums import (
     curvature_along_total,
     curvature_total,
@@ -57,11 +63,12 @@ def cost(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    l1: Any = 0.0,
 ) -> Float[Array, ""]:
-    """Return the cost J: the mean of the log losses plus the penalty.
+    """Return the cost J: the mean of the log losses plus the penalties.
 
-    Shapes: X (n, m), y, weight and offset (1, m), w (n, 1), b (1, 1), l2 () or (n, 1);
-    result (), in nats. Equation (8) of docs/derivation.md.
+    Shapes: X (n, m), y, weight and offset (1, m), w (n, 1), b (1, 1), l2 and l1 () or
+    (n, 1); result (), in nats. Equation (8) of docs/derivation.md, and (50) with l1.
 
     Args:
         params: Params(w, b).
@@ -70,14 +77,16 @@ def cost(
         weight: at least 0; a weight of 2 counts a sample twice, a weight of 0 leaves it
             out, whatever it contains.
         offset: added to the logits.
-        l2: penalty, at least 0: one number, or one per feature.
+        l2: penalty of half the squares of w, at least 0: one number, or one per
+            feature.
+        l1: penalty of the sizes |w|, likewise. Its derivative at w = 0 counts as 0.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
-        ValueError: if a number in the data or l2 is out of range, NaN or infinite.
-            Where it is traced the result is NaN instead, unless it is in X and is not
-            used.
+        ValueError: if a number in the data or a penalty is out of range, NaN or
+            infinite. Where it is traced the result is NaN instead, unless it is in X
+            and is not used.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -86,7 +95,9 @@ def cost(
         >>> print(f"{cost(init_params(1), X, y):.6f}")  # log 2: every a is 1/2
         0.693147
     """
-    return _cost(*prepare_problem(params, X, y, weight, offset, l2))
+    params, samples, l2 = prepare_problem(params, X, y, weight, offset, l2)
+    l1 = check_l1(l1, params.w.shape[0], params.w.dtype)
+    return _cost(params, samples, l2, l1)
 
 
 def gradient(
@@ -103,7 +114,8 @@ def gradient(
     Shapes: as for `cost`; result Params(w = dw (n, 1), b = db (1, 1)). Formula:
     dz = a - y, dw = X dzT / m + l2 w, db = mean(dz), with weights as in the cost;
     equations (9), (11) and (12) of docs/derivation.md. Arguments and errors are those
-    of `cost`.
+    of `cost`, but for l1: that penalty has no derivative at 0, and adds l1 sign(w) to
+    dw elsewhere.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -157,7 +169,8 @@ def hessian(
     Shapes: as for `cost`; result (n + 1, n + 1), symmetric and, up to rounding,
     positive semidefinite. Formula: [X; 1] diag(a (1 - a)) [X; 1]T / m + diag(l2, 0),
     with weights as in the cost; equation (13) of docs/derivation.md. It does not depend
-    on y. Arguments and errors are those of `cost`.
+    on y. Arguments and errors are those of `cost`, but for l1, whose penalty has no
+    curvature.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -229,9 +242,9 @@ def prepare_data(
 
 
 @partial(program, inline=True)
-def _cost(params: Params, samples: Samples, l2: Array) -> Array:
+def _cost(params: Params, samples: Samples, l2: Array, l1: Array | None) -> Array:
     mean = loss_total(params, samples) / samples.total_weight()
-    return mean + penalty_value(params, l2)
+    return mean + penalty_value(params, l2) + l1_value(params, l1)
 
 
 @partial(program, inline=True)

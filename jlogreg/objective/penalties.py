@@ -1,36 +1,84 @@
-"""The penalty of the cost J: checks and value."""
+"""The penalties of the cost J: checks, values, and the L1 penalty as solvers see it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
-from jlogreg.base.checks import check_matrix, check_number
+from jlogreg.base.arrays import at_least, is_traced
+from jlogreg.base.checks import check_matrix, check_number, check_range
 from jlogreg.base.errors import RankError
 from jlogreg.base.params import Params
 
-__all__ = ["check_penalty", "penalty_value"]
+__all__ = [
+    "L1",
+    "check_grid",
+    "check_l1",
+    "check_penalty",
+    "l1_value",
+    "penalty_value",
+]
 
 
-def check_penalty(l2: Any, n: int, dtype: Any) -> Array:
-    """Return the penalty l2 as an array () or (n, 1), its dtype and shape checked.
+def check_penalty(l2: Any, n: int, dtype: Any, name: str = "l2") -> Array:
+    """Return a penalty as an array () or (n, 1), its dtype and shape checked.
 
     Raises:
-        DtypeError, RankError, ShapeError: if l2 has the wrong type, dtype, rank or
+        DtypeError, RankError, ShapeError: if it has the wrong type, dtype, rank or
             shape.
     """
     rank = getattr(l2, "ndim", 0)
     if rank == 0:
-        return check_number("l2", l2, dtype)
+        return check_number(name, l2, dtype)
     if rank != 2:
         raise RankError(
-            f"l2 has rank {rank}, shape {l2.shape}, but must be a number, or a column "
-            "of one a feature, l2.reshape(-1, 1); map over several numbers with "
-            "jax.vmap"
+            f"{name} has rank {rank}, shape {l2.shape}, but must be a number, or a "
+            f"column of one a feature, {name}.reshape(-1, 1); map over several numbers "
+            "with jax.vmap"
         )
-    return check_matrix("l2", l2, (n, 1), dtype)
+    return check_matrix(name, l2, (n, 1), dtype)
+
+
+def check_l1(l1: Any, n: int, dtype: Any) -> Array | None:
+    """Return the L1 penalty as an array () or (n, 1); None where it is known to be 0.
+
+    So a cost without it is computed as if there were no such penalty.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if l1 has the wrong type, dtype, rank or
+            shape.
+        ValueError: if a known number is negative, NaN or infinite.
+    """
+    l1 = check_range("l1", check_penalty(l1, n, dtype, "l1"), 0.0)
+    return l1 if is_traced(l1) or np.asarray(l1).any() else None
+
+
+def check_grid(l2: Any, l1: Any, dtype: Any) -> tuple[Array, Array | None]:
+    """Return the penalties of a path as columns (L, 1); None for l1 known to be 0.
+
+    One of them may be a number, but not l2 unless l1 is a column.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if one has the wrong type, dtype, rank or
+            shape, or their lengths differ.
+        ValueError: if a known number is negative, NaN or infinite.
+    """
+    is_column = getattr(l1, "ndim", 0) > 0
+    rows: int | str = "L"
+    if is_column:
+        l1 = check_matrix("l1", l1, ("L", 1), dtype)
+        rows = len(l1)
+    else:
+        l1 = check_number("l1", l1, dtype)[None, None]
+    l1 = check_range("l1", l1, 0.0)
+    if is_column and getattr(l2, "ndim", 0) == 0:
+        l2 = jnp.broadcast_to(check_number("l2", l2, dtype), l1.shape)
+    l2 = check_range("l2", check_matrix("l2", l2, (rows, 1), dtype), 0.0)
+    known_zero = not is_traced(l1) and not np.asarray(l1).any()
+    return l2, None if known_zero else jnp.broadcast_to(l1, l2.shape)
 
 
 def penalty_value(params: Params, l2: Array) -> Array:
@@ -40,3 +88,77 @@ def penalty_value(params: Params, l2: Array) -> Array:
     """
     # In this order the result is 0 for l2 = 0, even where w^2 overflows.
     return jnp.sum((l2 * params.w) * params.w) / 2
+
+
+def l1_value(params: Params, l1: Array | None) -> Array | float:
+    """Return the penalty sum_j l1_j |w_j|, equation (50); 0 where there is none.
+
+    Shapes: params.w (n, 1), l1 () or (n, 1); result ().
+    """
+    if l1 is None:
+        return 0.0
+    return L1(jnp.broadcast_to(l1, params.w.shape)).value(params.w)
+
+
+class L1(NamedTuple):
+    """The penalty sum_j weights_j |theta_j| of unknowns theta (k, 1), one weight each.
+
+    An unknown of weight 0 is free. The penalty is separable, and so is this object: its
+    rows are the penalty of some of the unknowns.
+    """
+
+    weights: Float[Array, "k 1"]
+
+    def value(self, point: Float[Array, "k 1"]) -> Float[Array, ""]:
+        """Return the penalty, whose derivative at 0 is 0."""
+        return jnp.sum((self.weights * point) * jnp.sign(point))
+
+    def change(self, point: Array, other: Array) -> Float[Array, ""]:
+        """Return the penalty at another point less that at the point, term by term."""
+        return jnp.sum(self.weights * (jnp.abs(other) - jnp.abs(point)))
+
+    def slope(self, point: Array) -> Float[Array, "k 1"]:
+        """Return the derivative, 0 at 0."""
+        return self.weights * jnp.sign(point)
+
+    def slope_before(self, point: Array, step: Array) -> Float[Array, ""]:
+        """Return the derivative along the step that has led to a point, from before."""
+        sides = jnp.sign(jnp.where(point == 0, -step, point))
+        return jnp.sum(self.weights * sides * step)
+
+    def prox(self, point: Array, step: Array) -> Float[Array, "k 1"]:
+        """Return argmin_v of (v - point)^2 / (2 step) + the penalty, for each unknown.
+
+        Soft thresholding: equation (52).
+        """
+        size = at_least(jnp.abs(point) - step * self.weights, 0.0)
+        return jnp.sign(point) * size
+
+    def part_to_kink(self, point: Array, step: Array) -> Float[Array, "k 1"]:
+        """Return the part of a step at which each unknown is 0; infinity if it is not.
+
+        A step that ends at 0 does not pass it.
+        """
+        passes = (self.weights > 0) & (jnp.sign(point) * (point + step) < 0)
+        passes &= point != 0
+        return jnp.where(passes, -point / jnp.where(passes, step, 1.0), jnp.inf)
+
+    def subdiff_distance(self, point: Array, gradient: Array) -> Float[Array, "k 1"]:
+        """Return the distance of -gradient to the subdifferential, for each unknown.
+
+        All are 0 at a minimum of a function with this gradient plus the penalty;
+        equation (51).
+        """
+        at_zero = at_least(jnp.abs(gradient) - self.weights, 0.0)
+        elsewhere = jnp.abs(gradient + self.slope(point))
+        return jnp.where((point == 0) & (self.weights > 0), at_zero, elsewhere)
+
+    def generalized_support(self, point: Array) -> Bool[Array, "k 1"]:
+        """Return which unknowns have a derivative of the penalty: they are not at 0."""
+        return (point != 0) | (self.weights == 0)
+
+    def may_move(self, gradient: Array, slack: Array) -> Bool[Array, "k 1"]:
+        """Return which unknowns other than 0 agree with a gradient known to a slack."""
+        size = jnp.abs(gradient)
+        near = (size >= self.weights - slack) & (size >= 0.99 * self.weights)
+        return near | (self.weights == 0)

@@ -40,7 +40,7 @@ def test_a_path_has_a_leading_axis_in_the_order_of_the_penalties():
     result = path()
     assert isinstance(result, jl.Fit)
     assert (result.params.w.shape, result.params.b.shape) == ((L, 3, 1), (L, 1, 1))
-    assert {leaf.shape for leaf in result[1:]} == {(L,)}
+    assert {leaf.shape for leaf in jax.tree.leaves(result[1:])} == {(L,)}
     assert_minima(result)
     size = np.abs(result.params.w).sum(axis=(1, 2))
     np.testing.assert_array_equal(np.argsort(size), np.argsort(-L2[:, 0]))

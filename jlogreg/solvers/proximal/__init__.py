@@ -1,0 +1,4 @@
+"""Floor 2: minimize a convex function plus a separable penalty with kinks.
+
+Imports `base`.
+"""
