@@ -133,6 +133,7 @@ MODELS = holding("params", kind.PARAMS, kind.MODELS_W, kind.B)
 PREDICTED = {**MODELS, "X": kind.ANY_DESIGN, "offset": kind.OFFSET}
 START = holding("init", kind.INIT, kind.FINITE_W, kind.FINITE_B)
 COST = {**ONE_MODEL, **SAMPLES, "l2": kind.PENALTY}
+PENALIZED = {**COST, "jeffreys": kind.PRIOR}
 
 
 def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str, Case]:
@@ -167,12 +168,15 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         "hessian_vector": Case(
             jlogreg.hessian_vector,
             {**data, "vector": vector},
-            {**COST, **holding("vector", kind.PARAMS, kind.W, kind.B)},
+            {**PENALIZED, **holding("vector", kind.PARAMS, kind.W, kind.B)},
         ),
         "fit": Case(
             fitted,
             {**samples, "l2": jnp.asarray(0.5, dtype), "init": params},
-            {**SAMPLES, "l2": kind.PENALTY, **START, **SEARCH},
+            {
+                **{**SAMPLES, "l2": kind.PENALTY, "jeffreys": kind.PRIOR},
+                **{**START, **SEARCH},
+            },
         ),
         "regularization_path": Case(
             path_of,
@@ -198,7 +202,7 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         ),
     }
     for name in ("cost", "gradient", "value_and_gradient", "hessian"):
-        table[name] = Case(getattr(jlogreg, name), data, COST)
+        table[name] = Case(getattr(jlogreg, name), data, PENALIZED)
     # With a penalty that bends them little, or a difference has too few digits.
     held = {**data, "l2": jnp.asarray(3.0, dtype)}
     for name in ("influence", "leave_one_out"):

@@ -124,6 +124,7 @@ class BatchSolver(NamedTuple):
             cost=table(),
             gradient_norm=table(),
             decrement=table(),
+            several=table(dtype=bool),
         )
 
     def bytes_each(self) -> int:

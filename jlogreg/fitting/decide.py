@@ -16,12 +16,15 @@ from jaxtyping import Array, Bool
 from jlogreg.base.arrays import at_least
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
-from jlogreg.data.design import Dense, matmul
-from jlogreg.data.reduction import gram_block, sum_over_samples
+from jlogreg.data.reduction import gram_block
 from jlogreg.data.samples import Samples
 from jlogreg.data.standardized import magnitudes
 from jlogreg.fitting.options import formulation_of
-from jlogreg.formulations.convergence import confirmation
+from jlogreg.formulations.convergence import (
+    confirmation,
+    hidden_as_singular,
+    may_be_hidden,
+)
 from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
 from jlogreg.formulations.primal import PRIMAL, primal_objective
 from jlogreg.formulations.problem import (
@@ -37,11 +40,7 @@ from jlogreg.formulations.problem import (
     to_params,
     to_vector,
 )
-from jlogreg.losses.arithmetic import FAST
-from jlogreg.losses.elementwise import log_loss_dz
-from jlogreg.objective.prediction import adjoint
 from jlogreg.objective.sums import sum_over_written
-from jlogreg.solvers.cholesky import ReversedFactor
 from jlogreg.solvers.driver import (
     DenseObjective,
     Evaluation,
@@ -61,18 +60,17 @@ __all__ = ["can_decide", "decide", "has_hessian", "if_separated", "is_open"]
 # Newton steps that look for a plane between the labels. Where there is one they find it
 # in about ten.
 MAX_SEPARATION_STEPS = 40
-# A minimum is known if the roundings of the gradient move no logit by more than this
-# many tolerances.
-KNOWN_TOLERANCES = 4
 
 
 def is_open(
     solver: Solver, problem: Problem, solution: Solution, limits: Limits
 ) -> Bool[Array, ""]:
     """Return whether the status of a solution may change in `decide`."""
+    if problem.jeffreys is not None:  # there may be another minimum
+        return solution.status != Status.BAD_INPUT
     if not can_decide(solver, problem):
         return jnp.zeros((), bool)
-    return _has_failed(solution) | _may_be_hidden(solution, limits)
+    return _has_failed(solution) | may_be_hidden(solution, limits)
 
 
 class _Search(NamedTuple):
@@ -140,14 +138,8 @@ def _after(
     last = jnp.where(now.seeks_plane, MAX_SEPARATION_STEPS, most)
     end = run_solver(newton, loss, now.state, last)
     found = solution_of(end, to_params(end.point), end.direction.factor)
-    # What roundings hide.
-    hidden = once(
-        _may_be_hidden(found, limits) & ~now.seeks_plane,
-        lambda: _is_hidden(problem, found, limits),
-        jnp.zeros((), bool),
-    )
-    status = jnp.where(hidden, Status.SINGULAR, found.status).astype(jnp.int32)
-    found = if_separated(sought, found._replace(status=status))
+    found = hidden_as_singular(problem, found, limits, ~now.seeks_plane)
+    found = if_separated(sought, found)
     # A plane between the labels stands for the parameters.
     separated = found.status == Status.SEPARATED
     plane = now.solution._replace(params=found.params, status=found.status)
@@ -225,47 +217,6 @@ def has_hessian(solver: Solver, problem: Problem) -> bool:
 def _has_failed(solution: Solution) -> Bool[Array, ""]:
     ended = [Status.CONVERGED, Status.SEPARATED, Status.BAD_INPUT]
     return (solution.status != jnp.asarray(ended, jnp.int32)).all()
-
-
-def _may_be_hidden(solution: Solution, limits: Limits) -> Bool[Array, ""]:
-    """Return whether roundings of the gradient may count as a step."""
-    known = solution.rounding <= limits.tol
-    return (solution.status == Status.CONVERGED) & ~known
-
-
-def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Array, ""]:
-    """Return whether the roundings of the gradient move a logit by too much.
-
-    The gradient is a sum of terms dz x / m, each of them rounded. The Newton step of
-    these roundings, as if they were independent, is a change of the logits.
-    """
-    samples, params, penalty = problem.samples, solution.params, ridge(problem)
-    m, eps = samples.total_weight(), float(np.finfo(penalty.dtype).eps)
-
-    def sizes(part: Samples, params: Params) -> Array:
-        dz = part.weighted(log_loss_dz(FAST, part.logits(params), part.y))
-        return to_vector(adjoint(Dense(jnp.abs(part.X.dense())), jnp.abs(dz)))
-
-    block = gram_block(samples)
-    size = sum_over_samples(sizes, samples, params, block=block) / m
-    error = eps * (size + penalty * jnp.abs(to_vector(params)))
-    error = restricted(error, problem.free)
-    # The factor is the primal's, or there is none.
-    kept = isinstance(solution.factor, ReversedFactor)
-    factor = solution.factor if kept else None
-    inverse = PRIMAL.inverse_hessian(problem, params, factor)(
-        jnp.eye(len(error), dtype=error.dtype)
-    )
-
-    def count(part: Samples, inverse: Array, error: Array, most: Array) -> Array:
-        # The standard deviation of [x; 1]T H^-1 e for each sample.
-        along = matmul(part.X.dense().T, inverse[:-1]) + inverse[-1:]
-        moved = jnp.sqrt(matmul(jnp.square(along), jnp.square(error))).T
-        hidden = ~(moved <= most)
-        return jnp.sum(hidden & (part.weights() > 0), dtype=moved.dtype)
-
-    given = (inverse, error, KNOWN_TOLERANCES * limits.tol)
-    return sum_over_samples(count, samples, *given, block=block) > 0
 
 
 def _sought(

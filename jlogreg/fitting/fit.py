@@ -38,7 +38,8 @@ class Fit(NamedTuple):
     Shapes: params w (n, 1), b (1, 1), the others (); for many problems each with a
     leading axis. status is a Status; steps counts the trial steps after the evaluation
     of the start; cost is J; gradient_norm the largest |entry| of dw and db; decrement
-    sqrt(gT H^-1 g): the cost is about half of its square above the minimum.
+    sqrt(gT H^-1 g): the cost is about half of its square above the minimum; several
+    says that, with jeffreys, another minimum was found, and that this is the lower one.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -56,6 +57,7 @@ class Fit(NamedTuple):
     cost: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     decrement: Float[Array, ""]
+    several: Any = False
 
     def __repr__(self) -> str:
         """Return the fields with few numbers each, however large they are."""
@@ -84,6 +86,7 @@ def fit(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     solver: Solver | None = None,
     init: Params | None = None,
@@ -93,10 +96,11 @@ def fit(
     """Return the parameters that minimise the cost, and how the search ended.
 
     Shapes: X (n, m), y (1, m) in [0, 1]; result Fit, with cost in nats. The cost is
-    that of equation (8) of docs/derivation.md. Only a status of CONVERGED is an
-    answer; `raise_if_failed` turns any other into an error that says what to do.
-    Derivatives in X, y, weight, offset and l2, forward and reverse, are exact at the
-    minimum, by equation (20); where the fit failed they are NaN.
+    that of equation (8) of docs/derivation.md, with jeffreys that of (70). Only a
+    status of CONVERGED is an answer; `raise_if_failed` turns any other into an error
+    that says what to do. Derivatives in X, y, weight, offset, l2 and jeffreys, forward
+    and reverse, are exact at the minimum, by equation (20); where the fit failed they
+    are NaN.
 
     Args:
         X: features, a column per sample: an array, a BCOO or a design.
@@ -105,6 +109,12 @@ def fit(
             excludes it, whatever it contains.
         offset: (1, m), added to the logits.
         l2: penalty, a number or one per feature (n, 1), at least 0.
+        jeffreys: at least 0, the strength of Jeffreys' prior; 1/2 gives Firth's
+            estimate, which is finite where a plane separates the labels and has less
+            bias in small samples. Weights are counts with it. It needs Newton(), at
+            most 512 features, and as many samples as parameters. The cost may have
+            several minima: another one is looked for, and `several` says if one was
+            found. A traced 0 is treated as any other number, 0 itself as no prior.
         bias: whether the model has a bias; without one b stays 0.
         solver: Newton(), NewtonCG(), LBFGS() or Optax(...). By default, for n features
             and m samples: Newton() up to n = 512; with m < n, one penalty and X an
@@ -120,9 +130,10 @@ def fit(
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
-            rank or shape.
+            rank or shape; with jeffreys, if there are more parameters than samples.
         ValueError: if a number is out of range, NaN or infinite. If it is traced the
-            status is BAD_INPUT instead and the parameters are NaN.
+            status is BAD_INPUT instead and the parameters are NaN. If jeffreys has
+            another solver than Newton().
 
     Examples:
         >>> import jax.numpy as jnp
@@ -132,22 +143,26 @@ def fit(
         >>> found = fit(X, y)
         >>> print(f"w = {found.params.w[0, 0]:.3f}, J = {found.cost:.4f}")
         w = 1.214, J = 0.4130
+        >>> y = jnp.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])  # separated
+        >>> print(f"w = {fit(X, y, jeffreys=0.5).params.w[0, 0]:.3f}")
+        w = 1.129
     """
-    samples, l2 = prepare_data(X, y, weight, offset, l2)
+    given = (X, y, weight, offset, l2, jeffreys, bias)
+    samples, l2, prior = prepare_data(*given)
     n, dtype = samples.X.shape[0], samples.X.dtype
     free = free_unknowns(bias, n, dtype)
-    solver = check_solver(solver) or choose_solver(samples.X, l2)
+    solver = check_solver(solver, prior) or choose_solver(samples.X, l2)
     if init is not None:
         init = check_params(init, n, dtype, name="init")
         init = check_start(init, bias, name="init.")
     limits = check_limits(solver, tol, max_steps, dtype)
-    given = (Problem(samples, l2, free), init, limits)
+    of_fit = (Problem(samples, l2, free, prior), init, limits)
     # What a solver leaves open is a program of its own, which few fits need; within a
-    # transformation it is part of the one program.
-    tracing = is_tracing()
-    found, left = _fit(solver, tracing, *given)
-    if not tracing and left:
-        found, _ = _fit(solver, True, *given)
+    # transformation, and with a prior, it is part of the one program.
+    whole = is_tracing() or prior is not None
+    found, left = _fit(solver, whole, *of_fit)
+    if not whole and left:
+        found, _ = _fit(solver, True, *of_fit)
     return found
 
 

@@ -17,6 +17,7 @@ from jlogreg.formulations.dual import DUAL, dual_applies
 from jlogreg.formulations.matrix_free import MATRIX_FREE
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Formulation, Limits
+from jlogreg.objective.jeffreys import Jeffreys
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.lbfgs import LBFGS
@@ -39,14 +40,24 @@ MAX_FEATURES, MAX_SAMPLES = 512, 2048
 MAX_STEPS, MAX_DESCENT_STEPS = 500, 10_000
 
 
-def check_solver(solver: Solver | None) -> Solver | None:
-    """Return the solver, checked.
+def check_solver(
+    solver: Solver | None, jeffreys: Jeffreys | None = None
+) -> Solver | None:
+    """Return the solver, checked: Newton() by default with Jeffreys' prior.
 
     Raises:
         DtypeError: if it is not one of this library's.
+        ValueError: if it forms no information, which Jeffreys' prior needs.
     """
     if solver is None or isinstance(solver, Newton | NewtonCG | LBFGS | Optax):
-        return solver
+        if jeffreys is None:
+            return solver
+        if isinstance(solver, Newton | None):
+            return solver or Newton()
+        raise ValueError(
+            f"jeffreys needs solver=Newton(), which forms the information, but solver "
+            f"is {solver!r}"
+        )
     raise DtypeError(
         f"solver must be Newton(), NewtonCG(), LBFGS() or Optax(...), but is {solver!r}"
     )

@@ -52,7 +52,7 @@ def regularization_path(
         >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
         ['1.214', '0.878', '0.344']
     """
-    samples, one_penalty = prepare_data(X, y, weight, offset, 0.0)
+    samples, one_penalty, _ = prepare_data(X, y, weight, offset, 0.0)
     dtype = samples.X.dtype
     l2 = check_range("l2", check_matrix("l2", l2, ("L", 1), dtype), 0.0)
     solver = check_solver(solver) or choose_solver(samples.X, one_penalty)

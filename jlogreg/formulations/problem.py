@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.params import Params
 from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss
 from jlogreg.objective.cost import objective
+from jlogreg.objective.jeffreys import Jeffreys
 from jlogreg.solvers.driver import DenseObjective, MatrixFreeObjective, Solver, State
 
 __all__ = [
@@ -41,16 +42,17 @@ __all__ = [
 
 
 class Problem(NamedTuple):
-    """The arguments that a fit is differentiated in: samples and penalty.
+    """The arguments that a fit is differentiated in: samples and penalties.
 
     Shapes: samples of X (n, m); l2 () or (n, 1); free (n + 1, 1), 1 for an unknown that
     is free, 0 for one that stays 0, such as the bias of a model without one. None where
-    all are free.
+    all are free. jeffreys is the prior, None where there is none.
     """
 
     samples: Samples
     l2: Array
     free: Float[Array, "n+1 1"] | None = None
+    jeffreys: Jeffreys | None = None
 
 
 class Limits(NamedTuple):
@@ -83,8 +85,9 @@ class Solution(NamedTuple):
     """The end of a solve, and the factor that the solver has kept.
 
     Shapes: params and gradient w (n, 1), b (1, 1); the others (). rounding is roughly
-    how far the roundings of the gradient may move the minimum. The factor is the
-    formulation's: it makes `inverse_hessian` cheap.
+    how far the roundings of the gradient may move the minimum; several says that there
+    is another minimum, as high or higher. The factor is the formulation's: it makes
+    `inverse_hessian` cheap.
     """
 
     params: Params
@@ -94,6 +97,7 @@ class Solution(NamedTuple):
     gradient: Params
     decrement: Float[Array, ""]
     rounding: Float[Array, ""]
+    several: Bool[Array, ""]
     factor: Any
 
 
@@ -188,7 +192,7 @@ def cost_and_slope(
     problem: Problem, params: Params
 ) -> tuple[Float[Array, ""], Float[Array, "n+1 1"]]:
     """Return the cost J of a problem, and its gradient where unknowns are free."""
-    J, slope = objective(params, problem.samples, problem.l2)
+    J, slope = objective(params, problem.samples, problem.l2, problem.jeffreys)
     return J, restricted(to_vector(slope), problem.free)
 
 
@@ -211,6 +215,7 @@ def solution_of(state: State, params: Params, factor: Any) -> Solution:
         gradient=to_params(state.evaluation.gradient),
         decrement=state.direction.decrement,
         rounding=state.evaluation.rounding + eps * state.direction.inflation,
+        several=jnp.zeros((), bool),
         factor=factor,
     )
 
