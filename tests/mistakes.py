@@ -274,6 +274,7 @@ RATE = NUMBER.but(
     *given(dtype, "^learning_rate must be a number, but is a function.*optax.sgd", abs),
     values=numbers("greater than 0", 0, -0.1, NAN, INF),
 )
+PRIOR = NUMBER._replace(values=numbers("at least 0", -1, NAN, INF))
 PENALTY = NUMBER.but(
     *NONE,
     *given(rank, r"^{name} has rank 1, .*{name}.reshape\(-1, 1\)", np.ones(3)),

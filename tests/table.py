@@ -133,6 +133,7 @@ MODELS = holding("params", kind.PARAMS, kind.MODELS_W, kind.B)
 PREDICTED = {**MODELS, "X": kind.ANY_DESIGN, "offset": kind.OFFSET}
 START = holding("init", kind.INIT, kind.FINITE_W, kind.FINITE_B)
 COST = {**ONE_MODEL, **SAMPLES, "l2": kind.PENALTY}
+PENALIZED = {**COST, "jeffreys": kind.PRIOR}
 
 
 def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str, Case]:
@@ -167,12 +168,15 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         "hessian_vector": Case(
             jlogreg.hessian_vector,
             {**data, "vector": vector},
-            {**COST, **holding("vector", kind.PARAMS, kind.W, kind.B)},
+            {**PENALIZED, **holding("vector", kind.PARAMS, kind.W, kind.B)},
         ),
         "fit": Case(
             fitted,
             {**samples, "l2": jnp.asarray(0.5, dtype), "init": params},
-            {**SAMPLES, "l2": kind.PENALTY, "l1": kind.PENALTY, **START, **SEARCH},
+            {
+                **{**SAMPLES, "l2": kind.PENALTY, "l1": kind.PENALTY},
+                **{"jeffreys": kind.PRIOR, **START, **SEARCH},
+            },
         ),
         "l1_max": Case(jlogreg.l1_max, samples, SAMPLES),
         "regularization_path": Case(
@@ -199,9 +203,9 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
         ),
     }
     for name in ("cost", "gradient", "value_and_gradient", "hessian"):
-        table[name] = Case(getattr(jlogreg, name), data, COST)
+        table[name] = Case(getattr(jlogreg, name), data, PENALIZED)
     with_l1 = {**data, "l1": jnp.asarray(0.1, dtype)}
-    table["cost"] = Case(jlogreg.cost, with_l1, {**COST, "l1": kind.PENALTY})
+    table["cost"] = Case(jlogreg.cost, with_l1, {**PENALIZED, "l1": kind.PENALTY})
     # With a penalty that bends them little, or a difference has too few digits.
     held = {**data, "l2": jnp.asarray(3.0, dtype)}
     for name in ("influence", "leave_one_out"):

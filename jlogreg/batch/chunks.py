@@ -130,6 +130,7 @@ class BatchSolver(NamedTuple):
             gradient_norm=table(),
             decrement=table(),
             gap=table() if isinstance(self.solver, ProximalNewton) else None,
+            several=table(dtype=bool),
         )
 
     def bytes_each(self) -> int:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jlogreg.base.arrays import as_array
+from jlogreg.base.arrays import as_array, largest
 from jlogreg.base.checks import AnyArray, check_matrix, check_range, refuse_traced
 from jlogreg.batch.problems import Gathered, Problems
 from jlogreg.batch.resampling import fold_weights
@@ -265,7 +265,7 @@ def _fits(
         total = seen.sum(axis=1)[row][None]
         divisor = np.where(total > 0, total, 1)
         l2, l1 = l2 / divisor, None if l1 is None else l1 / divisor
-    of_sizes = None if l1 is None else l1.max(keepdims=True)
+    of_sizes = None if l1 is None else largest(l1)[None, None]
     problems = Problems(labels, weights, given.offset, l2[:1, :1], None, of_sizes)
     batch = setup_batch(X, problems, bias, solver, tol, max_steps, l2.size > 1)
     path = solve_path(batch, l2, l1, memory_limit, progress)

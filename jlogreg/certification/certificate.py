@@ -142,7 +142,7 @@ def prepare_known(
     """
     if any(map(is_traced, (params.w, y, l2, weight, offset))):
         raise TypeError("certificate needs known numbers: call it outside jit")
-    return prepare_problem(params, X, y, weight, offset, l2)
+    return prepare_problem(params, X, y, weight, offset, l2)[:3]
 
 
 def _pull(params: Params, samples: Samples) -> np.ndarray:

@@ -114,7 +114,7 @@ def prepare_fit(
     """
     _check_fit(fit, "status", "params")
     fit, X, y, weight, offset = gather((fit, X, y, weight, offset))
-    params, samples, l2 = prepare_problem(fit.params, X, y, weight, offset, l2)
+    params, samples, l2, _ = prepare_problem(fit.params, X, y, weight, offset, l2)
     n, dtype = samples.X.shape[0], samples.X.dtype
     problem = Problem(samples, l2, free_unknowns(bias, n, dtype))
     unit = as_array(1.0, dtype) if weight is None else power_of_two(as_array(weight))

@@ -9,15 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool
 
 from jlogreg.base.arrays import at_least
-from jlogreg.base.params import Params
 from jlogreg.base.status import Status
-from jlogreg.data.design import Dense, matmul
-from jlogreg.data.reduction import gram_block, sum_over_samples
-from jlogreg.data.samples import Samples
 from jlogreg.fitting.options import formulation_of
 from jlogreg.fitting.plane import (
     MAX_SEPARATION_STEPS,
@@ -26,7 +21,11 @@ from jlogreg.fitting.plane import (
     sought,
     with_margins,
 )
-from jlogreg.formulations.convergence import confirmation
+from jlogreg.formulations.convergence import (
+    confirmation,
+    hidden_as_singular,
+    may_be_hidden,
+)
 from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES
 from jlogreg.formulations.primal import PRIMAL, primal_objective
 from jlogreg.formulations.problem import (
@@ -37,16 +36,10 @@ from jlogreg.formulations.problem import (
     SolveState,
     cost_and_slope,
     penalties,
-    restricted,
-    ridge,
     solution_of,
     to_params,
     to_vector,
 )
-from jlogreg.losses.arithmetic import FAST
-from jlogreg.losses.elementwise import log_loss_dz
-from jlogreg.objective.prediction import adjoint
-from jlogreg.solvers.cholesky import ReversedFactor
 from jlogreg.solvers.driver import (
     Solver,
     State,
@@ -62,10 +55,6 @@ from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
 __all__ = ["can_decide", "decide", "has_hessian", "is_open"]
 
-# A minimum is known if the roundings of the gradient move no logit by more than this
-# many tolerances.
-KNOWN_TOLERANCES = 4
-
 
 def is_open(
     solver: Solver, problem: Problem, solution: Solution, limits: Limits
@@ -74,9 +63,11 @@ def is_open(
     if isinstance(solver, ProximalNewton):
         # The bias alone is seen to separate the labels at once.
         return has_failed(solution) & ~(penalties(problem)[:-1] > 0).all()
+    if problem.jeffreys is not None:  # there may be another minimum
+        return solution.status != Status.BAD_INPUT
     if not can_decide(solver, problem):
         return jnp.zeros((), bool)
-    return has_failed(solution) | _may_be_hidden(solution, limits)
+    return has_failed(solution) | may_be_hidden(solution, limits)
 
 
 class _Search(NamedTuple):
@@ -145,14 +136,8 @@ def _after(
     last = jnp.where(now.seeks_plane, MAX_SEPARATION_STEPS, most)
     end = run_solver(newton, loss, now.state, last)
     found = solution_of(end, to_params(end.point), end.direction.factor)
-    # What roundings hide.
-    hidden = once(
-        _may_be_hidden(found, limits) & ~now.seeks_plane,
-        lambda: _is_hidden(problem, found, limits),
-        jnp.zeros((), bool),
-    )
-    status = jnp.where(hidden, Status.SINGULAR, found.status).astype(jnp.int32)
-    found = if_separated(goal, found._replace(status=status))
+    found = hidden_as_singular(problem, found, limits, ~now.seeks_plane)
+    found = if_separated(goal, found)
     # A plane between the labels stands for the parameters.
     separated = found.status == Status.SEPARATED
     plane = now.solution._replace(params=found.params, status=found.status)
@@ -178,44 +163,3 @@ def has_hessian(solver: Solver, problem: Problem) -> bool:
     X = problem.samples.X
     is_primal = formulation_of(solver, X, problem.l2) is PRIMAL
     return is_primal or X.shape[0] <= MAX_CONFIRM_FEATURES
-
-
-def _may_be_hidden(solution: Solution, limits: Limits) -> Bool[Array, ""]:
-    """Return whether roundings of the gradient may count as a step."""
-    known = solution.rounding <= limits.tol
-    return (solution.status == Status.CONVERGED) & ~known
-
-
-def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Array, ""]:
-    """Return whether the roundings of the gradient move a logit by too much.
-
-    The gradient is a sum of terms dz x / m, each of them rounded. The Newton step of
-    these roundings, as if they were independent, is a change of the logits.
-    """
-    samples, params, penalty = problem.samples, solution.params, ridge(problem)
-    m, eps = samples.total_weight(), float(np.finfo(penalty.dtype).eps)
-
-    def sizes(part: Samples, params: Params) -> Array:
-        dz = part.weighted(log_loss_dz(FAST, part.logits(params), part.y))
-        return to_vector(adjoint(Dense(jnp.abs(part.X.dense())), jnp.abs(dz)))
-
-    block = gram_block(samples)
-    size = sum_over_samples(sizes, samples, params, block=block) / m
-    error = eps * (size + penalty * jnp.abs(to_vector(params)))
-    error = restricted(error, problem.free)
-    # The factor is the primal's, or there is none.
-    kept = isinstance(solution.factor, ReversedFactor)
-    factor = solution.factor if kept else None
-    inverse = PRIMAL.inverse_hessian(problem, params, factor)(
-        jnp.eye(len(error), dtype=error.dtype)
-    )
-
-    def count(part: Samples, inverse: Array, error: Array, most: Array) -> Array:
-        # The standard deviation of [x; 1]T H^-1 e for each sample.
-        along = matmul(part.X.dense().T, inverse[:-1]) + inverse[-1:]
-        moved = jnp.sqrt(matmul(jnp.square(along), jnp.square(error))).T
-        hidden = ~(moved <= most)
-        return jnp.sum(hidden & (part.weights() > 0), dtype=moved.dtype)
-
-    given = (inverse, error, KNOWN_TOLERANCES * limits.tol)
-    return sum_over_samples(count, samples, *given, block=block) > 0

@@ -43,7 +43,8 @@ class Fit(NamedTuple):
     gradient_norm is the largest distance of an entry of the gradient to where it may
     be, decrement that of the model with the penalty, and gap the duality gap of
     equation (54) of docs/derivation.md, which bounds how far the cost is above the
-    minimum; without, gap is None.
+    minimum; without, gap is None. several says that, with jeffreys, another minimum was
+    found, and that this is the lower one.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -62,6 +63,7 @@ class Fit(NamedTuple):
     gradient_norm: Float[Array, ""]
     decrement: Float[Array, ""]
     gap: Float[Array, ""] | None = None
+    several: Any = False
 
     def __repr__(self) -> str:
         """Return the fields with few numbers each, however large they are."""
@@ -94,6 +96,7 @@ def fit(
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
     l1: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     solver: Solver | None = None,
     init: Params | None = None,
@@ -103,10 +106,11 @@ def fit(
     """Return the parameters that minimise the cost, and how the search ended.
 
     Shapes: X (n, m), y (1, m) in [0, 1]; result Fit, with cost in nats. The cost is
-    that of equation (8) of docs/derivation.md, and (50) with l1. Only a status of
-    CONVERGED is an answer; `raise_if_failed` turns any other into an error that says
-    what to do. Derivatives in X, y, weight, offset, l2 and l1, forward and reverse, are
-    exact at the minimum, by equation (20), with l1 by (57); where the fit failed they
+    that of equation (8) of docs/derivation.md, with l1 of (50), with jeffreys of (70).
+    Only a status of CONVERGED is an answer; `raise_if_failed` turns any other into an
+    error that says what to do. Derivatives in X, y, weight, offset, l2, l1 and
+    jeffreys, forward and reverse, are exact at the minimum, by equation (20), with l1
+    by (57); where the fit failed they
     are NaN.
 
     Args:
@@ -119,6 +123,12 @@ def fit(
             least 0.
         l1: penalty of the sizes |w|, likewise; it makes weights exactly 0. A known 0
             is no such penalty; a traced one may be 0.
+        jeffreys: at least 0, the strength of Jeffreys' prior; 1/2 gives Firth's
+            estimate, which is finite where a plane separates the labels and has less
+            bias in small samples. Weights are counts with it. It needs Newton(), at
+            most 512 features, as many samples as parameters, and no l1. The cost may
+            have several minima: another one is looked for, and `several` says if one
+            was found. A known 0 is no prior, a traced 0 as any other number.
         bias: whether the model has a bias; without one b stays 0.
         solver: Newton(), NewtonCG(), LBFGS(), Optax(...) or, for l1,
             ProximalNewton(), the default there. By default, without l1, for n features
@@ -136,9 +146,10 @@ def fit(
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
-            rank or shape.
+            rank or shape; with jeffreys, if there are more parameters than samples.
         ValueError: if a number is out of range, NaN or infinite. If it is traced the
-            status is BAD_INPUT instead and the parameters are NaN.
+            status is BAD_INPUT instead and the parameters are NaN. If jeffreys has
+            another solver than Newton().
 
     Examples:
         >>> import jax.numpy as jnp
@@ -148,23 +159,27 @@ def fit(
         >>> found = fit(X, y)
         >>> print(f"w = {found.params.w[0, 0]:.3f}, J = {found.cost:.4f}")
         w = 1.214, J = 0.4130
+        >>> y = jnp.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])  # separated
+        >>> print(f"w = {fit(X, y, jeffreys=0.5).params.w[0, 0]:.3f}")
+        w = 1.129
     """
-    samples, l2 = prepare_data(X, y, weight, offset, l2)
+    given = (X, y, weight, offset, l2, jeffreys, bias)
+    samples, l2, prior = prepare_data(*given)
     n, dtype = samples.X.shape[0], samples.X.dtype
     free = free_unknowns(bias, n, dtype)
-    solver, l1 = check_l1_solver(solver, check_l1(l1, n, dtype), dtype)
+    solver, l1 = check_l1_solver(solver, check_l1(l1, n, dtype), dtype, prior)
     solver = solver or choose_solver(samples.X, l2)
     if init is not None:
         init = check_params(init, n, dtype, name="init")
         init = check_start(init, bias, name="init.")
     limits = check_limits(solver, tol, max_steps, dtype)
-    given = (Problem(samples, l2, free, l1), init, limits)
+    of_fit = (Problem(samples, l2, free, l1, prior), init, limits)
     # What a solver leaves open is a program of its own, which few fits need; within a
-    # transformation it is part of the one program.
-    tracing = is_tracing()
-    found, left = _fit(solver, tracing, *given)
-    if not tracing and left:
-        found, _ = _fit(solver, True, *given)
+    # transformation, and with a prior, it is part of the one program.
+    whole = is_tracing() or prior is not None
+    found, left = _fit(solver, whole, *of_fit)
+    if not whole and left:
+        found, _ = _fit(solver, True, *of_fit)
     return found
 
 

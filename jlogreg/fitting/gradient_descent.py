@@ -114,7 +114,7 @@ def gradient_descent(
         J 0.6931, then 0.4869
     """
     steps = check_count("steps", steps, least=0)
-    params, samples, l2 = prepare_problem(params, X, y, weight, offset, l2)
+    params, samples, l2, _ = prepare_problem(params, X, y, weight, offset, l2)
     n, dtype = samples.X.shape[0], samples.X.dtype
     problem = Problem(samples, l2, free_unknowns(bias, n, dtype))
     params = check_start(params, bias)
@@ -182,7 +182,7 @@ def _in_span(params: Params, problem: Problem) -> _Unknowns:
     would overflow where X does not. It is not the dual formulation of `fit`, which
     centres X and drops w0.
     """
-    samples, l2, free, _ = problem
+    samples, l2, free = problem[:3]
     X, y = samples.X.dense(), samples.y
     w0, m, size = params.w, samples.total_weight(), power_of_two(X)
     U = X / size

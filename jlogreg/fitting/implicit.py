@@ -112,8 +112,10 @@ def _finite(problem: Problem) -> Problem:
     def zero_nonfinite(row: Array) -> Array:
         return jnp.where(jnp.isfinite(row), row, 0.0)
 
-    rows, l2, l1 = jax.tree.map(zero_nonfinite, (rows, problem.l2, problem.l1))
-    return Problem(Samples(X.zero_nonfinite(), *rows), l2, problem.free, l1)
+    given = (rows, problem.l2, problem.l1, problem.jeffreys)
+    rows, l2, l1, jeffreys = jax.tree.map(zero_nonfinite, given)
+    samples = Samples(X.zero_nonfinite(), *rows)
+    return Problem(samples, l2, problem.free, l1, jeffreys)
 
 
 def solve_hessian(
@@ -181,11 +183,12 @@ def centered_inverse_hessian(
 
 def _hessian_map(problem: Problem, params: Params) -> Callable[[Array], Array]:
     """Return H as a map of vectors (n + 1, 1)."""
-    samples, l2, free, _ = problem
+    samples, l2, free, _, jeffreys = problem
 
     def multiply(vector: Array) -> Array:
         step = to_params(restricted(vector, free))
-        product = restricted(to_vector(hessian_along(params, step, samples, l2)), free)
+        product = to_vector(hessian_along(params, step, samples, l2, jeffreys))
+        product = restricted(product, free)
         return product if free is None else product + (1 - free) * vector
 
     return multiply

@@ -19,6 +19,7 @@ from jlogreg.formulations.matrix_free import MATRIX_FREE
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Formulation, Limits
 from jlogreg.formulations.sparse.composite import COMPOSITE
+from jlogreg.objective.jeffreys import Jeffreys
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.lbfgs import LBFGS
@@ -43,15 +44,25 @@ MAX_FEATURES, MAX_SAMPLES = 512, 2048
 MAX_STEPS, MAX_DESCENT_STEPS = 500, 10_000
 
 
-def check_solver(solver: Solver | None) -> Solver | None:
-    """Return the solver, checked.
+def check_solver(
+    solver: Solver | None, jeffreys: Jeffreys | None = None
+) -> Solver | None:
+    """Return the solver, checked: Newton() by default with Jeffreys' prior.
 
     Raises:
         DtypeError: if it is not one of this library's.
+        ValueError: if it forms no information, which Jeffreys' prior needs.
     """
     kinds = Newton | NewtonCG | LBFGS | Optax | ProximalNewton
     if solver is None or isinstance(solver, kinds):
-        return solver
+        if jeffreys is None:
+            return solver
+        if isinstance(solver, Newton | None):
+            return solver or Newton()
+        raise ValueError(
+            f"jeffreys needs solver=Newton(), which forms the information, but solver "
+            f"is {solver!r}"
+        )
     raise DtypeError(
         "solver must be Newton(), NewtonCG(), LBFGS(), Optax(...) or ProximalNewton(), "
         f"but is {solver!r}"
@@ -59,15 +70,20 @@ def check_solver(solver: Solver | None) -> Solver | None:
 
 
 def check_l1_solver(
-    solver: Solver | None, l1: Array | None, dtype: Any
+    solver: Solver | None,
+    l1: Array | None,
+    dtype: Any,
+    jeffreys: Jeffreys | None = None,
 ) -> tuple[Solver | None, Array | None]:
     """Return the solver, and l1 for it; None where there is no such penalty.
 
     Raises:
         DtypeError: if the solver is not one of this library's.
-        ValueError: if there is such a penalty, and the solver takes none.
+        ValueError: if there is such a penalty, and the solver or the prior takes none.
     """
-    solver = check_solver(solver)
+    if l1 is not None and jeffreys is not None:
+        raise ValueError("l1 and jeffreys do not go together: give one of them")
+    solver = check_solver(solver, jeffreys)
     if isinstance(solver, ProximalNewton):
         return solver, as_array(0.0, dtype) if l1 is None else l1
     if l1 is None:

@@ -53,7 +53,7 @@ def l1_max(
         >>> [float(fit(X, y, l1=x * most).params.w[0, 0]) != 0 for x in (0.9, 1.1)]
         [True, False]
     """
-    samples, _ = prepare_data(X, y, weight, offset, 0.0)
+    samples, *_ = prepare_data(X, y, weight, offset, 0.0)
     n, dtype = samples.X.shape[0], samples.X.dtype
     X, y, weight, offset = samples
     given: dict[str, Any] = {"weight": weight, "offset": offset}
@@ -96,7 +96,7 @@ def regularization_path(
         >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
         ['0.000', '0.224', '0.678']
     """
-    samples, one_penalty = prepare_data(X, y, weight, offset, 0.0)
+    samples, one_penalty, _ = prepare_data(X, y, weight, offset, 0.0)
     dtype = samples.X.dtype
     l2, l1 = check_grid(l2, l1, dtype)
     solver, l1 = check_l1_solver(solver, l1, dtype)

@@ -17,6 +17,7 @@ from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.fitting.decide import can_decide, decide, has_hessian
+from jlogreg.fitting.lowest_minimum import lowest_minimum
 from jlogreg.fitting.options import formulation_of
 from jlogreg.fitting.plane import if_free_plane, if_separated
 from jlogreg.formulations.centering import Centering, centered, feature_center
@@ -174,7 +175,8 @@ def finalize(
     """Return the solution that the end of a solve means; NaN for an invalid problem."""
     X = problem.samples.X
     if decides and has_hessian(solver, problem):
-        solution = decide(solver, problem, state, limits)
+        search = decide if problem.jeffreys is None else lowest_minimum
+        solution = search(solver, problem, state, limits)
     else:
         if decides and can_decide(solver, problem):
             state = continued(solver, problem, shared, state, limits)
@@ -221,6 +223,6 @@ def _is_invalid(problem: Problem, start: Array) -> Bool[Array, ""]:
     """Return whether a number is out of range; `prepare_data` has made it NaN."""
     samples = problem.samples
     rows = (samples.y, samples.weight, samples.offset, problem.l2, problem.l1, start)
-    numbers = [row for row in rows if row is not None]
+    numbers = jax.tree.leaves((rows, problem.jeffreys))
     invalid = jnp.stack([~jnp.isfinite(number).all() for number in numbers]).any()
     return invalid | ~(jnp.asarray(samples.total_weight()) > 0)

@@ -1,7 +1,8 @@
-"""Whether a solver that forms no Hessian has converged.
+"""Whether a solver has converged.
 
-It has if every weight has a penalty and the gradient is small enough, and it has not if
-a direction has no curvature. Newton's method confirms what is left.
+One that forms no Hessian has if every weight has a penalty and the gradient is small
+enough, and it has not if a direction has no curvature. Newton's method confirms what is
+left, and none has found a minimum that roundings hide.
 """
 
 from __future__ import annotations
@@ -16,28 +17,32 @@ from jaxtyping import Array, Bool, Float
 from jlogreg.base.arrays import at_most, largest, smallest
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
-from jlogreg.data.design import Design
-from jlogreg.data.reduction import sum_over_samples
+from jlogreg.data.design import Dense, Design, matmul
+from jlogreg.data.reduction import gram_block, sum_over_samples
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.preconditioner import Preconditioner
+from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import (
     Limits,
     Problem,
+    Solution,
     restricted,
     ridge,
     rounding_decrement,
     to_params,
     to_vector,
 )
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss_dz
 from jlogreg.objective.pointwise import logits_along, pointwise
 from jlogreg.objective.prediction import adjoint
-from jlogreg.solvers.cholesky import rounding_level
+from jlogreg.solvers.cholesky import ReversedFactor, rounding_level
 from jlogreg.solvers.conjugate_gradients import (
     Solved,
     conjugate_gradients,
     max_inner_iterations,
 )
-from jlogreg.solvers.driver import RUNNING, State
+from jlogreg.solvers.driver import RUNNING, State, once
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import INNER_TOLERANCE, NewtonCG
 
@@ -49,11 +54,16 @@ __all__ = [
     "bounded_rounding",
     "confirmation",
     "has_flat_direction",
+    "hidden_as_singular",
+    "may_be_hidden",
 ]
 
 
 # Newton steps that confirm the end of another solver, or that there is no minimum.
 MAX_CONFIRM_STEPS = 500
+# A minimum is known if the roundings of the gradient move no logit by more than this
+# many tolerances.
+KNOWN_TOLERANCES = 4
 
 
 class End(NamedTuple):
@@ -218,3 +228,57 @@ def confirmation(
         status=jnp.where(goes_on, RUNNING, state.status).astype(jnp.int32),
     )
     return first, at_most(limits.max_steps - state.steps, MAX_CONFIRM_STEPS)
+
+
+def hidden_as_singular(
+    problem: Problem, solution: Solution, limits: Limits, asked: Array | bool = True
+) -> Solution:
+    """Return the solution, SINGULAR where it is asked and roundings hide a minimum."""
+    hidden = once(
+        may_be_hidden(solution, limits) & asked,
+        lambda: _is_hidden(problem, solution, limits),
+        jnp.zeros((), bool),
+    )
+    status = jnp.where(hidden, Status.SINGULAR, solution.status).astype(jnp.int32)
+    return solution._replace(status=status)
+
+
+def may_be_hidden(solution: Solution, limits: Limits) -> Bool[Array, ""]:
+    """Return whether roundings of the gradient may count as a step."""
+    known = solution.rounding <= limits.tol
+    return (solution.status == Status.CONVERGED) & ~known
+
+
+def _is_hidden(problem: Problem, solution: Solution, limits: Limits) -> Bool[Array, ""]:
+    """Return whether the roundings of the gradient move a logit by too much.
+
+    The gradient is a sum of terms dz x / m, each of them rounded. The Newton step of
+    these roundings, as if they were independent, is a change of the logits.
+    """
+    samples, params, penalty = problem.samples, solution.params, ridge(problem)
+    m, eps = samples.total_weight(), float(np.finfo(penalty.dtype).eps)
+
+    def sizes(part: Samples, params: Params) -> Array:
+        dz = part.weighted(log_loss_dz(FAST, part.logits(params), part.y))
+        return to_vector(adjoint(Dense(jnp.abs(part.X.dense())), jnp.abs(dz)))
+
+    block = gram_block(samples)
+    size = sum_over_samples(sizes, samples, params, block=block) / m
+    error = eps * (size + penalty * jnp.abs(to_vector(params)))
+    error = restricted(error, problem.free)
+    # The factor is the primal's, or there is none.
+    kept = isinstance(solution.factor, ReversedFactor)
+    factor = solution.factor if kept else None
+    inverse = PRIMAL.inverse_hessian(problem, params, factor)(
+        jnp.eye(len(error), dtype=error.dtype)
+    )
+
+    def count(part: Samples, inverse: Array, error: Array, most: Array) -> Array:
+        # The standard deviation of [x; 1]T H^-1 e for each sample.
+        along = matmul(part.X.dense().T, inverse[:-1]) + inverse[-1:]
+        moved = jnp.sqrt(matmul(jnp.square(along), jnp.square(error))).T
+        hidden = ~(moved <= most)
+        return jnp.sum(hidden & (part.weights() > 0), dtype=moved.dtype)
+
+    given = (inverse, error, KNOWN_TOLERANCES * limits.tol)
+    return sum_over_samples(count, samples, *given, block=block) > 0

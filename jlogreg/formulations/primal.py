@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jlogreg.base.arrays import at_least, at_most
+from jlogreg.base.arrays import at_least, at_most, largest
 from jlogreg.base.params import Params
+from jlogreg.data.design import inner_products
 from jlogreg.data.reduction import gram_block
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.problem import (
@@ -28,10 +30,11 @@ from jlogreg.formulations.problem import (
     to_params,
     to_vector,
 )
+from jlogreg.objective.jeffreys import Jeffreys, jeffreys_term, jeffreys_totals
 from jlogreg.objective.pointwise import pointwise_at
 from jlogreg.objective.prediction import adjoint
 from jlogreg.objective.sums import curvature_total, gram, sum_over_written
-from jlogreg.solvers.cholesky import ReversedFactor, factorize_reversed
+from jlogreg.solvers.cholesky import ReversedFactor, factorize, factorize_reversed
 from jlogreg.solvers.driver import (
     DenseObjective,
     Direction,
@@ -46,6 +49,8 @@ __all__ = ["PRIMAL", "NewtonTotals", "Primal", "newton_totals", "primal_objectiv
 # in few steps, where that leaves at least 32 samples for each feature.
 START_PARTS, MIN_START_SAMPLES = (64, 8), 32
 START_TOLERANCE, MAX_START_STEPS = 0.1, 8
+# A step with Jeffreys' prior changes no logit by more than this.
+MAX_CHANGE = 5.0
 
 
 class NewtonTotals(NamedTuple):
@@ -97,14 +102,17 @@ def newton_totals(
     return sum_over_written(summand, samples, *given, block=block, every=every)
 
 
+# Over 40 lines: the evaluation and the direction share what they are given.
 def primal_objective(
     problem: Problem, prepared: Prepared, tol: Array, every: int = 1
 ) -> DenseObjective:
     """Return the cost as a function of w above b, with gradient and Hessian.
 
     Each evaluation is one pass over the samples, or over one block in `every`: the cost
-    of a part of the samples.
+    of a part of the samples. With Jeffreys' prior it is two passes over all of them.
     """
+    if problem.jeffreys is not None:
+        return _with_prior(problem, problem.jeffreys, prepared, tol)
     penalty = ridge(problem)
     # A weight with a penalty of any kind separates nothing for free.
     held = problem.l2 if problem.l1 is None else problem.l2 + problem.l1
@@ -146,14 +154,80 @@ def primal_objective(
     return DenseObjective(evaluate, newton_direction, prepared.value_at_zero, tol)
 
 
+# Over 40 lines: the evaluation and the direction share what they are given.
+def _with_prior(
+    problem: Problem, jeffreys: Jeffreys, prepared: Prepared, tol: Array
+) -> DenseObjective:
+    """Return the cost with Jeffreys' prior; section 23 of docs/derivation.md.
+
+    It is not convex: where the Hessian is not positive definite, the step takes the
+    augmented matrix, and no step changes a logit by more than MAX_CHANGE.
+    """
+    penalty, k = ridge(problem), problem.samples.X.shape[0] + jeffreys.bias
+    m, samples, free = prepared.total_weight, problem.samples, problem.free
+
+    def evaluate(point: Array, step: Array) -> Evaluation:
+        params = to_params(point)
+        sums = newton_totals(samples, params, to_params(step), problem.l2, tol)
+        information = sums.curvature[:k, :k]
+        factor = factorize_reversed(information)
+        more = jeffreys_totals(params, samples, factor.inverse_root(), jeffreys)
+        # The cost (70): infinite where the information is singular.
+        log_det = jnp.where(factor.singular, -jnp.inf, factor.log_det())
+        value = (sums.loss - jeffreys.strength * log_det) / m
+        gradient = (to_vector(sums.gradient) + to_vector(more.gradient)) / m  # (71)
+        gradient = restricted(gradient + penalty * point, free)
+        # The Hessian (72), and the augmented matrix (73).
+        curved = inner_products(more.third, more.third) * jeffreys.strength
+        both = jnp.stack([more.curvature + curved, more.augmented])
+        both = (sums.curvature[None] + both) / m + jnp.diag(penalty[:, 0])[None]
+        return Evaluation(
+            value=value + jnp.sum((penalty * point) * point) / 2,
+            gradient=gradient,
+            curvature=jax.vmap(lambda H: restricted_matrix(H, free))(both),
+            slope=jnp.sum(gradient * step),
+            n_moved=sums.n_moved,
+            n_large_moves=sums.n_large_moves,
+            separated=jnp.zeros((), bool),
+            rounding=rounding_decrement(sums.pearson, m),
+        )
+
+    def newton_direction(evaluation: Evaluation, inspected: Array) -> Direction:
+        H, augmented = evaluation.curvature
+        indefinite = factorize(H, repaired=False).singular
+        matrix = jnp.where(indefinite, augmented, H)
+        factor = factorize_reversed(matrix, inspected)
+        vector = -factor.solve(evaluation.gradient)
+        change = samples.X.forward(vector[:-1]) + vector[-1:]
+        change = largest(jnp.abs(jnp.where(samples.weights() > 0, change, 0.0)))
+        vector = vector * jnp.where(change > MAX_CHANGE, MAX_CHANGE / change, 1.0)
+        return Direction(
+            vector=vector,
+            decrement=jnp.sqrt(at_least(-jnp.sum(vector * evaluation.gradient), 0)),
+            singular=factor.singular | indefinite,
+            solved=jnp.ones((), bool),
+            inflation=factor.inflation,
+            factor=factor,
+        )
+
+    # Where it is not known what the prior adds at 0, no start falls back to it.
+    added = jnp.inf if prepared.own is None else prepared.own
+    at_zero = prepared.value_at_zero + added
+    return DenseObjective(evaluate, newton_direction, at_zero, tol)
+
+
 class Primal:
     """The primal formulation; problems share nothing but the features."""
 
     def shared(self, problem: Problem, penalties_differ: bool) -> None:
         """Return nothing."""
 
-    def own(self, problem: Problem, shared: None) -> None:
-        """Return nothing."""
+    def own(self, problem: Problem, shared: None) -> Float[Array, ""] | None:
+        """Return what Jeffreys' prior adds to the cost at 0, None without it."""
+        if problem.jeffreys is None:
+            return None
+        zeros = jnp.zeros((problem.samples.X.shape[0] + 1, 1), problem.l2.dtype)
+        return jeffreys_term(to_params(zeros), problem.samples, problem.jeffreys)
 
     def objective(
         self, problem: Problem, shared: None, prepared: Prepared, tol: Array
@@ -180,7 +254,8 @@ class Primal:
         X, samples = problem.samples.X, problem.samples
         n, m = X.shape
         start = jnp.zeros((n + 1, 1), X.dtype)
-        blocks = m // gram_block(samples) if X.sliceable else 1
+        parts = X.sliceable and problem.jeffreys is None
+        blocks = m // gram_block(samples) if parts else 1
         known, tol = prepare(samples), jnp.full((), START_TOLERANCE, X.dtype)
         for every in START_PARTS:
             if blocks >= 2 * every and m >= MIN_START_SAMPLES * n * every:
@@ -207,8 +282,13 @@ class Primal:
         self, problem: Problem, params: Params, factor: ReversedFactor | None
     ) -> Callable[[Array], Array]:
         """Return H^-1 at params, by the Cholesky factor of H."""
+        samples = problem.samples
+        if factor is None and problem.jeffreys is not None:
+            cost = primal_objective(problem, prepare(samples), jnp.zeros_like(params.b))
+            point = to_vector(params)
+            evaluation = cost.evaluate(point, jnp.zeros_like(point))
+            factor = factorize_reversed(evaluation.curvature[0])
         if factor is None:
-            samples = problem.samples
             H = curvature_total(params, samples) / samples.total_weight()
             H = restricted_matrix(H + jnp.diag(ridge(problem)[:, 0]), problem.free)
             factor = factorize_reversed(H)

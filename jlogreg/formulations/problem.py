@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.params import Params
 from jlogreg.data.samples import Samples
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss
 from jlogreg.objective.cost import objective
+from jlogreg.objective.jeffreys import Jeffreys
 from jlogreg.objective.penalties import L1
 from jlogreg.solvers.driver import DenseObjective, MatrixFreeObjective, Solver, State
 from jlogreg.solvers.proximal.proximal_newton import CompositeObjective
@@ -45,17 +46,19 @@ __all__ = [
 
 
 class Problem(NamedTuple):
-    """The arguments that a fit is differentiated in: samples and penalty.
+    """The arguments that a fit is differentiated in: samples and penalties.
 
     Shapes: samples of X (n, m); l2 () or (n, 1); free (n + 1, 1), 1 for an unknown that
     is free, 0 for one that stays 0, such as the bias of a model without one. None where
-    all are free. l1 () or (n, 1), None where there is no such penalty.
+    all are free. l1 () or (n, 1), None where there is no such penalty. jeffreys is the
+    prior, None where there is none.
     """
 
     samples: Samples
     l2: Array
     free: Float[Array, "n+1 1"] | None = None
     l1: Array | None = None
+    jeffreys: Jeffreys | None = None
 
 
 class Limits(NamedTuple):
@@ -88,9 +91,10 @@ class Solution(NamedTuple):
     """The end of a solve, and the factor that the solver has kept.
 
     Shapes: params and gradient w (n, 1), b (1, 1); the others (). rounding is roughly
-    how far the roundings of the gradient may move the minimum. The factor is the
-    formulation's: it makes `inverse_hessian` cheap. gap () is the duality gap of a
-    problem with l1, where the gradient is the distance to the subdifferential.
+    how far the roundings of the gradient may move the minimum; several says that there
+    is another minimum, as high or higher. The factor is the formulation's: it makes
+    `inverse_hessian` cheap. gap () is the duality gap of a problem with l1, where the
+    gradient is the distance to the subdifferential.
     """
 
     params: Params
@@ -100,6 +104,7 @@ class Solution(NamedTuple):
     gradient: Params
     decrement: Float[Array, ""]
     rounding: Float[Array, ""]
+    several: Bool[Array, ""]
     factor: Any
     gap: Float[Array, ""] | None = None
 
@@ -210,7 +215,7 @@ def cost_and_slope(
 
     A weight at 0 counts as one without an L1 penalty.
     """
-    J, slope = objective(params, problem.samples, problem.l2)
+    J, slope = objective(params, problem.samples, problem.l2, problem.jeffreys)
     vector = to_vector(slope)
     if problem.l1 is not None:
         penalty = L1(l1_weights(problem))
@@ -238,6 +243,7 @@ def solution_of(state: State, params: Params, factor: Any) -> Solution:
         gradient=to_params(state.evaluation.gradient),
         decrement=state.direction.decrement,
         rounding=state.evaluation.rounding + eps * state.direction.inflation,
+        several=jnp.zeros((), bool),
         factor=factor,
     )
 

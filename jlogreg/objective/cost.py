@@ -5,22 +5,26 @@ docs/derivation.md:
 
     J(w, b) = sum_i weight_i L(z_i, y_i) / sum_i weight_i + 1/2 sum_j l2_j w_j^2
 
-with z = wT X + b + offset. b is never penalised; `cost` takes an L1 penalty, too. The
-functions are pure and work under jit, vmap, grad and jvp. In eager mode each call also
-checks the values of the arguments as `validate` does, which is a pass over X; under jit
-there is no such pass.
+with z = wT X + b + offset. b is never penalised; `cost` takes an L1 penalty, too. With
+`jeffreys` the log determinant of the information is added, equation (70), and the
+derivatives are those of this cost. The functions are pure and work under jit, vmap,
+grad and jvp. In eager mode each call also checks the values of the arguments as
+`validate` does, which is a pass over X; under jit there is no such pass.
 """
+
+# Over 300 lines: the docstrings of five functions of the same arguments.
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.checks import AnyArray, check_range
-from jlogreg.base.params import Params, check_params
+from jlogreg.base.params import Params, check_bias, check_params
 from jlogreg.base.programs import program
 from jlogreg.data.design import Design
 from jlogreg.data.samples import (
@@ -29,6 +33,7 @@ from jlogreg.data.samples import (
     prepare_samples,
     scale_weights,
 )
+from jlogreg.objective.jeffreys import Jeffreys, check_jeffreys, jeffreys_term
 from jlogreg.objective.penalties import (
     check_l1,
     check_penalty,
@@ -64,11 +69,14 @@ def cost(
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
     l1: Any = 0.0,
+    jeffreys: Any = 0.0,
+    bias: bool = True,
 ) -> Float[Array, ""]:
     """Return the cost J: the mean of the log losses plus the penalties.
 
     Shapes: X (n, m), y, weight and offset (1, m), w (n, 1), b (1, 1), l2 and l1 () or
-    (n, 1); result (), in nats. Equation (8) of docs/derivation.md, and (50) with l1.
+    (n, 1), jeffreys (); result (), in nats. Equation (8) of docs/derivation.md, with l1
+    (50), with jeffreys (70).
 
     Args:
         params: Params(w, b).
@@ -80,10 +88,14 @@ def cost(
         l2: penalty of half the squares of w, at least 0: one number, or one per
             feature.
         l1: penalty of the sizes |w|, likewise. Its derivative at w = 0 counts as 0.
+        jeffreys: at least 0, what the log determinant of the information is multiplied
+            with, over the sum of the weights: 1/2 for Firth's estimate.
+        bias: whether the model has a bias, so that the information is of it, too;
+            it counts with jeffreys only.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
-            rank or shape.
+            rank or shape; with jeffreys, if there are more parameters than samples.
         ValueError: if a number in the data or a penalty is out of range, NaN or
             infinite. Where it is traced the result is NaN instead, unless it is in X
             and is not used.
@@ -95,9 +107,10 @@ def cost(
         >>> print(f"{cost(init_params(1), X, y):.6f}")  # log 2: every a is 1/2
         0.693147
     """
-    params, samples, l2 = prepare_problem(params, X, y, weight, offset, l2)
+    given = (params, X, y, weight, offset, l2, jeffreys, bias)
+    params, samples, l2, prior = prepare_problem(*given)
     l1 = check_l1(l1, params.w.shape[0], params.w.dtype)
-    return _cost(params, samples, l2, l1)
+    return _cost(params, samples, l2, prior, l1)
 
 
 def gradient(
@@ -108,6 +121,8 @@ def gradient(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
+    bias: bool = True,
 ) -> Params:
     """Return the gradient of the cost, dw = dJ/dw and db = dJ/db.
 
@@ -125,8 +140,8 @@ def gradient(
         >>> dw.tolist(), db.tolist()
         ([[-0.5]], [[0.0]])
     """
-    options = {"weight": weight, "offset": offset, "l2": l2}
-    return value_and_gradient(params, X, y, **options)[1]
+    given = (params, X, y, weight, offset, l2, jeffreys, bias)
+    return objective(*prepare_problem(*given))[1]
 
 
 def value_and_gradient(
@@ -137,6 +152,8 @@ def value_and_gradient(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
+    bias: bool = True,
 ) -> tuple[Float[Array, ""], Params]:
     """Return the cost and its gradient from one pass over the samples.
 
@@ -152,7 +169,8 @@ def value_and_gradient(
         >>> print(f"{J:.6f}", dw.tolist(), db.tolist())
         0.693147 [[-0.5]] [[0.0]]
     """
-    return objective(*prepare_problem(params, X, y, weight, offset, l2))
+    given = (params, X, y, weight, offset, l2, jeffreys, bias)
+    return objective(*prepare_problem(*given))
 
 
 def hessian(
@@ -163,6 +181,8 @@ def hessian(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
+    bias: bool = True,
 ) -> Float[Array, "n+1 n+1"]:
     """Return the Hessian of the cost, in the order w, then b.
 
@@ -179,7 +199,8 @@ def hessian(
         >>> hessian(init_params(1), X, y).tolist()
         [[0.5, 0.25], [0.25, 0.25]]
     """
-    return _hessian(*prepare_problem(params, X, y, weight, offset, l2))
+    given = (params, X, y, weight, offset, l2, jeffreys, bias)
+    return _hessian(*prepare_problem(*given))
 
 
 def hessian_vector(
@@ -191,6 +212,8 @@ def hessian_vector(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
+    bias: bool = True,
 ) -> Params:
     """Return the Hessian of the cost times a vector, without forming the Hessian.
 
@@ -207,48 +230,83 @@ def hessian_vector(
         >>> w.tolist(), b.tolist()
         ([[0.5]], [[0.25]])
     """
-    params, samples, l2 = prepare_problem(params, X, y, weight, offset, l2)
+    given = (params, X, y, weight, offset, l2, jeffreys, bias)
+    params, samples, l2, prior = prepare_problem(*given)
     vector = check_params(vector, params.w.shape[0], params.w.dtype, name="vector")
-    return hessian_along(params, vector, samples, l2)
+    return hessian_along(params, vector, samples, l2, prior)
 
 
 def prepare_problem(
-    params: Params, X: Any, y: Any, weight: Any, offset: Any, l2: Any
-) -> tuple[Params, Samples, Array]:
-    """Return the parameters, the samples and the penalty of a cost, checked.
+    params: Params,
+    X: Any,
+    y: Any,
+    weight: Any,
+    offset: Any,
+    l2: Any,
+    jeffreys: Any = 0.0,
+    bias: bool = True,
+) -> tuple[Params, Samples, Array, Jeffreys | None]:
+    """Return the parameters, the samples and the penalties of a cost, checked.
 
     Shapes: as for `cost`. The weights are divided by a power of 2, which changes no
-    result; otherwise their sum might overflow, or their products be flushed to 0.
+    result; otherwise their sum might overflow, or their products be flushed to 0. With
+    jeffreys they are counts, and stay.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
         ValueError: if a number that is not traced is out of range, NaN or infinite.
     """
-    samples, l2 = prepare_data(X, y, weight, offset, l2)
-    return check_params(params, samples.X.shape[0], samples.X.dtype), samples, l2
+    samples, l2, prior = prepare_data(X, y, weight, offset, l2, jeffreys, bias)
+    params = check_params(params, samples.X.shape[0], samples.X.dtype)
+    return params, samples, l2, prior
 
 
 def prepare_data(
-    X: Any, y: Any, weight: Any, offset: Any, l2: Any
-) -> tuple[Samples, Array]:
-    """Return the samples and the penalty of a cost, checked as by `prepare_problem`."""
+    X: Any,
+    y: Any,
+    weight: Any,
+    offset: Any,
+    l2: Any,
+    jeffreys: Any = 0.0,
+    bias: bool = True,
+) -> tuple[Samples, Array, Jeffreys | None]:
+    """Return the samples and the penalties of a cost, checked by `prepare_problem`."""
     samples = check_samples(X, y, weight, offset)
     l2 = check_penalty(l2, samples.X.shape[0], samples.X.dtype)
+    prior = check_jeffreys(jeffreys, check_bias(bias), samples.X)
     samples = prepare_samples(samples)
-    if samples.weight is not None:
+    if samples.weight is not None and prior is None:
         samples = samples._replace(weight=scale_weights(samples.weight))
-    return samples, check_range("l2", l2, 0.0)
+    return samples, check_range("l2", l2, 0.0), prior
 
 
 @partial(program, inline=True)
-def _cost(params: Params, samples: Samples, l2: Array, l1: Array | None) -> Array:
-    mean = loss_total(params, samples) / samples.total_weight()
-    return mean + penalty_value(params, l2) + l1_value(params, l1)
+def _cost(
+    params: Params,
+    samples: Samples,
+    l2: Array,
+    jeffreys: Jeffreys | None,
+    l1: Array | None,
+) -> Array:
+    J = loss_total(params, samples) / samples.total_weight() + penalty_value(params, l2)
+    J += l1_value(params, l1)
+    return J if jeffreys is None else J + jeffreys_term(params, samples, jeffreys)
 
 
 @partial(program, inline=True)
-def _hessian(params: Params, samples: Samples, l2: Array) -> Float[Array, "n+1 n+1"]:
+def _hessian(
+    params: Params, samples: Samples, l2: Array, jeffreys: Jeffreys | None
+) -> Float[Array, "n+1 n+1"]:
+    if jeffreys is not None:
+        unit = jnp.eye(len(params.w) + 1, dtype=params.w.dtype)
+
+        def column(vector: Array) -> Array:
+            along = Params(w=vector[:-1, None], b=vector[-1:, None])
+            product = hessian_along(params, along, samples, l2, jeffreys)
+            return jnp.append(product.w, product.b)
+
+        return jax.vmap(column)(unit)
     curvature = curvature_total(params, samples) / samples.total_weight()
     penalty = jnp.broadcast_to(l2, params.w.shape)
     return curvature + jnp.diag(jnp.append(penalty, jnp.zeros_like(params.b)))
@@ -256,24 +314,39 @@ def _hessian(params: Params, samples: Samples, l2: Array) -> Float[Array, "n+1 n
 
 @partial(program, inline=True)
 def hessian_along(
-    params: Params, vector: Params, samples: Samples, l2: Array
+    params: Params,
+    vector: Params,
+    samples: Samples,
+    l2: Array,
+    jeffreys: Jeffreys | None = None,
 ) -> Params:
     """Return the Hessian times a vector, for arguments of `prepare_problem`.
 
-    Shapes: as for `hessian_vector`. Equation (13) of docs/derivation.md.
+    Shapes: as for `hessian_vector`. Equations (13) and (72) of docs/derivation.md.
     """
     sums, total = curvature_along_total(params, vector, samples), samples.total_weight()
-    return Params(w=sums.w / total + l2 * vector.w, b=sums.b / total)
+    product = Params(w=sums.w / total + l2 * vector.w, b=sums.b / total)
+    if jeffreys is None:
+        return product
+    slope = jax.grad(lambda params: jeffreys_term(params, samples, jeffreys))
+    more = jax.jvp(slope, (params,), (vector,))[1]
+    return jax.tree.map(jnp.add, product, more)
 
 
 @partial(program, inline=True)
-def objective(params: Params, samples: Samples, l2: Array) -> tuple[Array, Params]:
+def objective(
+    params: Params, samples: Samples, l2: Array, jeffreys: Jeffreys | None = None
+) -> tuple[Array, Params]:
     """Return J and its gradient, for arguments of `prepare_problem`.
 
-    Shapes: as for `value_and_gradient`. Equations (8), (11) and (12) of
+    Shapes: as for `value_and_gradient`. Equations (8), (11), (12), (70) and (71) of
     docs/derivation.md.
     """
     sums, total = totals(params, samples), samples.total_weight()
     dw = sums.gradient.w / total + l2 * params.w
     J = sums.loss / total + penalty_value(params, l2)
-    return J, Params(w=dw, b=sums.gradient.b / total)
+    slope = Params(w=dw, b=sums.gradient.b / total)
+    if jeffreys is None:
+        return J, slope
+    term, more = jax.value_and_grad(jeffreys_term)(params, samples, jeffreys)
+    return J + term, jax.tree.map(jnp.add, slope, more)

@@ -43,6 +43,15 @@ class Factor(NamedTuple):
         """Return the inverse of the matrix times right."""
         return self.scale * _solve(self.L, self.scale * right)
 
+    def log_det(self) -> Float[Array, ""]:
+        """Return the logarithm of the determinant of the matrix."""
+        return 2 * jnp.sum(jnp.log(jnp.diagonal(self.L)[:, None] / self.scale))
+
+    def inverse_root(self) -> Float[Array, "k k"]:
+        """Return a square root R of the inverse of the matrix: R RT is the inverse."""
+        unit = jnp.eye(len(self.L), dtype=self.L.dtype)
+        return self.scale * _solve_lower(self.L, unit).T
+
 
 class ReversedFactor(NamedTuple):
     """The factor of a matrix with its rows and columns in reverse order.
@@ -67,6 +76,14 @@ class ReversedFactor(NamedTuple):
     def solve(self, right: Float[Array, "k c"]) -> Float[Array, "k c"]:
         """Return the inverse of the matrix times right."""
         return jnp.flip(self.factor.solve(jnp.flip(right, 0)), 0)
+
+    def log_det(self) -> Float[Array, ""]:
+        """Return the logarithm of the determinant of the matrix."""
+        return self.factor.log_det()
+
+    def inverse_root(self) -> Float[Array, "k k"]:
+        """Return a square root R of the inverse of the matrix: R RT is the inverse."""
+        return jnp.flip(self.factor.inverse_root(), 0)
 
 
 def factorize_reversed(
@@ -208,6 +225,11 @@ def _inflation(L: Array, needed: Array) -> Array:
         return largest(jnp.sum(jnp.square(root), axis=0))
 
     return lax.cond(needed, compute, lambda: jnp.zeros((), L.dtype))
+
+
+@_batched_by(_unrolled_solve_lower)
+def _solve_lower(L: Array, right: Array) -> Array:
+    return solve_triangular(L, right, lower=True)
 
 
 @_batched_by(_unrolled_solve)

@@ -42,6 +42,14 @@ def spector() -> Reference:
     return read("spector")
 
 
+def endometrial() -> Reference:
+    return read("endometrial")
+
+
+def sex2() -> Reference:
+    return read("sex2")
+
+
 def breast_cancer() -> Reference:
     """Return the columns as they come, from 1e-3 to 4e3, with a small penalty."""
     from sklearn.datasets import load_breast_cancer

@@ -178,7 +178,7 @@ def test_fields_have_their_shapes_and_dtypes(solver, shape, dtype):
     assert (result.params.w.shape, result.params.b.shape) == ((n, 1), (1, 1))
     assert {leaf.shape for leaf in jax.tree.leaves(result[1:])} == {()}
     assert result.status.dtype == result.steps.dtype == np.int32
-    numbers = jax.tree.leaves(result._replace(status=None, steps=None))
+    numbers = jax.tree.leaves(result._replace(status=None, steps=None, several=None))
     assert [leaf.dtype for leaf in numbers] == [dtype] * 5
 
 

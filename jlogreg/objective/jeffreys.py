@@ -1,0 +1,179 @@
+"""Jeffreys' prior of the parameters: the log determinant of their information.
+
+With the information I = X~ diag(v s) X~T of the parameters, the cost gains
+
+    - jeffreys / sum(v) * log det I,
+
+so that its minimum, Firth's estimate for jeffreys = 1/2, is finite where labels are
+separated; equation (70) of docs/derivation.md (Firth, Biometrika 80, 1993). Far out
+the curvature s of all samples vanishes, and the term grows without bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from jlogreg.base.arrays import is_traced
+from jlogreg.base.checks import check_number, check_range
+from jlogreg.base.errors import ShapeError
+from jlogreg.base.params import Params
+from jlogreg.data.design import Design, matmul
+from jlogreg.data.reduction import gram_block
+from jlogreg.data.samples import Samples
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
+from jlogreg.objective.prediction import adjoint
+from jlogreg.objective.sums import curvature_total, gram, sum_over_written
+from jlogreg.solvers.cholesky import factorize_reversed
+
+__all__ = [
+    "Jeffreys",
+    "JeffreysTotals",
+    "check_jeffreys",
+    "jeffreys_term",
+    "jeffreys_totals",
+    "log_det",
+]
+
+# The information, and its derivatives of n^3 numbers, are formed up to this number of
+# features.
+MAX_FEATURES = 512
+# Entries of the products of pairs in a block of samples.
+PAIR_ENTRIES = 2**21
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Jeffreys:
+    """How strong Jeffreys' prior is, and whether the bias is one of its parameters.
+
+    Shapes: strength (), 1/2 for Firth's estimate.
+    """
+
+    strength: Float[Array, ""]
+    bias: bool = field(metadata={"static": True})
+
+
+def check_jeffreys(jeffreys: Any, bias: bool, X: Design) -> Jeffreys | None:
+    """Return the prior, None for a number that is known to be 0.
+
+    Raises:
+        DtypeError, RankError: if it is not a number.
+        ShapeError: if there are more parameters than samples, so that their information
+            has no determinant but 0, or too many to form it.
+        ValueError: if it is negative, NaN or infinite, and not traced.
+    """
+    strength = check_number("jeffreys", jeffreys, X.dtype)
+    strength = check_range("jeffreys", strength, 0.0)
+    if not is_traced(strength) and not np.asarray(strength).any():
+        return None
+    n, m = X.shape
+    if n + bias > m:
+        raise ShapeError(
+            f"X has shape ({n}, {m}): with more parameters than samples their "
+            "information has the determinant 0, and jeffreys no meaning; drop "
+            "features, or take a penalty l2 instead"
+        )
+    if n > MAX_FEATURES:
+        raise ShapeError(
+            f"X has {n} features, but jeffreys is for {MAX_FEATURES} at most; take a "
+            "penalty l2 instead"
+        )
+    return Jeffreys(strength, bias)
+
+
+def jeffreys_term(
+    params: Params, samples: Samples, jeffreys: Jeffreys
+) -> Float[Array, ""]:
+    """Return what the prior adds to the cost; equation (70).
+
+    Infinity if the information is singular. Derivatives of every order are exact.
+    """
+    k = len(params.w) + jeffreys.bias
+    information = curvature_total(params, samples)[:k, :k]
+    return -jeffreys.strength * log_det(information) / samples.total_weight()
+
+
+@jax.custom_jvp
+def log_det(matrix: Float[Array, "k k"]) -> Float[Array, ""]:
+    """Return the log determinant of a positive definite matrix, -inf if singular."""
+    factor = factorize_reversed(matrix)
+    value = jnp.where(factor.singular, -jnp.inf, factor.log_det())
+    return jnp.where(jnp.isfinite(matrix).all(), value, jnp.nan)
+
+
+@log_det.defjvp
+def _log_det_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    # d log det I = tr(I^-1 dI).
+    (matrix,), (change,) = primals, tangents
+
+    def solve(_multiply: Any, right: Array) -> Array:
+        factor = factorize_reversed(lax.stop_gradient(matrix))
+        return jnp.where(factor.singular, jnp.nan, factor.solve(right))
+
+    unit = jnp.eye(len(matrix), dtype=matrix.dtype)
+    multiply = partial(matmul, matrix)
+    inverse = lax.custom_linear_solve(multiply, unit, solve, symmetric=True)
+    return log_det(matrix), jnp.sum(inverse * change)
+
+
+class JeffreysTotals(NamedTuple):
+    """The sums over samples in the derivatives of the prior; equations (71) to (73).
+
+    Shapes: gradient w (n, 1), b (1, 1); curvature (n + 1, n + 1), what the prior adds
+    to the Hessian but for third thirdT, where third (n + 1, k (k + 1) / 2) times
+    sqrt(jeffreys) is the derivative of the information; augmented (n + 1, n + 1), what
+    it adds with the leverages for more weight.
+    """
+
+    gradient: Params
+    curvature: Float[Array, "n+1 n+1"]
+    augmented: Float[Array, "n+1 n+1"]
+    third: Float[Array, "n+1 p"]
+
+
+def jeffreys_totals(
+    params: Params, samples: Samples, root: Float[Array, "k k"], jeffreys: Jeffreys
+) -> JeffreysTotals:
+    """Return the sums for a Newton step, in one pass over the data.
+
+    Args:
+        params: where they are taken.
+        samples: the samples.
+        root: a square root of the inverse of the information: root rootT = I^-1.
+        jeffreys: the prior.
+    """
+    n, k = len(params.w), len(root)
+    first, second = np.tril_indices(k)
+    # A pair of different rows counts twice.
+    twice = np.where(first == second, 1.0, 2.0**0.5)[:, None].astype(root.dtype)
+
+    def summand(part: Samples, params: Params, root: Array, tau: Array) -> Any:
+        z = part.logits(params)
+        s = log_loss_dz2(FAST, z)
+        half = log_loss_dz(FAST, z, jnp.full_like(z, 0.5))  # a - 1/2
+        # The leverages h = v s x~T I^-1 x~, as sums of squares.
+        u = part.X.forward(root[:n])
+        u = u + root[n:].T if jeffreys.bias else u
+        h = part.weighted(s * jnp.square(u).sum(axis=0, keepdims=True))
+        pairs = u[first] * u[second] * twice
+        third = adjoint(part.X, pairs * part.weighted(-2 * half * s))
+        return JeffreysTotals(
+            gradient=adjoint(part.X, 2 * tau * h * half),  # (71)
+            curvature=gram(part, 2 * tau * h * (3 * s - 0.5)),  # (72)
+            augmented=gram(part, 2 * tau * h * s),  # (73)
+            third=jnp.concatenate([third.w, third.b.T]),
+        )
+
+    block = max(1, min(gram_block(samples), PAIR_ENTRIES // len(first)))
+    given = (params, root, jeffreys.strength)
+    found: JeffreysTotals = sum_over_written(summand, samples, *given, block=block)
+    return found
