@@ -14,6 +14,7 @@ from sphinx.util import logging
 import jlogreg
 import jlogreg.estimators
 import jlogreg.plots
+import jlogreg.tables
 import jlogreg.testing
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -65,7 +66,8 @@ def read_docstring(
 def check_public_names(app: Sphinx) -> None:
     """Warn of each public name that is not documented, with shapes and an example."""
     logger = logging.getLogger(__name__)
-    modules = (jlogreg, jlogreg.estimators, jlogreg.plots, jlogreg.testing)
+    edges = (jlogreg.estimators, jlogreg.plots, jlogreg.tables, jlogreg.testing)
+    modules = (jlogreg, *edges)
     for module in modules:
         for fault in public_names.faults(module):
             logger.warning(fault)

@@ -20,8 +20,10 @@ The folders are floors, and each imports only from lower floors:
    `diagnostics`: how well a fit describes its samples.
 7. `inference`: what a fit means: its uncertainty, tests, intervals; a namespace.
 8. `feature_scan`: one fit per feature, adjusted for covariates.
-9. `plots`, `estimators`, `testing`: figures, scikit-learn's estimators, and laws for
-   tests. They need extra packages, so that `import jlogreg` leaves them out.
+9. `plots`, `estimators`, `tables`, `testing`: figures, scikit-learn's estimators,
+   tables from files and data frames, and laws for tests. They need extra packages, so
+   that `import jlogreg` leaves them out.
+10. `command`: the command line, `python -m jlogreg`.
 """
 
 from jlogreg import inference, loops, metrics

@@ -27,7 +27,9 @@ FLOORS = [
     {"batch", "certification", "diagnostics"},
     {"inference"},
     {"feature_scan"},
-    {"__init__", "plots", "testing", "estimators"},
+    {"__init__", "plots", "testing", "estimators", "tables"},
+    {"command"},
+    {"__main__"},
 ]
 FLOOR = {box: floor for floor, boxes in enumerate(FLOORS) for box in boxes}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jlogreg
 import jlogreg.estimators
 import jlogreg.plots
+import jlogreg.tables
 import jlogreg.testing
 
 __all__ = ["PUBLIC", "public_names"]
@@ -18,6 +19,12 @@ spec.loader.exec_module(public_names)
 # The things themselves, by their names in full.
 PUBLIC = dict(
     pair
-    for module in (jlogreg, jlogreg.estimators, jlogreg.plots, jlogreg.testing)
+    for module in (
+        jlogreg,
+        jlogreg.estimators,
+        jlogreg.plots,
+        jlogreg.tables,
+        jlogreg.testing,
+    )
     for pair in public_names.public(module)
 )

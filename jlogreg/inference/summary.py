@@ -77,17 +77,17 @@ class Summary:
         """Return the summary as lines of text."""
         blocks = [self.heading, self.statistics]
         lines = [line for block in blocks for line in block]
-        return "\n".join([*lines, "", align(self._rows(), left=1), *self.notes])
+        return "\n".join([*lines, "", align(self.rows(), left=1), *self.notes])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         above = lines_as_html([*self.heading, *self.statistics])
-        return above + table_as_html(self._rows()) + lines_as_html(self.notes)
+        return above + table_as_html(self.rows()) + lines_as_html(self.notes)
 
     def to_latex(self) -> str:
         """Return the table of coefficients as a tabular of LaTeX."""
-        return latex_table(self._rows())
+        return latex_table(self.rows())
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Return the names and all columns, as lists of Python numbers."""
@@ -111,7 +111,7 @@ class Summary:
                 ) from None
         return DataFrame(self.to_dict())
 
-    def _rows(self) -> list[list[str]]:
+    def rows(self) -> list[list[str]]:
         """Return the table of the listed features, in their order, and of the bias."""
         columns, n = self.columns, len(self.names) - (self.names[-1:] == ("bias",))
         # Those with the largest |z|, or |w|, then the bias, if any.

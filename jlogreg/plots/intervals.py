@@ -17,14 +17,15 @@ __all__ = ["interval_forest"]
 def interval_forest(
     estimate: Float[AnyArray, "n 1"],
     wald: Float[AnyArray, "n 2"],
-    bootstrap: Float[AnyArray, "n 2"],
+    bootstrap: Float[AnyArray, "n 2"] | None = None,
     names: Sequence[str] | None = None,
     most: int = 40,
+    unit: str = "unit",
 ) -> Figure:
-    """Draw the largest estimates, each with a Wald and a bootstrap interval.
+    """Draw the largest estimates, each with a Wald and perhaps a bootstrap interval.
 
     Shapes: estimate (n, 1); wald and bootstrap (n, 2), low and high; names has length
-    n.
+    n. unit is what the weights are for, as a noun.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -40,10 +41,11 @@ def interval_forest(
     """
     column = np.asarray(check_matrix("estimate", estimate, ("n", 1)))[:, 0]
     n = column.size
-    intervals = {
-        "Wald": (check_matrix("wald", wald, (n, 2)), "#2166ac", 0.15),
-        "bootstrap": (check_matrix("bootstrap", bootstrap, (n, 2)), "#d6604d", -0.15),
-    }
+    shift = 0.0 if bootstrap is None else 0.15
+    intervals = {"Wald": (check_matrix("wald", wald, (n, 2)), "#2166ac", shift)}
+    if bootstrap is not None:
+        ends = check_matrix("bootstrap", bootstrap, (n, 2))
+        intervals["bootstrap"] = (ends, "#d6604d", -shift)
     picked = np.argsort(-np.abs(column))[:most]
     picked = picked[np.argsort(column[picked])]
     labels = [f"feature {j}" if names is None else names[j] for j in picked]
@@ -58,6 +60,6 @@ def interval_forest(
     axes.set_ylim(-0.7, len(picked) - 0.3)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.grid(alpha=0.3, axis="x")
-    axes.set_xlabel("weight w (log-odds per unit)")
+    axes.set_xlabel(f"weight w (log-odds per {unit})")
     axes.legend(loc="lower right")
     return figure

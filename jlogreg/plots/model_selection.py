@@ -1,4 +1,4 @@
-"""Figures for model selection: losses by penalty, and calibration."""
+"""Figures for model selection: losses by penalty, ranking and calibration."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from matplotlib.figure import Figure
 
 from jlogreg.base.checks import AnyArray, check_matrix
 from jlogreg.diagnostics.calibration import calibration
+from jlogreg.metrics.ranking import roc_auc
 from jlogreg.plots.style import line_colors
 
-__all__ = ["penalty_path", "reliability_diagram"]
+__all__ = ["penalty_path", "reliability_diagram", "roc_curve"]
+
+# More points than this are not seen.
+MOST_POINTS = 2000
 
 
 def penalty_path(
@@ -90,6 +94,55 @@ def penalty_path(
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def roc_curve(
+    scores: Float[AnyArray, "1 m"],
+    y: Float[AnyArray, "1 m"],
+    *,
+    weight: Float[AnyArray, "1 m"] | None = None,
+) -> Figure:
+    """Draw the ROC curve: true against false positive rate, for all thresholds.
+
+    Shapes: scores, y and weight (1, m), y 0 or 1. Equal scores are one step, a line
+    across. The title has the area, that of `jlogreg.metrics.roc_auc`.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape.
+        ValueError: if a label or a weight is out of range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from jlogreg.plots import roc_curve
+        >>> z, y = np.array([[-1.0, 0.0, 2.0]]), np.array([[0.0, 1.0, 1.0]])
+        >>> figure = roc_curve(z, y)
+        >>> figure.axes[0].get_title()
+        'area under the ROC curve 1.0000'
+    """
+    area = float(roc_auc(scores, y, weight=weight))
+    z, label = np.asarray(scores, float)[0], np.asarray(y, float)[0]
+    v = np.ones_like(z) if weight is None else np.asarray(weight, float)[0]
+    order = np.argsort(-z, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(z[order])), z.size - 1)
+    rates = []
+    for each in (v * (1 - label), v * label):
+        count = np.append(0.0, np.cumsum(each[order])[last])
+        rates.append(count / count[-1] if count[-1] else np.full_like(count, np.nan))
+    if last.size > MOST_POINTS:
+        seen = np.linspace(0, last.size, MOST_POINTS).astype(int)
+        rates = [rate[seen] for rate in rates]
+    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="#7f7f7f", linestyle="--", label="chance")
+    axes.plot(*rates, color="#2166ac", linewidth=1.8, label="model")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    axes.set_title(f"area under the ROC curve {area:.4f}")
+    axes.legend(loc="lower right")
+    axes.grid(alpha=0.3)
     return figure
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 import jlogreg as jl
+from jlogreg import plots
 from jlogreg.plots import interval_forest, manhattan, penalty_path, qq, time_bars
 
 
@@ -107,3 +109,36 @@ def test_of_points_in_the_same_place_one_is_drawn():
     log10_p = -column(*random.integers(0, 5, 30_000))
     (axes,) = manhattan(position, log10_p, ["1"] * 30_000).axes
     assert len(axes.lines[0].get_xdata()) == 15
+
+
+def test_the_roc_curve_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(1, 60)).round(1), (rng.random((1, 60)) < 0.4).astype(float)
+    weight = rng.integers(0, 3, (1, 60)).astype(float)
+    figure = plots.roc_curve(z, y, weight=weight)
+    _, curve = figure.axes[0].lines
+    kept = weight[0] > 0
+    false, true, _ = metrics.roc_curve(
+        y[0, kept], z[0, kept], sample_weight=weight[0, kept], drop_intermediate=False
+    )
+    points = np.unique(np.stack([curve.get_xdata(), curve.get_ydata()]), axis=1)
+    expected = np.unique(np.stack([false, true]), axis=1)
+    np.testing.assert_allclose(points, expected, atol=1e-12)
+    area = metrics.roc_auc_score(y[0], z[0], sample_weight=weight[0])
+    assert figure.axes[0].get_title() == f"area under the ROC curve {area:.4f}"
+
+
+def test_a_long_roc_curve_has_few_points():
+    z = np.linspace(-1, 1, 5001)[None]
+    figure = plots.roc_curve(z, (z > 0.1).astype(float))
+    _, curve = figure.axes[0].lines
+    assert len(curve.get_xdata()) == 2000
+    assert (curve.get_xdata()[-1], curve.get_ydata()[-1]) == (1, 1)
+
+
+def test_intervals_may_be_without_a_bootstrap():
+    w = np.array([[1.0], [-2.0]])
+    figure = plots.interval_forest(w, w + np.array([[-0.5, 0.5]]), unit="inch")
+    assert figure.axes[0].get_xlabel() == "weight w (log-odds per inch)"
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["Wald", "estimate"]

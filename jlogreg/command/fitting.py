@@ -1,0 +1,177 @@
+"""`jlogreg fit`: from a table to a saved model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from jlogreg import tables
+from jlogreg.batch.scheduler import Progress as FitProgress
+from jlogreg.command.terminal import UserError
+from jlogreg.command.text import described, model_text
+from jlogreg.tables.columns.kinds import Kind
+from jlogreg.tables.reading.csv_text import MISSING
+
+__all__ = ["check_out", "fit", "read"]
+
+# The penalties that cross-validation compares.
+PENALTIES = np.logspace(-5, 1, 13).tolist()
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Compute a model of a table, and save and print it.
+
+    Raises:
+        UserError: if an argument is wrong.
+        TableError: with all that is wrong with the table.
+        FitError: if there is no answer.
+    """
+    out = check_out(options.out)
+    l2 = _penalty(options.penalty, options.folds)
+    _check_numbers(options)
+    schema = tables.Schema(
+        label=options.label,
+        positive=options.positive,
+        negative=options.negative,
+        columns=_columns(options),
+        missing=options.missing.replace("-", "_"),
+        formula=options.formula,
+    )
+    if not options.label and "~" not in options.formula:
+        raise UserError("--label is not given, nor a formula with a label before ~")
+    table = read(options.table, options)
+    schema = schema.decide(table)
+    with _bar(_count(l2, options.folds), quiet=options.json) as progress:
+        model = tables.fit(
+            table,
+            schema,
+            l2=l2,
+            folds=options.folds,
+            seed=options.seed,
+            level=options.level,
+            progress=progress,
+        )
+    tables.save(out, model)
+    if options.json:
+        print(json.dumps({"model": str(out), **described(model)}))
+        return
+    print(f"{model_text(model)}\n\nSaved as {out}.")
+
+
+def read(path: str, options: argparse.Namespace) -> tables.Table:
+    """Return the table of a file, read as the arguments say.
+
+    Raises:
+        TableError: with all that is wrong with it.
+    """
+    delimiter = "\t" if options.delimiter in ("tab", "\\t") else options.delimiter
+    if delimiter is not None and len(delimiter) != 1:
+        raise UserError(f"--delimiter must be one sign or tab, but is {delimiter!r}")
+    return tables.read(
+        path,
+        encoding=options.encoding,
+        delimiter=delimiter,
+        decimal=options.decimal,
+        missing=(*MISSING, *options.missing_word),
+    )
+
+
+def check_out(name: str) -> Path:
+    """Return the path of a file to write, if that can be.
+
+    Raises:
+        UserError: if its folder is not there, or it is itself a folder.
+    """
+    path = Path(name)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, but must be a file")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} is not there")
+    return path
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    if options.folds < 0 or options.folds == 1:
+        raise UserError(f"--folds must be 0, or at least 2, but is {options.folds}")
+    if not 0 < options.level < 1:
+        raise UserError(f"--level must be between 0 and 1, but is {options.level}")
+    if options.seed < 0:
+        raise UserError(f"--seed must be at least 0, but is {options.seed}")
+
+
+def _penalty(text: str, folds: int) -> float | list[float]:
+    """Return the penalty of an argument, or those to choose from."""
+    if text == "none":
+        return 0.0
+    if text == "cv":
+        if folds < 2:
+            raise UserError("--penalty cv needs --folds of at least 2")
+        return PENALTIES
+    name, _, number = text.partition("=")
+    if name == "l1":
+        raise UserError("--penalty l1: there is no L1 penalty here yet, only l2=NUMBER")
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if name != "l2" or not (math.isfinite(value) and value >= 0):
+        raise UserError(
+            f"--penalty must be none, cv or l2=NUMBER of at least 0, but is {text!r}"
+        )
+    return value
+
+
+def _columns(options: argparse.Namespace) -> dict[str, Kind]:
+    """Return what the arguments say of columns."""
+    found: dict[str, Kind] = {}
+
+    def add(name: str, kind: Kind) -> None:
+        if name in found:
+            raise UserError(f"column {name!r} is given as two kinds")
+        found[name] = kind
+
+    makers: Sequence[tuple[list[str], Callable[[str], Kind]]] = (
+        (options.category, lambda base: tables.Category(base=base)),
+        (options.number, lambda unit: tables.Number(unit=unit)),
+        (options.date, lambda format: tables.Date(format=format)),
+    )
+    for given, make in makers:
+        for text in given:
+            name, _, more = text.partition("=")
+            add(name, make(more))
+    for name in options.leave_out:
+        add(name, tables.LeftOut("as you say"))
+    return found
+
+
+def _count(l2: Any, folds: int) -> int:
+    return int(np.size(l2)) * (folds + 1)
+
+
+@contextmanager
+def _bar(total: int, quiet: bool) -> Iterator[Callable[[FitProgress], None]]:
+    """Return a context with a progress bar, and the function that advances it."""
+    console = Console(stderr=True)
+    columns = TextColumn("fits"), BarColumn(), MofNCompleteColumn()
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        task, rounds, last = bar.add_task("fits", total=total), 0, 0
+
+        # Each penalty is a round of its own, which counts from 0.
+        def report(progress: FitProgress) -> None:
+            nonlocal rounds, last
+            done = int(progress.finished.sum())
+            rounds += last if done < last else 0
+            last = done
+            bar.update(task, completed=rounds + done)
+
+        yield report

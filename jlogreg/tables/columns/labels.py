@@ -1,0 +1,137 @@
+"""The label of a table: the column, the word that is 1 and the word that is 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jlogreg.tables.reading.faults import Fault, listed, nearest
+from jlogreg.tables.reading.read import Table
+
+__all__ = ["Label", "find_label", "label_values"]
+
+CURE = "correct them, or leave rows of other words out by naming both words"
+
+
+class Label(msgspec.Struct, frozen=True):
+    """The column of the label, its two words, and those whose rows are left out."""
+
+    column: str
+    positive: str
+    negative: str
+    others: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return what is 1 and what is 0."""
+        text = f"label {self.column!r}: {self.positive!r} is 1, {self.negative!r} is 0"
+        out = f"; rows with {listed(self.others)} are left out" if self.others else ""
+        return text + out
+
+
+def _coded(column: str, table: Table) -> tuple[np.ndarray, list[str]]:
+    """Return the place of each cell's word, -1 where it is missing, and the words."""
+    coded = table.column(column).combine_chunks().dictionary_encode()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.combine_chunks()
+    words = [_word(value) for value in coded.dictionary.to_pylist()]
+    places = np.asarray(pc.fill_null(coded.indices, -1).to_numpy())
+    gone = [place for place, word in enumerate(words) if word == "nan"]
+    return np.where(np.isin(places, gone), -1, places), words
+
+
+def _word(value: Any) -> str:
+    """Return a label as a word: true, 1, yes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.15g}" if isinstance(value, int | float) else str(value)
+
+
+def _asked(value: Any, words: list[str]) -> str:
+    """Return a word that was asked for, as it is among the words if it is."""
+    word = _word(value).strip()
+    if word in words:
+        return word
+    if word.lower() in (
+        "true",
+        "false",
+    ):  # Python and the file may write them otherwise
+        return next((known for known in words if known.lower() == word.lower()), word)
+    try:
+        number = f"{float(word):.15g}"
+    except ValueError:
+        return word
+    return number if number in words else word
+
+
+# Over 40 lines: the faults that a label may have, one after another.
+def find_label(
+    column: str, positive: Any, negative: Any, table: Table, faults: list[Fault]
+) -> Label | None:
+    """Return the label with both its words, or None with all that is wrong."""
+    if table.names.count(column) != 1:
+        return None
+    places, found = _coded(column, table)
+    counts = np.bincount(places[places >= 0], minlength=len(found))
+    words = sorted(word for word, count in zip(found, counts, strict=True) if count)
+    by_word = dict(zip(found, counts.tolist(), strict=True))
+    shown = ", ".join(f"{word!r} ({by_word[word]})" for word in words[:8])
+    shown += f" and {len(words) - 8} more" if len(words) > 8 else ""
+    if not words:
+        faults.append(Fault("the label is missing in every row", column))
+        return None
+    if len(words) == 1:
+        what = f"the label is {words[0]!r} in every row: there is nothing to tell apart"
+        faults.append(Fault(what, column))
+        return None
+    given = [
+        None if each is None else _asked(each, words) for each in (positive, negative)
+    ]
+    for word in given:
+        if word is not None and word not in words:
+            what = f"no label is {word!r}, they are {shown}{nearest(word, words)}"
+            faults.append(Fault(what, column))
+            return None
+    chosen, other = given
+    if chosen is None:
+        if set(words) in ({"0", "1"}, {"false", "true"}):
+            chosen = words[1]
+        else:
+            what = f"the labels are {shown}, and none is named as the positive one"
+            cure = f"say which, one of {listed(words)}"
+            faults.append(Fault(what, column, cure=cure))
+            return None
+    if other is None:
+        rest = [word for word in words if word != chosen]
+        if len(rest) > 1:
+            what = f"the label has {len(words)} words, {shown}, but must have two"
+            faults.append(Fault(what, column, cure=CURE))
+            return None
+        other = rest[0]
+    if other == chosen:
+        faults.append(Fault(f"{chosen!r} is both positive and negative", column))
+        return None
+    others = tuple(word for word in words if word not in (chosen, other))
+    return Label(column, chosen, other, others)
+
+
+def label_values(label: Label, table: Table, faults: list[Fault]) -> np.ndarray:
+    """Return the labels (m,): 1, 0, and NaN where they are missing or left out."""
+    places, words = _coded(label.column, table)
+    codes = np.full(len(words) + 1, np.nan)  # the last is that of a missing one
+    for place, word in enumerate(words):
+        match _asked(word, [label.positive, label.negative]):
+            case label.positive:
+                codes[place] = 1.0
+            case label.negative:
+                codes[place] = 0.0
+            case other if other not in label.others:
+                rows = np.flatnonzero(places == place)
+                both = f"{label.positive!r} or {label.negative!r}"
+                what = f"the label is {word!r}, not {both}"
+                if rows.size:
+                    faults.append(Fault(what, label.column, int(rows[0]) + 1))
+    return np.asarray(codes[places])

@@ -1,0 +1,220 @@
+"""The command line: what it prints and writes, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jlogreg import tables
+from jlogreg.__main__ import main
+from tests.unit.tables.made import M, frame
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("command")
+
+
+@pytest.fixture(scope="module")
+def table(folder):
+    path = folder / "table.csv"
+    frame().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder, table):
+    path = folder / "model.json"
+    arguments = ["fit", table, "--label", "alive", "--positive", "yes", "--out", path]
+    assert main([*map(str, arguments), "--penalty", "cv"]) == 0
+    return path
+
+
+def call(capsys, *arguments):
+    """Return the exit code, and what was printed."""
+    code = main([str(each) for each in arguments])
+    return code, *capsys.readouterr()
+
+
+def test_fit_saves_a_model_and_prints_it(model, capsys):
+    found = tables.load(model)
+    assert found.l2 > 0
+    code, printed, _ = call(capsys, "show", model)
+    assert code == 0
+    assert str(found.summary()) in printed
+    assert "Penalty l2=" in printed
+    assert "chosen by cross-validation" in printed
+    assert (
+        f"area under the ROC curve  {found.validation.scores['roc_auc']:.4f}" in printed
+    )
+    assert "- 'soil': category: 'loam', 'sand' against 'clay'" in printed
+
+
+def test_json_is_one_object(model, table, tmp_path, capsys):
+    options = ["--positive", "yes", "--penalty", "l2=0.1", "--folds", 0, "--json"]
+    out = tmp_path / "other.json"
+    formula = ["--formula", "alive ~ age + dose"]
+    code, printed, _ = call(capsys, "fit", table, *formula, *options, "--out", out)
+    found = json.loads(printed)
+    assert (code, found["l2"], found["coefficients"]["name"]) == (
+        *(0, 0.1),
+        ["age", "dose", "bias"],
+    )
+    assert found["validation"] is None
+    code, printed, _ = call(capsys, "show", model, "--json")
+    assert json.loads(printed)["validation"]["roc_auc"] > 0.5
+    code, printed, _ = call(capsys, "score", model, table, "--json")
+    assert json.loads(printed)["rows"] == M
+    code, printed, _ = call(capsys, "predict", model, table, "--json")
+    assert len(json.loads(printed)["probability"]) == M
+
+
+def test_predict_writes_a_row_for_each(model, table, tmp_path, capsys):
+    out = tmp_path / "out.csv"
+    lines = table.read_text().splitlines()
+    lines[1] = "," + lines[1].partition(",")[2]  # no age
+    (tmp_path / "new.csv").write_text("\n".join(lines))
+    given = (model, tmp_path / "new.csv", "--keep", "soil", "--out", out)
+    code, _, errors = call(capsys, "predict", *given)
+    assert code == 0
+    assert errors == "1 row lacks 'age' and get no probability\n".replace("get", "gets")
+    head, first, *rest = out.read_text().splitlines()
+    assert head == "row,soil,probability"
+    assert first == f"1,{frame()['soil'][0]},"
+    found = tables.load(model).predict(tables.read(table)).probability[0, 1:]
+    np.testing.assert_array_equal([float(row.split(",")[2]) for row in rest], found)
+
+
+def test_score_prints_numbers_and_draws_pictures(model, table, tmp_path, capsys):
+    code, printed, _ = call(capsys, "score", model, table, "--pictures", tmp_path)
+    assert code == 0
+    assert str(tables.score(tables.load(model), tables.read(table))) in printed
+    for name in ("roc", "reliability"):
+        assert (tmp_path / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_the_report_is_one_file_without_network(model, table, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    code, _, _ = call(capsys, "report", model, table, "--out", out)
+    page = out.read_text()
+    assert code == 0
+    assert page.count("<img ") == 4  # weights, penalties, ROC and reliability
+    assert page.count("src='data:image/svg+xml;base64,") == 4
+    assert "http" not in page.partition("<body>")[2].replace("xmlns", "")
+    assert "too good" in page
+    first = page
+    call(capsys, "report", model, table, "--out", out)
+    assert out.read_text() == first
+
+
+def test_columns_are_what_the_arguments_say(table, tmp_path, capsys):
+    out = tmp_path / "m.json"
+    options = [
+        "--category",
+        "soil=sand",
+        "--number",
+        "age=years",
+        "--leave-out",
+        "dose",
+    ]
+    label = ["--label", "alive", "--positive", "yes", "--folds", 0, "--out", out]
+    assert call(capsys, "fit", table, *label, *options)[0] == 0
+    assert tables.load(out).names == ("age [years]", "soil=clay", "soil=loam")
+
+
+FIT = "fit {table} --label alive --positive yes --out {out} "
+WRONG = {
+    FIT + "--penalty l1=0.1": "there is no L1 penalty here yet",
+    FIT + "--penalty l2=-1": "must be none, cv or l2=NUMBER of at least 0",
+    FIT + "--penalty 3": "must be none, cv or l2=NUMBER of at least 0",
+    FIT + "--penalty cv --folds 0": "--penalty cv needs --folds of at least 2",
+    FIT + "--folds 1": "--folds must be 0, or at least 2",
+    FIT + "--level 95": "--level must be between 0 and 1",
+    FIT + "--seed -1": "--seed must be at least 0",
+    FIT + "--delimiter ab": "--delimiter must be one sign or tab",
+    FIT + "--leave-out soil --category soil": "column 'soil' is given as two kinds",
+    FIT + "--leave-out sol": "table.csv: has no column 'sol', did you mean 'soil'?",
+    FIT + "--category soil=sad": "column 'soil': the base 'sad' is not there, only 'c",
+    "fit {table} --out {out}": "--label is not given",
+    "fit {table} --label aliv --out {out}": "no column 'aliv' for the label: its",
+    "fit {table} --label alive --out {out}": "column 'alive': the labels are 'no' (",
+    "fit gone.csv --label a --out {out}": "gone.csv: No such file or directory",
+    "fit {table} --label alive --positive yes --out {out}/x": "is not there",
+    "predict {model} {bad} --out {out}": "column 'age', row 2: 'old' is no number",
+    "predict {model} {table} --keep sol --out {out}": "has no column 'sol' to keep",
+    "predict {table} {table} --out {out}": "table.csv: is no model, or was cut short",
+    "score {model} {bad}": "column 'soil', row 1: 'peat' is none of the words",
+    "score {model} {table} --pictures gone": "gone: is no folder",
+    "report {model} {table} --out {out}": "its name must end in .html",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_mistake_is_told_and_nothing_is_written(line, model, table, tmp_path, capsys):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("age,dose,soil,alive\n50,1,peat,yes\nold,2,clay,no\n")
+    out = tmp_path / "out"
+    paths = {"table": table, "model": model, "bad": bad, "out": out}
+    words = [word.format(**paths) for word in line.split()]
+    code, printed, errors = call(capsys, *words)
+    assert (code, printed) == (2, "")
+    assert all(text.startswith("error: ") for text in errors.splitlines())
+    assert WRONG[line] in errors
+    assert not out.exists()
+
+
+def test_a_fit_without_an_answer_has_another_code(tmp_path, capsys):
+    path, out = tmp_path / "t.csv", tmp_path / "m.json"
+    frame(twice=2 * frame()["age"]).to_csv(path, index=False)
+    given = ("fit", path, "--label", "alive", "--positive", "yes", "--out", out)
+    code, _, errors = call(capsys, *given)
+    assert code == 1
+    assert errors.startswith("error: SINGULAR")
+    assert "'twice' follows from the features before it" in errors
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["fi"], ["fit"], ["show", "--what"]])
+def test_arguments_that_are_not_known(arguments, capsys):
+    assert call(capsys, *arguments)[0] == 2
+
+
+def test_help_names_the_commands(capsys):
+    code, printed, _ = call(capsys, "--help")
+    assert code == 0
+    assert all(word in printed for word in ("predict", "score", "show", "Exit codes"))
+
+
+def test_without_the_extra_the_command_says_what_it_needs(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in [*sys.modules]:
+        if name.startswith(("jlogreg.command", "jlogreg.tables")):
+            monkeypatch.delitem(sys.modules, name)
+    assert main(["show", "x"]) == 2
+    assert 'pip install "jlogreg[tables]"' in capsys.readouterr().err
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "jlogreg", "show", "gone.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: gone.json: No such file or directory\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+def test_a_full_or_closed_output_is_no_traceback(model):
+    """A full one is an error; a closed one, as after `| head`, is not."""
+    words = [sys.executable, "-m", "jlogreg", "show", str(model)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"error: standard output: No space left on device\n"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
