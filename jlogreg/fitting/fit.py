@@ -17,7 +17,9 @@ from jlogreg.base.status import count_statuses
 from jlogreg.data.design import Design
 from jlogreg.fitting.decide import is_open
 from jlogreg.fitting.implicit import differentiable
+from jlogreg.fitting.many_features.working_sets import fit_on_working_sets
 from jlogreg.fitting.options import (
+    MAX_FEATURES,
     check_l1_solver,
     check_limits,
     check_start,
@@ -131,7 +133,8 @@ def fit(
             was found. A known 0 is no prior, a traced 0 as any other number.
         bias: whether the model has a bias; without one b stays 0.
         solver: Newton(), NewtonCG(), LBFGS(), Optax(...) or, for l1,
-            ProximalNewton(), the default there. By default, without l1, for n features
+            ProximalNewton(), the default there; outside of transformations, on working
+            sets of features if there are many. By default, without l1, for n features
             and m samples: Newton() up to n = 512; with m < n, one penalty and X an
             array on one device, where Newton() solves the dual formulation, up to
             m = 2048; else NewtonCG().
@@ -173,13 +176,27 @@ def fit(
         init = check_params(init, n, dtype, name="init")
         init = check_start(init, bias, name="init.")
     limits = check_limits(solver, tol, max_steps, dtype)
-    of_fit = (Problem(samples, l2, free, l1, prior), init, limits)
+    problem = Problem(samples, l2, free, l1, prior)
+    if l1 is not None and n > MAX_FEATURES and not is_tracing():
+
+        def of_few(problem: Problem, start: Params) -> Fit:
+            return _decided(solver, problem, start, limits)
+
+        return fit_on_working_sets(of_few, problem, init)
+    return _decided(solver, problem, init, limits)
+
+
+def _decided(
+    solver: Solver, problem: Problem, init: Params | None, limits: Limits
+) -> Fit:
+    """Return the fit of checked arguments."""
+    given = (problem, init, limits)
     # What a solver leaves open is a program of its own, which few fits need; within a
     # transformation, and with a prior, it is part of the one program.
-    whole = is_tracing() or prior is not None
-    found, left = _fit(solver, whole, *of_fit)
+    whole = is_tracing() or problem.jeffreys is not None
+    found, left = _fit(solver, whole, *given)
     if not whole and left:
-        found, _ = _fit(solver, True, *of_fit)
+        found, _ = _fit(solver, True, *given)
     return found
 
 

@@ -28,6 +28,7 @@ from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
 __all__ = [
+    "MAX_FEATURES",
     "check_l1_solver",
     "check_limits",
     "check_solver",

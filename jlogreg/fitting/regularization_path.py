@@ -94,7 +94,7 @@ def regularization_path(
         ['1.214', '0.878', '0.344']
         >>> path = regularization_path(X, y, l1=jnp.array([[0.6], [0.3], [0.1]]))
         >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
-        ['0.000', '0.224', '0.678']
+        ['0.000', '0.416', '0.842']
     """
     samples, one_penalty, _ = prepare_data(X, y, weight, offset, 0.0)
     dtype = samples.X.dtype

@@ -29,11 +29,12 @@ def penalty_path(
     labels: Sequence[str] | None = None,
     title: str = "held-out log loss (nats per sample)",
     scale: Literal["linear", "log"] = "linear",
+    penalty: str = "l2",
 ) -> Figure:
     """Draw losses or coefficients against the penalty, one curve per row of values.
 
     Shapes: l2 (L, 1), positive; values and standard_error (K, L); best and
-    one_standard_error (K, 1), entries of l2.
+    one_standard_error (K, 1), entries of l2. For a path of l1 give that, and its name.
 
     Args:
         l2: the penalties.
@@ -44,6 +45,7 @@ def penalty_path(
         labels: names of the rows.
         title: the name of the values, for the axis.
         scale: of the axis of the values.
+        penalty: its name, for the axis.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -56,6 +58,8 @@ def penalty_path(
         >>> figure = penalty_path(l2, loss, best=np.array([[0.1]]))
         >>> figure.axes[0].get_xlabel(), figure.axes[0].get_xscale()
         ('penalty l2', 'log')
+        >>> penalty_path(l2, loss, penalty="l1").axes[0].get_xlabel()
+        'penalty l1'
     """
     l2 = np.asarray(check_matrix("l2", l2, ("L", 1)))
     values = np.asarray(check_matrix("values", values, ("K", len(l2))))
@@ -89,7 +93,7 @@ def penalty_path(
                 zorder=3 if color == "black" else 2.5,
                 label=name.replace("_", " "),
             )
-    axes.set_xlabel("penalty l2")
+    axes.set_xlabel(f"penalty {penalty}")
     axes.set_ylabel(title)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:

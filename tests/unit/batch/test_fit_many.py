@@ -70,7 +70,7 @@ def test_fields_have_a_leading_axis_and_are_those_of_a_fit():
     assert isinstance(result, jl.Fit)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(result))
     assert (result.params.w.shape, result.params.b.shape) == ((K, n, 1), (K, 1, 1))
-    assert {leaf.shape for leaf in result[1:]} == {(K,)}
+    assert {leaf.shape for leaf in jax.tree.leaves(result[1:])} == {(K,)}
     assert result.status.dtype == result.steps.dtype == np.int32
     assert {leaf.dtype.name for leaf in (*result.params, *result[3:])} == {"float64"}
     assert_minima(result, arguments)
