@@ -30,6 +30,7 @@ def fit_many(
     weight: Float[AnyArray, "K m"] | None = None,
     offset: Float[AnyArray, "K m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     solver: Solver | None = None,
     init: Params | None = None,
@@ -54,6 +55,8 @@ def fit_many(
             folds, bootstrap replicates and missing labels are rows of weights.
         offset: added to the logits.
         l2: penalty, a number or a column (K, 1) of one for each problem.
+        jeffreys: as for `fit`, a number or a column (K, 1); in a column a 0 is treated
+            as any other number.
         bias: as for `fit`.
         solver: as for `fit`. By default: Newton() up to n = 64, or in the span of the
             samples up to m = 512; else LBFGS(), whose metric problems with the same
@@ -85,7 +88,7 @@ def fit_many(
         >>> [f"{w:.3f}" for w in found.params.w[:, 0, 0]], found.status.tolist()
         (['1.214', '-1.214'], [0, 0])
     """
-    X, *rows = gather((X, Y, weight, offset, l2, init))
+    X, *rows = gather((X, Y, weight, offset, l2, init, jeffreys))
     problems = Problems(*rows)
     batch = setup_batch(X, problems, bias, solver, tol, max_steps)
     watched = progress is not None or resume is not None

@@ -51,8 +51,9 @@ def take_rows(tree: Any, picked: Any) -> Any:
 class Problems(NamedTuple):
     """The arguments that may differ between problems; None where there is none.
 
-    Shapes: y, weight and offset (1, m), l2 (), init w (n, 1), b (1, 1); in a table
-    each with a leading axis: of the problems, or of one row common to all of them.
+    Shapes: y, weight and offset (1, m), l2 (), init w (n, 1), b (1, 1), jeffreys ();
+    in a table each with a leading axis: of the problems, or of one row common to all of
+    them.
     """
 
     y: Any
@@ -60,6 +61,7 @@ class Problems(NamedTuple):
     offset: Any
     l2: Any
     init: Params | None
+    jeffreys: Any = None
 
     def common(self) -> Problems:
         """Return the rows common to all problems; None where each has its own."""
@@ -76,14 +78,15 @@ class Problems(NamedTuple):
 
     def all_valid(self) -> bool:
         """Return whether all the numbers of the tables are in their ranges."""
-        tables = (self.y, self.weight, self.offset, self.l2)
-        y, weight, offset, l2 = map(_all_rows, tables)
+        tables = (self.y, self.weight, self.offset, self.l2, self.jeffreys)
+        y, weight, offset, l2, jeffreys = map(_all_rows, tables)
         return (
             _is_within(y, 0.0, 1.0)
             and (weight is None or _is_within(weight, 0.0))
             and (weight is None or not is_subnormal(weight).any())
             and (offset is None or _is_within(offset))
             and _is_within(l2, 0.0)
+            and (jeffreys is None or _is_within(jeffreys, 0.0))
         )
 
     def used_samples(self, dtype: Any) -> Float[Array, "1 m"] | None:
@@ -121,8 +124,9 @@ def _is_within(table: np.ndarray, low: float = -np.inf, high: float = np.inf) ->
 def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems, int]:
     """Return the rows as tables with a leading axis, and the number of problems.
 
-    Shapes: as users give them: Y, weight and offset (K, m) or (1, m), l2 a number or
-    (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1).
+    Shapes: as users give them: Y, weight and offset (K, m) or (1, m), l2 and jeffreys a
+    number or (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1). A jeffreys
+    that is 0 for all problems becomes None.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -135,7 +139,11 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
         for name, value in given.items()
         if value is not None or name == "Y"
     }
-    tables["l2"] = _check_penalties(rows.l2, dtype)
+    tables["l2"] = _check_penalties("l2", rows.l2, dtype)
+    jeffreys = 0.0 if rows.jeffreys is None else rows.jeffreys
+    jeffreys = _check_penalties("jeffreys", jeffreys, dtype)
+    if np.asarray(jeffreys).any():
+        tables["jeffreys"] = jeffreys
     init = None if rows.init is None else _check_init(rows.init, n, dtype)
     sizes = {name: len(table) for name, table in tables.items()}
     if init is not None:
@@ -148,8 +156,9 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
                 f"{name} is for {size} problems, but {largest} for {count}: give one "
                 "row a problem, or one for all"
             )
-    weight, offset = tables.get("weight"), tables.get("offset")
-    return Problems(tables["Y"], weight, offset, tables["l2"], init), count
+    names = ("Y", "weight", "offset", "l2")
+    y, weight, offset, l2 = map(tables.get, names)
+    return Problems(y, weight, offset, l2, init, tables.get("jeffreys")), count
 
 
 def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
@@ -163,12 +172,12 @@ def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
     return (value if whole else first)[:, None]
 
 
-def _check_penalties(l2: Any, dtype: Any) -> Any:
-    if isinstance(l2, Gathered):
-        return Gathered(_check_penalties(l2.table, dtype), l2.index)
-    if getattr(l2, "ndim", 0) == 0:
-        return check_range("l2", check_number("l2", l2, dtype), 0.0)[None]
-    return check_matrix("l2", l2, ("K", 1), dtype)[:, 0]
+def _check_penalties(name: str, value: Any, dtype: Any) -> Any:
+    if isinstance(value, Gathered):
+        return Gathered(_check_penalties(name, value.table, dtype), value.index)
+    if getattr(value, "ndim", 0) == 0:
+        return check_range(name, check_number(name, value, dtype), 0.0)[None]
+    return check_matrix(name, value, ("K", 1), dtype)[:, 0]
 
 
 def _check_init(init: Params, n: int, dtype: Any) -> Params:

@@ -17,7 +17,6 @@ from jlogreg.formulations.dual import DUAL, dual_applies
 from jlogreg.formulations.matrix_free import MATRIX_FREE
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Formulation, Limits
-from jlogreg.objective.jeffreys import Jeffreys
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.first_order import Optax
 from jlogreg.solvers.lbfgs import LBFGS
@@ -40,10 +39,8 @@ MAX_FEATURES, MAX_SAMPLES = 512, 2048
 MAX_STEPS, MAX_DESCENT_STEPS = 500, 10_000
 
 
-def check_solver(
-    solver: Solver | None, jeffreys: Jeffreys | None = None
-) -> Solver | None:
-    """Return the solver, checked: Newton() by default with Jeffreys' prior.
+def check_solver(solver: Solver | None, jeffreys: Any = None) -> Solver | None:
+    """Return the solver, checked: Newton() by default where jeffreys is not None.
 
     Raises:
         DtypeError: if it is not one of this library's.
