@@ -53,7 +53,7 @@ Value = TypeVar("Value")
 
 
 class Estimates(NamedTuple):
-    """Estimates of v variants for the allele A1, with the fields of `jlogreg.Scan`.
+    """Estimates of v variants for the allele A1, by the first fields of a `Scan`.
 
     Shapes: all (v, 1).
     """
@@ -158,7 +158,7 @@ def _fitted(study: Study) -> Iterator[tuple[Block, Estimates]]:
             yield block.G
 
     for scan in scan_blocks(blocks(), study.covariates, study.y):
-        block, found = waiting.popleft(), Estimates(*map(np.asarray, scan))
+        block, found = waiting.popleft(), Estimates(*map(np.asarray, scan[:5]))
         sign = np.where(block.swapped, -1, 1).astype(found.z.dtype)
         yield block, found._replace(estimate=sign * found.estimate, z=sign * found.z)
 

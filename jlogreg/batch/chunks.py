@@ -30,6 +30,7 @@ from jlogreg.fitting.solve import (
 )
 from jlogreg.formulations.centering import Centering
 from jlogreg.formulations.problem import Limits, Problem, SolveState
+from jlogreg.objective.jeffreys import Jeffreys, pair_entries
 from jlogreg.solvers.driver import Solver, unfinished
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
@@ -140,12 +141,18 @@ class BatchSolver(NamedTuple):
         one in between; with Newton's methods a Hessian and its factor, too.
         """
         n, m = self.X.shape
-        entries = 3 * (8 * m + 12 * n)
+        entries = 3 * (8 * m + 12 * n) + 2 * (self.row_entries() - m)
         if isinstance(self.solver, Newton):
             entries += 4 * (min(n, m) + 1) ** 2
         if isinstance(self.solver, ProximalNewton):
             entries += 4 * (n + 1) ** 2
         return entries * np.dtype(self.X.dtype).itemsize
+
+    def row_entries(self) -> int:
+        """Return how many numbers the widest row of a problem has: m, or its pairs."""
+        n, m = self.X.shape
+        prior = self.problems.jeffreys is not None
+        return m + prior * pair_entries(n + (self.free is None), m)
 
     def _common(self) -> _Common:
         given = (self.X, self.center, self.free, self.finite, self.shared, self.limits)
@@ -197,7 +204,13 @@ class _Common(NamedTuple):
                 l2=check_range("l2", rows.l2, 0.0),
                 l1=l1,
             )
-        return rows._replace(weight=None if weight is None else scale_weights(weight))
+            if rows.jeffreys is not None:
+                strength = check_range("jeffreys", rows.jeffreys, 0.0)
+                rows = rows._replace(jeffreys=strength)
+        # With Jeffreys' prior weights are counts.
+        counts = own.with_common(self.rows).jeffreys is not None
+        scaled = weight is not None and not counts
+        return rows._replace(weight=scale_weights(weight) if scaled else weight)
 
     def problem(self, own: Problems) -> tuple[Problem, Params | None, Centering]:
         """Return one of the problems, of prepared rows, its start, and the way back.
@@ -206,7 +219,10 @@ class _Common(NamedTuple):
         """
         rows = own.with_common(self.rows)
         samples = Samples(self.X, rows.y, rows.weight, rows.offset)
-        problem = Problem(samples, rows.l2, self.free, rows.l1)
+        prior = None
+        if rows.jeffreys is not None:
+            prior = Jeffreys(rows.jeffreys, self.free is None)
+        problem = Problem(samples, rows.l2, self.free, rows.l1, prior)
         centering = Centering.of(problem, self.center)
         return centering.problem(problem), rows.init, centering
 

@@ -31,6 +31,7 @@ def fit_many(
     offset: Float[AnyArray, "K m"] | None = None,
     l2: Any = 0.0,
     l1: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     solver: Solver | None = None,
     init: Params | None = None,
@@ -56,6 +57,8 @@ def fit_many(
         offset: added to the logits.
         l2: penalty, a number or a column (K, 1) of one for each problem.
         l1: penalty of the sizes |w|, likewise.
+        jeffreys: as for `fit`, a number or a column (K, 1); in a column a 0 is treated
+            as any other number.
         bias: as for `fit`.
         solver: as for `fit`. By default, without l1: Newton() up to n = 64, or in the
             span of the samples up to m = 512; else LBFGS(), whose metric problems with
@@ -87,7 +90,7 @@ def fit_many(
         >>> [f"{w:.3f}" for w in found.params.w[:, 0, 0]], found.status.tolist()
         (['1.214', '-1.214'], [0, 0])
     """
-    X, *rows = gather((X, Y, weight, offset, l2, init, l1))
+    X, *rows = gather((X, Y, weight, offset, l2, init, l1, jeffreys))
     if l1 is None:
         check_array("l1", l1)
     problems = Problems(*rows)

@@ -42,9 +42,10 @@ def _rows_of(table: Any, picked: Any) -> Array:
 class Problems(NamedTuple):
     """The arguments that may differ between problems; None where there is none.
 
-    Shapes: y, weight and offset (1, m), l2 and l1 (), init w (n, 1), b (1, 1); in a
-    table each with a leading axis: of the problems, or of one row common to all of
-    them. Tables are on the host, where their rows are taken without a compiled program.
+    Shapes: y, weight and offset (1, m), l2, l1 and jeffreys (), init w (n, 1),
+    b (1, 1); in a table each with a leading axis: of the problems, or of one row common
+    to all of them. Tables are on the host, where their rows are taken without a
+    compiled program.
     """
 
     y: Any
@@ -53,6 +54,7 @@ class Problems(NamedTuple):
     l2: Any
     init: Params | None
     l1: Any = None
+    jeffreys: Any = None
 
     def common(self) -> Problems:
         """Return the rows common to all problems; None where each has its own."""
@@ -69,8 +71,8 @@ class Problems(NamedTuple):
 
     def all_valid(self) -> bool:
         """Return whether all the numbers of the tables are in their ranges."""
-        tables = (self.y, self.weight, self.offset, self.l2, self.l1)
-        y, weight, offset, l2, l1 = map(_all_rows, tables)
+        tables = (self.y, self.weight, self.offset, self.l2, self.l1, self.jeffreys)
+        y, weight, offset, l2, l1, jeffreys = map(_all_rows, tables)
         return (
             _is_within(y, 0.0, 1.0)
             and (weight is None or _is_within(weight, 0.0))
@@ -78,6 +80,7 @@ class Problems(NamedTuple):
             and (offset is None or _is_within(offset))
             and _is_within(l2, 0.0)
             and (l1 is None or _is_within(l1, 0.0))
+            and (jeffreys is None or _is_within(jeffreys, 0.0))
         )
 
     def used_samples(self, dtype: Any) -> Float[Array, "1 m"] | None:
@@ -114,8 +117,9 @@ def _is_within(table: np.ndarray, low: float = -np.inf, high: float = np.inf) ->
 def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems, int]:
     """Return the rows as tables with a leading axis, and the number of problems.
 
-    Shapes: as users give them: Y, weight and offset (K, m) or (1, m), l2 and l1 a
-    number or (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1).
+    Shapes: as users give them: Y, weight and offset (K, m) or (1, m), l2, l1 and
+    jeffreys a number or (K, 1), init w (n, 1), b (1, 1) or w (K, n, 1), b (K, 1, 1). A
+    jeffreys that is 0 for all problems becomes None.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -131,6 +135,10 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
     tables["l2"] = _check_penalties("l2", rows.l2, dtype)
     if rows.l1 is not None:
         tables["l1"] = _check_penalties("l1", rows.l1, dtype)
+    jeffreys = 0.0 if rows.jeffreys is None else rows.jeffreys
+    jeffreys = _check_penalties("jeffreys", jeffreys, dtype)
+    if np.asarray(jeffreys).any():
+        tables["jeffreys"] = jeffreys
     init = None if rows.init is None else _check_init(rows.init, n, dtype)
     sizes = {name: len(table) for name, table in tables.items()}
     if init is not None:
@@ -143,8 +151,8 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
                 f"{name} is for {size} problems, but {largest} for {count}: give one "
                 "row a problem, or one for all"
             )
-    weight, offset, l1 = (tables.get(name) for name in ("weight", "offset", "l1"))
-    return Problems(tables["Y"], weight, offset, tables["l2"], init, l1), count
+    y, l2 = tables.pop("Y"), tables.pop("l2")
+    return Problems(y, None, None, l2, init)._replace(**tables), count
 
 
 def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:

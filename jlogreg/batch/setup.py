@@ -32,6 +32,7 @@ from jlogreg.formulations.centering import centered
 from jlogreg.formulations.primal import PRIMAL
 from jlogreg.formulations.problem import Problem
 from jlogreg.formulations.sparse.composite import COMPOSITE
+from jlogreg.objective.jeffreys import check_parameters
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
@@ -86,7 +87,10 @@ def setup_batch(
     free = free_unknowns(bias, n, dtype)
     if problems.init is not None and not bias:
         check_start(problems.init, bias, name="init.")
-    solver, l1 = check_l1_solver(solver, _any_l1(problems), dtype)
+    if problems.jeffreys is not None:
+        check_parameters(free is None, X)
+    given = (solver, _any_l1(problems), dtype, problems.jeffreys)
+    solver, l1 = check_l1_solver(*given)
     problems = problems._replace(l1=None if l1 is None else problems.l1)
     solver = solver or _choose_solver(X)
     limits = check_limits(solver, tol, max_steps, dtype)
@@ -97,7 +101,8 @@ def setup_batch(
     penalties_differ |= len(problems.l2) > 1
     shared = _shared(solver, penalties_differ, X, used, problems.l2[0], free)
     valid = finite is None and problems.all_valid()
-    if valid and problems.weight is not None and len(problems.weight) == 1:
+    one_row = problems.weight is not None and len(problems.weight) == 1
+    if valid and one_row and problems.jeffreys is None:
         weight = scale_weights(jnp.asarray(problems.weight))
         problems = problems._replace(weight=weight)
     return BatchSolver(
@@ -193,7 +198,7 @@ def batch_width(batch: BatchSolver, limit: Any) -> int:
     if limit is None:
         limit = _free_memory() // 2
     limit = check_count("memory_limit", limit, least=0, below=2**63)
-    each, m = batch.bytes_each(), batch.X.shape[1]
+    each, m = batch.bytes_each(), batch.row_entries()
     if each > limit:
         raise ValueError(
             f"memory_limit is {limit} bytes, but one problem takes about {each}"

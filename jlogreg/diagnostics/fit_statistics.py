@@ -80,11 +80,12 @@ def fit_statistics(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
 ) -> FitStatistics:
     """Return log-likelihood, deviance, AIC, BIC and pseudo-R2 of a fit.
 
-    Shapes: fit, X, y, weight, offset and l2 as for `covariance`, the same as in the
+    Shapes: fit, X, y, weight, offset, l2 and jeffreys as for `covariance`, as in the
     fit; result FitStatistics of (), for K problems of (K,). The weights are
     frequencies. The log-likelihood of counts, of labels k/n with the weights n, is that
     of the single labels, without the logarithms of the binomial coefficients. Equation
@@ -108,8 +109,8 @@ def fit_statistics(
         >>> print(f"AIC falls by {one.aic - two.aic:.2f}")
         AIC falls by 1.36
     """
-    rows = (y, weight, offset)
-    found: FitStatistics = answer_of(_statistics, fit, X, *rows, l2=l2, bias=bias)
+    given = {"l2": l2, "jeffreys": jeffreys, "bias": bias}
+    found: FitStatistics = answer_of(_statistics, fit, X, y, weight, offset, **given)
     return found
 
 

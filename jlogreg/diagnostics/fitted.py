@@ -4,6 +4,8 @@ In centred unknowns products of features keep their digits where these are far f
 zero; equation (28) of docs/derivation.md.
 """
 
+# Over 300 lines: the fit of one problem or of many, its checks, its parts by sample.
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -25,10 +27,16 @@ from jlogreg.fitting.implicit import centered_inverse_hessian
 from jlogreg.fitting.options import free_unknowns
 from jlogreg.fitting.solve import center_problem
 from jlogreg.formulations.centering import Centering
-from jlogreg.formulations.problem import Problem, restricted, ridge, to_vector
+from jlogreg.formulations.problem import (
+    Problem,
+    cost_and_slope,
+    restricted,
+    ridge,
+    to_vector,
+)
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
-from jlogreg.objective.cost import objective, prepare_problem
+from jlogreg.objective.cost import prepare_problem
 
 __all__ = [
     "Fitted",
@@ -103,7 +111,14 @@ class Fitted(NamedTuple):
 
 
 def prepare_fit(
-    fit: Any, X: Any, y: Any, weight: Any, offset: Any, l2: Any, bias: bool
+    fit: Any,
+    X: Any,
+    y: Any,
+    weight: Any,
+    offset: Any,
+    l2: Any,
+    bias: bool,
+    jeffreys: Any = 0.0,
 ) -> Given:
     """Return a fit of one problem with that problem, all of it checked.
 
@@ -114,10 +129,12 @@ def prepare_fit(
     """
     _check_fit(fit, "status", "params")
     fit, X, y, weight, offset = gather((fit, X, y, weight, offset))
-    params, samples, l2, _ = prepare_problem(fit.params, X, y, weight, offset, l2)
+    given = (fit.params, X, y, weight, offset, l2, jeffreys, bias)
+    params, samples, l2, prior = prepare_problem(*given)
     n, dtype = samples.X.shape[0], samples.X.dtype
-    problem = Problem(samples, l2, free_unknowns(bias, n, dtype))
-    unit = as_array(1.0, dtype) if weight is None else power_of_two(as_array(weight))
+    problem = Problem(samples, l2, free_unknowns(bias, n, dtype), jeffreys=prior)
+    scaled = weight is not None and prior is None
+    unit = power_of_two(as_array(weight)) if scaled else as_array(1.0, dtype)
     return Given(params, problem, as_array(fit.status, jnp.int32), unit)
 
 
@@ -131,12 +148,18 @@ def _check_fit(fit: Any, *fields: str) -> None:
 
 
 def over_problems(
-    function: Callable[..., Any], fit: Any, X: Any, *rows: Any, l2: Any = 0.0
+    function: Callable[..., Any],
+    fit: Any,
+    X: Any,
+    *rows: Any,
+    l2: Any = 0.0,
+    jeffreys: Any = 0.0,
 ) -> Any:
-    """Return function(fit, *rows, l2), or mapped over the problems of a fit of many.
+    """Return function(fit, *rows, l2, jeffreys), or mapped over the problems of a fit.
 
-    Shapes: rows (1, m) or None; of K problems (K, m), or (1, m) for all. l2 as in `fit`
-    or, of K problems, as in `fit_many`: a number or a column (K, 1).
+    Shapes: rows (1, m) or None; of K problems (K, m), or (1, m) for all. l2 and
+    jeffreys as in `fit` or, of K problems, as in `fit_many`: a number or a column
+    (K, 1).
 
     Raises:
         RankError, ShapeError: if the fit or an argument has the wrong rank or shape.
@@ -144,7 +167,7 @@ def over_problems(
     _check_fit(fit, "status")
     rank = np.ndim(fit.status)
     if rank == 0:
-        return function(fit, *rows, l2)
+        return function(fit, *rows, l2, jeffreys)
     if rank > 1:
         raise RankError(
             f"fit.status has rank {rank}, but must be of one problem, rank 0, or of K, "
@@ -156,11 +179,13 @@ def over_problems(
         None if row is None else _check_rows(name, row, m, K)
         for name, row in zip(names, rows, strict=True)
     ]
-    if getattr(l2, "ndim", 0):
-        l2 = check_matrix("l2", l2, (K, 1))[:, 0]
+    strengths = [
+        check_matrix(name, value, (K, 1))[:, 0] if getattr(value, "ndim", 0) else value
+        for name, value in (("l2", l2), ("jeffreys", jeffreys))
+    ]
     axes = [0 if table is not None and table.ndim == 3 else None for table in tables]
-    each = jax.vmap(function, in_axes=(0, *axes, 0 if getattr(l2, "ndim", 0) else None))
-    return each(fit, *tables, l2)
+    axes += [0 if getattr(value, "ndim", 0) else None for value in strengths]
+    return jax.vmap(function, in_axes=(0, *axes))(fit, *tables, *strengths)
 
 
 def _check_rows(name: str, value: Any, m: int, K: int) -> Array:
@@ -195,8 +220,7 @@ def is_reached(fitted: Fitted) -> tuple[Bool[Array, ""], Float[Array, ""]]:
     away.
     """
     params, problem = fitted.params, fitted.problem
-    _, slope = objective(params, problem.samples, problem.l2)
-    g = restricted(to_vector(slope), problem.free)
+    _, g = cost_and_slope(problem, params)
     size, eps = jnp.sqrt(fitted.total()), float(np.finfo(g.dtype).eps)
     squared = jnp.sum(g * fitted.solve(g))
     distance = size * jnp.sqrt(jnp.where(squared < 0, 0.0, squared))
@@ -222,25 +246,32 @@ def check_reached(status: Any, reached: Any, distance: Any) -> None:
         return
     raise ValueError(
         f"the fit is {float(distance):.2g} standard errors from the minimum of the "
-        "cost of these arguments: give X, y, weight, offset, l2 and bias as in the fit"
+        "cost of these arguments: give X, y, weight, offset, l2, jeffreys and bias "
+        "as in the fit"
     )
 
 
 def answer_of(
-    compute: Callable[[Given], Any], fit: Any, X: Any, *rows: Any, l2: Any, bias: bool
+    compute: Callable[[Given], Any],
+    fit: Any,
+    X: Any,
+    *rows: Any,
+    l2: Any,
+    bias: bool,
+    jeffreys: Any = 0.0,
 ) -> Any:
     """Return what is computed of a fit, or of K fits, each of which is a minimum.
 
     compute returns a result, whether the minimum is reached, and the distance from it.
     """
 
-    def one(fit: Any, y: Any, weight: Any, offset: Any, l2: Any) -> Any:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+    def one(fit: Any, y: Any, weight: Any, offset: Any, l2: Any, tau: Any) -> Any:
+        given = prepare_fit(fit, X, y, weight, offset, l2, bias, tau)
         result, reached, distance = compute(given)
         check_reached(given.status, reached, distance)
         return result
 
-    return over_problems(one, fit, X, *rows, l2=l2)
+    return over_problems(one, fit, X, *rows, l2=l2, jeffreys=jeffreys)
 
 
 class PerSample(NamedTuple):

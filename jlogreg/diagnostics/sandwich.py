@@ -18,7 +18,14 @@ from jaxtyping import Array, Bool, Float
 
 from jlogreg.data.design import inner_products, matmul
 from jlogreg.diagnostics.fitted import Fitted, PerSample, per_sample, to_original
-from jlogreg.formulations.problem import restricted_matrix, ridge, to_vector
+from jlogreg.formulations.problem import (
+    restricted,
+    restricted_matrix,
+    ridge,
+    to_vector,
+)
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss_dz2
 from jlogreg.objective.sums import curvature_total
 from jlogreg.solvers.cholesky import factorize, factorize_reversed
 
@@ -48,7 +55,9 @@ def centred_covariance(
     kind: Kind, fitted: Fitted, labels: Array | None
 ) -> Float[Array, "n+1 n+1"]:
     """Return the covariance in centred unknowns; NaN if the Hessian is singular."""
-    if kind.name == "fisher":
+    if fitted.problem.jeffreys is not None:
+        matrix = _with_prior(kind, fitted)
+    elif kind.name == "fisher":
         matrix = _by_the_model(kind, fitted)
     else:
         robust = _of_samples if labels is None else _of_clusters
@@ -75,6 +84,29 @@ def _by_the_model(kind: Kind, fitted: Fitted) -> Float[Array, "n+1 n+1"]:
         unit = jnp.ones_like(unit)
     B = curvature_total(fitted.params, samples) / (total * total * unit)
     return fitted.solve(fitted.solve(B).T)
+
+
+def _with_prior(kind: Kind, fitted: Fitted) -> Float[Array, "n+1 n+1"]:
+    """Return A^-1 I A^-1 with the information I and A = I + V l2, or with (73) for I.
+
+    Jeffreys' prior is of a lower order than the information, and is left out of A.
+    """
+    problem, params = fitted.problem, fitted.params
+    samples, free, prior = problem.samples, problem.free, problem.jeffreys
+    assert prior is not None
+    information = restricted_matrix(curvature_total(params, samples), free)
+    if kind.name == "augmented":
+        columns = jnp.concatenate([samples.X.dense(), jnp.ones_like(samples.y)])
+        columns = restricted(columns, free)
+        s = log_loss_dz2(FAST, samples.logits(params))
+        solved = solve_definite(information, columns)
+        leverage = samples.weighted(s * jnp.sum(columns * solved, axis=0)[None])
+        more = inner_products(columns * (2 * prior.strength * leverage * s), columns)
+        information = information + more
+    ridges = jnp.diag(ridge(problem)[:, 0]) * samples.total_weight()
+    half = solve_definite(information + ridges, information)
+    matrix = solve_definite(information + ridges, half.T)
+    return matrix if free is None else matrix * free * free.T
 
 
 def _of_samples(

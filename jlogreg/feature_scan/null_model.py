@@ -46,7 +46,8 @@ class NullModel(NamedTuple):
     Shapes: rows stands for (q, m), the covariates, standardised, above a row of ones;
     without a bias, the covariates over their standard deviations. row_max (q,) their
     largest |entries|; theta (q, 1) their parameters, and z (1, m) their logits; samples
-    hold labels, weights and offset; tol (); free that of the fit of a feature.
+    hold labels, weights and offset; tol (); free that of the fit of a feature;
+    converged (), whether theta is a minimum.
     """
 
     rows: Pairwise
@@ -56,6 +57,7 @@ class NullModel(NamedTuple):
     samples: Samples
     tol: Array
     free: Float[Array, "p+2 1"] | None
+    converged: Bool[Array, ""]
 
 
 def check_scan(
@@ -114,17 +116,22 @@ def fit_null_model(samples: Samples, alone: bool, bias: bool, tol: Array) -> Nul
         new = theta - newton_step(X, samples, z).vector
         return jnp.where(jnp.isfinite(new).all(), new, theta), None
 
-    theta = jnp.zeros((len(rows), 1), rows.dtype)
+    theta, row_max = jnp.zeros((len(rows), 1), rows.dtype), largest(jnp.abs(rows), 1)
+    converged = jnp.ones((), bool)
     if len(rows):
         theta, _ = lax.scan(advance, theta, length=NULL_STEPS)
+        step = newton_step(X, samples, samples.add_offset(X.forward(theta)))
+        moved = jnp.sum(jnp.abs(step.vector[:, 0]) * row_max)
+        converged = (moved <= tol) & ~step.singular
     return NullModel(
         rows=X,
         theta=theta,
         z=samples.add_offset(X.forward(theta)),
-        row_max=largest(jnp.abs(rows), axis=1),
+        row_max=row_max,
         samples=samples,
         tol=tol,
         free=free_unknowns(bias, samples.X.shape[0] + 1, rows.dtype),
+        converged=converged,
     )
 
 

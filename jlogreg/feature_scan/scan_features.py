@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -52,6 +52,8 @@ def scan_features(
     offset: Float[AnyArray, "1 m"] | None = None,
     bias: bool = True,
     tol: Any = None,
+    test: str = "wald",
+    firth: str = "never",
 ) -> Scan:
     """Return one fit for each feature, adjusted for covariates; host only.
 
@@ -72,13 +74,21 @@ def scan_features(
         offset: added to the logits.
         bias: whether each model has a bias.
         tol: as for `fit`.
+        test: "wald", or "score" for the score test, equation (40), which takes no fit
+            of a feature but one pass over the samples: z is its statistic, and the
+            estimate the first step of Newton's method. A feature that misses samples
+            is tested at the parameters of all samples.
+        firth: "never"; "fallback" for Firth's estimate, `fit` with jeffreys = 0.5,
+            where the labels are separated or the steps run out; or "always". Its
+            standard error is that of the augmented information, as in PLINK 2.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
         TypeError: if an argument is traced.
-        ValueError: if a number in the covariates, y, weight or offset is out of range.
-            A row of G with an invalid number has the status BAD_INPUT.
+        ValueError: if a number in the covariates, y, weight or offset is out of range,
+            or a word unknown, or Firth's estimate is wanted of a score test. A row
+            of G with an invalid number has the status BAD_INPUT.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -90,9 +100,10 @@ def scan_features(
         >>> [f"{p:.2f}" for p in 10 ** scan.log10_p[:, 0]]
         ['0.56', '0.63']
     """
+    method = _check_method(test, firth)
     given = check_scan(covariates, y, weight, offset, bias, tol)
     blocks = [G] if isinstance(G, jax.Array | np.ndarray) else _copied(G)
-    scans = list(_scans(given, blocks))
+    scans = list(_scans(given, blocks, method))
     if not scans:
         raise ShapeError("G has no blocks")
     return jax.tree.map(lambda *parts: as_array(np.concatenate(parts)), *scans)
@@ -107,6 +118,8 @@ def scan_blocks(
     offset: Float[AnyArray, "1 m"] | None = None,
     bias: bool = True,
     tol: Any = None,
+    test: str = "wald",
+    firth: str = "never",
 ) -> Iterator[Scan]:
     """Return an iterator of the scans of blocks, one after the other; host only.
 
@@ -123,12 +136,35 @@ def scan_blocks(
         >>> [scan.status.tolist() for scan in scan_blocks(iter([G, G]), None, y)]
         [[[0], [0]], [[0], [0]]]
     """
+    method = _check_method(test, firth)
     given = check_scan(covariates, y, weight, offset, bias, tol)
-    scans = _scans(given, _copied(blocks))
+    scans = _scans(given, _copied(blocks), method)
     return (jax.tree.map(as_array, scan) for scan in scans)
 
 
 Parts = list[Scan]
+# Statuses of a feature whose estimate is infinite, or far.
+INFINITE = (Status.MAX_STEPS, Status.SEPARATED, Status.DIVERGED)
+
+
+class _Method(NamedTuple):
+    """The test of each feature, and when the estimate is Firth's."""
+
+    test: str
+    firth: str
+
+
+def _check_method(test: Any, firth: Any) -> _Method:
+    """Return the method, its words checked."""
+    tests, uses = ("wald", "score"), ("never", "fallback", "always")
+    for name, word, words in (("test", test, tests), ("firth", firth, uses)):
+        if not isinstance(word, str) or word not in words:
+            raise ValueError(f"{name} must be one of {words}, but is {word!r}")
+    if test == "score" and firth != "never":
+        raise ValueError(
+            'test="score" has no estimate of its own: take firth="never", or "wald"'
+        )
+    return _Method(test, firth)
 
 
 def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
@@ -138,7 +174,7 @@ def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
 
 
 def _scans(
-    given: tuple[Samples, bool, bool, Array], blocks: Iterable[Any]
+    given: tuple[Samples, bool, bool, Array], blocks: Iterable[Any], method: _Method
 ) -> Iterator[Scan]:
     """Yield the scan of each block, as NumPy arrays, once the next is under way."""
     null: NullModel | None = None
@@ -149,32 +185,42 @@ def _scans(
             # All the blocks use the programs that are compiled for the first.
             height = len(G)
             null = fit_null_model(*given)
-        begun = _begin(null, G, height)
+        begun = _begin(method, null, G, height)
         if before is not None:
-            yield _end(null, *before)
+            yield _end(method, null, *before)
         before = G, begun
     if null is not None and before is not None:
-        yield _end(null, *before)
+        yield _end(method, null, *before)
 
 
-def _begin(null: NullModel, G: np.ndarray, height: int) -> Parts:
+def _begin(method: _Method, null: NullModel, G: np.ndarray, height: int) -> Parts:
     """Return the results of a few steps, under way, `height` features in a call."""
     width = _width(G, height)
     calls = -(-height // (width * BATCHES))
     height = -(-height // (width * calls)) * width
-    few = partial(newton_scan, STEPS[null.z.dtype.itemsize], _missing(G), width, null)
+    if method.firth == "always":
+        return _in_parts(partial(fit_scan, True, null), G, min(height, FIT_FEATURES))
+    steps = 0 if method.test == "score" else STEPS[null.z.dtype.itemsize]
+    few = partial(newton_scan, steps, _missing(G), width, null)
     return _in_parts(few, G, height)
 
 
-def _end(null: NullModel, G: np.ndarray, begun: Parts) -> Scan:
-    """Finish the features that have not converged: more Newton steps, then `fit`."""
+def _end(method: _Method, null: NullModel, G: np.ndarray, begun: Parts) -> Scan:
+    """Finish the features that have not converged: more Newton steps, then `fit`.
+
+    Where that has no answer either, Firth's.
+    """
     scan, width = _joined(begun, len(G)), _width(G, len(G))
     more = partial(newton_scan, MORE_STEPS, _missing(G), width, null)
-    for function, side_by_side in (
-        (more, width),
-        (partial(fit_scan, null), FIT_FEATURES),
-    ):
-        left = np.flatnonzero(scan.status[:, 0] == Status.MAX_STEPS)
+    unfinished = (Status.MAX_STEPS,)
+    rounds: list[tuple[Any, int, tuple[Status, ...]]] = []
+    if method.test == "wald" and method.firth != "always":
+        rounds += [(more, width, unfinished)]
+        rounds += [(partial(fit_scan, False, null), FIT_FEATURES, unfinished)]
+    if method.firth == "fallback":
+        rounds += [(partial(fit_scan, True, null), FIT_FEATURES, INFINITE)]
+    for function, side_by_side, statuses in rounds:
+        left = np.flatnonzero(np.isin(scan.status[:, 0], statuses))
         if left.size:
             parts = _in_parts(function, G[left], side_by_side)
             for table, rows in zip(scan, _joined(parts, left.size), strict=True):

@@ -13,21 +13,26 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.arrays import largest
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Dense, Design, Stacked
 from jlogreg.data.samples import Samples
+from jlogreg.diagnostics.fitted import prepare_fit
+from jlogreg.diagnostics.sandwich import Kind
 from jlogreg.diagnostics.tails import log10_p_value
 from jlogreg.feature_scan.null_model import NewtonStep, NullModel, newton_step
 from jlogreg.fitting.fit import fit
 from jlogreg.formulations.centering import feature_center
 from jlogreg.formulations.problem import Problem
-from jlogreg.inference.covariance import variance_of_weight
+from jlogreg.inference.covariance import model_covariance, variance_of_weight
 
 __all__ = ["Scan", "fit_scan", "newton_scan"]
+
+# The strength of Jeffreys' prior that makes an estimate Firth's.
+FIRTH = 0.5
 
 
 class Scan(NamedTuple):
@@ -35,8 +40,9 @@ class Scan(NamedTuple):
 
     Shapes: all (V, 1). estimate is the feature's weight, adjusted for the covariates;
     standard_error that of the Fisher information; z their ratio; log10_p the logarithm
-    to the base 10 of Wald's two-sided p-value, which does not underflow; status a
-    Status. Where the status is not CONVERGED the others are NaN.
+    to the base 10 of the two-sided p-value, which does not underflow; status a Status.
+    Where the status is not CONVERGED the others are NaN. firth says that the estimate
+    is Firth's, with the standard error of the augmented information.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -54,6 +60,7 @@ class Scan(NamedTuple):
     z: Float[Array, "V 1"]
     log10_p: Float[Array, "V 1"]
     status: Int[Array, "V 1"]
+    firth: Bool[Array, "V 1"]
 
 
 def _numbers(g: Array, null: NullModel) -> tuple[Array, Array]:
@@ -73,7 +80,9 @@ def _numbers(g: Array, null: NullModel) -> tuple[Array, Array]:
     return jnp.where(number < 0, jnp.inf, number), missing
 
 
-def _result(estimate: Array, variance: Array, status: Array) -> Scan:
+def _result(
+    estimate: Array, variance: Array, status: Array, firth: bool = False
+) -> Scan:
     """Return the results of one feature; an estimate of 0 where it has not converged.
 
     It may go on, so that its numbers are not NaN yet.
@@ -82,7 +91,10 @@ def _result(estimate: Array, variance: Array, status: Array) -> Scan:
     estimate = jnp.where(converged, estimate, 0.0)
     standard_error = jnp.sqrt(jnp.where(converged, variance, 1.0))
     z = estimate / standard_error
-    scan = Scan(estimate, standard_error, z, log10_p_value(z), status.astype(jnp.int32))
+    scan = Scan(
+        *(estimate, standard_error, z, log10_p_value(z), status.astype(jnp.int32)),
+        jnp.full((), firth),
+    )
     return jax.tree.map(lambda number: number.reshape(1), scan)
 
 
@@ -92,7 +104,10 @@ def newton_scan(
 ) -> Scan:
     """Return the results after a few steps: each CONVERGED or MAX_STEPS.
 
-    Equation (18) of docs/derivation.md, from the null model.
+    Equation (18) of docs/derivation.md, from the null model. After none, the results
+    are those of the score test, equation (40): the last entry of the first step is the
+    score times the variance. They are SINGULAR without a variance, and MAX_STEPS if the
+    null model is no minimum.
     """
 
     def one(g: Array) -> Scan:
@@ -101,6 +116,9 @@ def newton_scan(
         if missing:
             weight = jnp.where(is_missing, 0.0, samples.weights())
             samples = samples._replace(weight=weight)
+        if steps == 0:  # no fit takes up what is excluded or invalid
+            left_out = (samples.weights() == 0) & ~jnp.isfinite(number)
+            number = jnp.where(left_out, 0.0, number)
         X: Design = Dense(number)
         if len(null.theta):
             X = Stacked(null.rows, X)
@@ -121,15 +139,29 @@ def newton_scan(
         decrement = jnp.sqrt(step.predicted_decrease / samples.total_weight())
         small = (moved <= null.tol) & (decrement <= null.tol) & ~step.singular
         status = jnp.where(small, Status.CONVERGED, Status.MAX_STEPS)
+        if steps == 0:
+            status = _score_status(null, samples, number, step)
         return _result((theta - step.vector)[-1], step.variance, status)
 
     # Many batches in one call use the memory of one, again and again.
     return lax.map(one, G, batch_size=width)
 
 
-@program
-def fit_scan(null: NullModel, G: Array) -> Scan:
-    """Return the results of `fit`, for the features that need it."""
+def _score_status(
+    null: NullModel, samples: Samples, number: Array, step: NewtonStep
+) -> Array:
+    """Return the status of a score test; each line overrules the last."""
+    known = jnp.isfinite(step.vector).all() & (step.variance > 0)
+    status = jnp.where(known, Status.CONVERGED, Status.NONFINITE)
+    status = jnp.where(step.singular, Status.SINGULAR, status)
+    status = jnp.where(null.converged, status, Status.MAX_STEPS)
+    valid = jnp.isfinite(number).all() & (samples.total_weight() > 0)
+    return jnp.where(valid, status, Status.BAD_INPUT)
+
+
+@partial(program, static_argnums=0)
+def fit_scan(firth: bool, null: NullModel, G: Array) -> Scan:
+    """Return the results of `fit`, or of Firth's, for the features that need it."""
 
     def one(g: Array) -> Scan:
         number, is_missing = _numbers(g[None], null)
@@ -141,10 +173,17 @@ def fit_scan(null: NullModel, G: Array) -> Scan:
         covariates = null.rows.X[:-1] if bias else null.rows.X
         if len(covariates):
             X = Stacked(Dense(covariates), X)
-        result = fit(X, y, weight=weight, offset=offset, bias=bias, tol=null.tol)
-        samples = Samples(X, y, weight, offset)
-        problem = Problem(samples, jnp.zeros((), y.dtype), null.free)
-        variance = variance_of_weight(problem, result.params, -2)  # above the bias
-        return _result(result.params.w[-1], variance, result.status)
+        given: dict[str, Any] = {"weight": weight, "offset": offset, "bias": bias}
+        tau = FIRTH if firth else 0.0
+        result = fit(X, y, tol=null.tol, jeffreys=tau, **given)
+        if firth:
+            own = prepare_fit(result, X, y, weight, offset, 0.0, bias, tau)
+            kind = Kind("augmented", "frequency", y.shape[1])
+            variance = model_covariance(kind, own, None)[0][-2, -2:-1]
+        else:
+            samples = Samples(X, y, weight, offset)
+            problem = Problem(samples, jnp.zeros((), y.dtype), null.free)
+            variance = variance_of_weight(problem, result.params, -2)  # above the bias
+        return _result(result.params.w[-1], variance, result.status, firth)
 
     return jax.vmap(one)(G)

@@ -45,10 +45,8 @@ MAX_FEATURES, MAX_SAMPLES = 512, 2048
 MAX_STEPS, MAX_DESCENT_STEPS = 500, 10_000
 
 
-def check_solver(
-    solver: Solver | None, jeffreys: Jeffreys | None = None
-) -> Solver | None:
-    """Return the solver, checked: Newton() by default with Jeffreys' prior.
+def check_solver(solver: Solver | None, jeffreys: Any = None) -> Solver | None:
+    """Return the solver, checked: Newton() by default where jeffreys is not None.
 
     Raises:
         DtypeError: if it is not one of this library's.

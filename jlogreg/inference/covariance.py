@@ -33,6 +33,7 @@ from jlogreg.formulations.problem import Problem
 
 __all__ = [
     "check_kind",
+    "check_kind_of_fit",
     "correlation",
     "covariance",
     "is_answer",
@@ -41,6 +42,7 @@ __all__ = [
     "variance_of_weight",
 ]
 
+BY_THE_MODEL = ("fisher", "augmented")
 ROBUST = ("HC0", "HC1", "HC2", "HC3", "cluster", "jackknife")
 MEANINGS = ("frequency", "probability")
 
@@ -53,6 +55,7 @@ def covariance(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     kind: str = "fisher",
     clusters: Num[AnyArray, "1 m"] | None = None,
@@ -68,7 +71,9 @@ def covariance(
 
     With a penalty it is the covariance of the penalised estimate from one draw of the
     samples to another, about its own mean, which is not the true parameter (le Cessie
-    and van Houwelingen, Appl. Statist. 41, 1992).
+    and van Houwelingen, Appl. Statist. 41, 1992). With jeffreys it is the inverse of
+    the information (Heinze and Schemper, Statist. Med. 21, 2002), or of the augmented
+    one, equation (73), as in the R package logistf and in PLINK 2.
 
     Args:
         fit: the result of `fit` or `fit_many`.
@@ -78,14 +83,16 @@ def covariance(
         weight: that of the fit.
         offset: that of the fit.
         l2: that of the fit.
+        jeffreys: that of the fit.
         bias: that of the fit.
-        kind: "fisher" if the model is right; "HC0" to "HC3" if it may be wrong (White,
-            Econometrica 50, 1982; HC1 is HC0 times N / (N - k), HC2 and HC3 correct
-            for the leverage: MacKinnon and White, J. Econometrics 29, 1985); "cluster"
-            if samples of a cluster are dependent, with the factor G / (G - 1) for G
-            clusters (Liang and Zeger, Biometrika 73, 1986); "jackknife", which leaves
-            each cluster out, or each sample, by one Newton step. It takes the memory of
-            m (n + 1)^2 numbers where clusters are given.
+        kind: "fisher" if the model is right, or with jeffreys "augmented"; "HC0" to
+            "HC3" if it may be wrong (White, Econometrica 50, 1982; HC1 is HC0 times
+            N / (N - k), HC2 and HC3 correct for the leverage: MacKinnon and White, J.
+            Econometrics 29, 1985); "cluster" if samples of a cluster are dependent,
+            with the factor G / (G - 1) for G clusters (Liang and Zeger, Biometrika 73,
+            1986); "jackknife", which leaves each cluster out, or each sample, by one
+            Newton step. It takes the memory of m (n + 1)^2 numbers where clusters are
+            given.
         clusters: a whole number for the cluster of each sample.
         weights: "frequency" if a weight of k is a sample that occurs k times,
             "probability" if it is the inverse of a probability of being sampled, or
@@ -95,8 +102,9 @@ def covariance(
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape, or if there are as many features as samples and no penalty.
         ValueError: if a number is out of range, NaN or infinite, if `kind` or
-            `weights` is none of these words, or if the fit is not the minimum for
-            these arguments. Where that is traced the result is NaN instead.
+            `weights` is none of these words or does not go with jeffreys, or if the
+            fit is not the minimum for these arguments. Where that is traced the
+            result is NaN instead.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -114,10 +122,11 @@ def covariance(
 
     def compute(given: Given) -> tuple[Array, Array, Array]:
         check_enough_samples(given)
+        check_kind_of_fit(chosen, given)
         return model_covariance(chosen, given, labels)
 
-    rows = (y, weight, offset)
-    found: Array = answer_of(compute, fit, X, *rows, l2=l2, bias=bias)
+    rows, penalties = (y, weight, offset), {"l2": l2, "jeffreys": jeffreys}
+    found: Array = answer_of(compute, fit, X, *rows, bias=bias, **penalties)
     return found
 
 
@@ -183,7 +192,7 @@ def check_kind(
             where they are not used.
     """
     for name, word, words in (
-        ("kind", kind, ("fisher", *ROBUST)),
+        ("kind", kind, (*BY_THE_MODEL, *ROBUST)),
         ("weights", weights, MEANINGS),
     ):
         if not isinstance(word, str) or word not in words:
@@ -198,6 +207,20 @@ def check_kind(
         )
     labels, count = _numbered(clusters, m)
     return Kind(kind, weights, count), labels
+
+
+def check_kind_of_fit(kind: Kind, given: Given) -> None:
+    """Raise a ValueError unless a kind of covariance goes with the fit's prior."""
+    prior, weight = given.problem.jeffreys, given.problem.samples.weight
+    if prior is None and kind.name == "augmented":
+        raise ValueError('kind="augmented" is for a fit with jeffreys')
+    if prior is not None and kind.name not in BY_THE_MODEL:
+        raise ValueError(
+            f'kind="{kind.name}" is for a fit without jeffreys: take "fisher" or '
+            '"augmented"'
+        )
+    if prior is not None and weight is not None and kind.weights != "frequency":
+        raise ValueError('with jeffreys weights are counts: take weights="frequency"')
 
 
 def _numbered(clusters: Any, m: int) -> tuple[Array, int]:

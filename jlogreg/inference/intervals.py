@@ -32,7 +32,11 @@ from jlogreg.diagnostics.tails import check_level, normal_quantile
 from jlogreg.fitting.fit import Fit
 from jlogreg.formulations.primal import primal_objective
 from jlogreg.formulations.problem import prepare, to_vector
-from jlogreg.inference.covariance import check_kind, model_covariance
+from jlogreg.inference.covariance import (
+    check_kind,
+    check_kind_of_fit,
+    model_covariance,
+)
 from jlogreg.inference.profile import default_limits, paired, profile_ends
 from jlogreg.solvers.driver import minimize
 from jlogreg.solvers.newton import Newton
@@ -79,6 +83,7 @@ def confidence_interval(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     covariance: str = "fisher",
     clusters: Any = None,
@@ -96,6 +101,7 @@ def confidence_interval(
       (42) of docs/derivation.md. Unlike Wald's it does not depend on the unit or the
       scale, and holds with few samples. Each end is searched by fits with an offset,
       all ends side by side. With a penalty the ends are those of the penalised cost;
+      with jeffreys the information is that of all unknowns at each point;
     - "bootstrap": quantiles of the estimates of resampled samples (Efron, Ann. Statist.
       7, 1979), NaN if more than a tenth of them have no answer.
 
@@ -116,6 +122,7 @@ def confidence_interval(
         weight: that of the fit.
         offset: that of the fit.
         l2: that of the fit.
+        jeffreys: that of the fit.
         bias: that of the fit.
         covariance: the kind of `covariance`, for "wald".
         clusters: as for `covariance`, for "wald".
@@ -148,6 +155,7 @@ def confidence_interval(
 
     def compute(given: Given) -> Answer:
         check_enough_samples(given)
+        check_kind_of_fit(chosen, given)
         if kind == "wald":
             result = _wald(chosen, given, labels, level)
         elif kind == "profile":
@@ -160,8 +168,8 @@ def confidence_interval(
             interval = Interval(estimate, low, high, interval.status)
         return interval, reached, distance
 
-    rows = (y, weight, offset)
-    found: Interval = answer_of(compute, fit, X, *rows, l2=l2, bias=bias)
+    rows, penalties = (y, weight, offset), {"l2": l2, "jeffreys": jeffreys}
+    found: Interval = answer_of(compute, fit, X, *rows, bias=bias, **penalties)
     return found
 
 

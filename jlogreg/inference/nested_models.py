@@ -98,8 +98,8 @@ def score_test(
     if weight is None:
         design.check_values("added")
 
-    def one(fit: Fit, y: Any, weight: Any, offset: Any, l2: Any) -> HypothesisTest:
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+    def one(fit: Fit, y: Any, weight: Any, offset: Any, *none: Any) -> HypothesisTest:
+        given = prepare_fit(fit, X, y, weight, offset, 0.0, bias)
         _check_added(design, weight)
         result, reached, distance = _score(kind, given, design)
         check_reached(given.status, reached, distance)
@@ -118,16 +118,19 @@ def likelihood_ratio_test(
     nested: Fit | None = None,
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
+    jeffreys: Any = 0.0,
     bias: bool = True,
 ) -> HypothesisTest:
     """Return the likelihood-ratio test that some features have no weight.
 
     Shapes: fit, X, y, weight and offset as for `covariance`; result of (). The weights
     are frequencies: with others there is no likelihood. Equation (40) of
-    docs/derivation.md (Wilks, Ann. Math. Statist. 9, 1938).
+    docs/derivation.md (Wilks, Ann. Math. Statist. 9, 1938). With jeffreys it is the
+    ratio of penalised likelihoods, and the information in both is that of all unknowns
+    (Heinze and Schemper, Statist. Med. 21, 2002).
 
     Args:
-        fit: the result of `fit` or `fit_many`, without a penalty.
+        fit: the result of `fit` or `fit_many`, without a penalty l2.
         X: the features of the fit.
         y: the labels.
         features: the numbers of the rows of X that are tested; by default all. The fit
@@ -136,13 +139,14 @@ def likelihood_ratio_test(
             and weights; then `features` is left out.
         weight: that of the fit.
         offset: that of the fit.
+        jeffreys: that of the fit.
         bias: that of the fit.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
             rank or shape.
         ValueError: as for `covariance`, if a number is no row of X, or if both
-            `features` and `nested` are given.
+            `features` and `nested` are given, or `nested` with jeffreys.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -156,21 +160,28 @@ def likelihood_ratio_test(
     n, _ = check_design("X", X).shape
     if nested is not None and features is not None:
         raise ValueError("give features or nested, not both")
+    if nested is not None and not _is_zero(jeffreys):
+        raise ValueError(
+            "with jeffreys give features: the prior of a nested fit is another one"
+        )
     rows = _check_rows(features, n) if nested is None else ()
     df = len(rows) if nested is None else n - np.shape(nested.params.w)[-2]
     if df < 1:
         raise ShapeError("nested must have fewer features than the fit")
 
-    def one(pair: Any, y: Any, weight: Any, offset: Any, l2: Any) -> HypothesisTest:
+    def one(
+        pair: Any, y: Any, weight: Any, offset: Any, l2: Any, tau: Any
+    ) -> HypothesisTest:
         fit, smaller = pair
-        given = prepare_fit(fit, X, y, weight, offset, l2, bias)
+        given = prepare_fit(fit, X, y, weight, offset, l2, bias, tau)
         costs = None if smaller is None else (smaller.cost, fit.cost, smaller.status)
         result, reached, distance = _likelihood_ratio(rows, df, given, costs)
         check_reached(given.status, reached, distance)
         return result
 
     pair = _Pair(fit, nested)
-    found: HypothesisTest = over_problems(one, pair, X, y, weight, offset)
+    rows_of = (y, weight, offset)
+    found: HypothesisTest = over_problems(one, pair, X, *rows_of, jeffreys=jeffreys)
     return found
 
 
@@ -184,6 +195,10 @@ class _Pair(NamedTuple):
     def status(self) -> Any:
         """The status of the first."""
         return self.fit.status
+
+
+def _is_zero(number: Any) -> bool:
+    return not is_traced(number) and not np.asarray(number).any()
 
 
 def _check_added(added: Design, weight: Any) -> None:

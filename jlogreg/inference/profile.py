@@ -33,6 +33,7 @@ from jlogreg.formulations.problem import (
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss
 from jlogreg.objective.cost import objective
+from jlogreg.objective.jeffreys import jeffreys_term
 from jlogreg.solvers.driver import loop, minimize
 from jlogreg.solvers.newton import Newton
 
@@ -74,6 +75,8 @@ def fit_with_held(
 ) -> Held:
     """Return the fit in which some unknowns are held; equation (41).
 
+    Jeffreys' prior stays that of all unknowns.
+
     The drop has derivatives in the data: at a minimum it does not change with the
     unknowns.
 
@@ -97,7 +100,7 @@ def fit_with_held(
     newton = Newton(keep_factor=False)
     end = minimize(newton, cost, start * free, limits.max_steps)
     theta = end.point * free + held
-    _, slope = objective(to_params(theta), samples, l2)
+    _, slope = objective(to_params(theta), samples, l2, problem.jeffreys)
     return Held(theta, to_vector(slope), _drop(fitted, theta), end.status)
 
 
@@ -111,7 +114,12 @@ def _drop(fitted: Fitted, theta: Float[Array, "n+1 1"]) -> Float[Array, ""]:
     rise = log_loss(FAST, z, samples.y) - log_loss(FAST, best, samples.y)
     difference = (theta - to_vector(params)) * (theta + to_vector(params))
     penalty = jnp.sum(ridge(fitted.problem) * difference) / 2
-    return fitted.unit * samples.weighted(rise).sum() + fitted.total() * penalty
+    drop = fitted.unit * samples.weighted(rise).sum() + fitted.total() * penalty
+    prior = fitted.problem.jeffreys
+    if prior is None:
+        return drop
+    terms = [jeffreys_term(at, samples, prior) for at in (to_params(theta), params)]
+    return drop + fitted.total() * (terms[0] - terms[1])
 
 
 def paired(fitted: Fitted) -> Fitted:
@@ -238,7 +246,9 @@ def _end(
     # One more step along the curve of the drop, 0 but for its derivatives: they are
     # those of the end, as the data and the level change; (42).
     point = end.theta * (1 - unit) + found * unit
-    _, gradient = objective(to_params(point), fixed.problem.samples, fixed.problem.l2)
+    problem = fixed.problem
+    penalties = (problem.l2, problem.jeffreys)
+    _, gradient = objective(to_params(point), problem.samples, *penalties)
     slope = fixed.total() * jnp.sum(to_vector(gradient) * unit)
     missing = jnp.square(target) / 2 - _drop(fitted, point)
     found = found + (missing - lax.stop_gradient(missing)) / slope

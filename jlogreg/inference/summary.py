@@ -31,7 +31,12 @@ from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics
 from jlogreg.diagnostics.fitted import prepare_fit
 from jlogreg.diagnostics.tails import log10_chi2_tail, log10_p_value, p_of_log10
 from jlogreg.fitting.fit import Fit
-from jlogreg.inference.covariance import check_kind, is_answer, model_covariance
+from jlogreg.inference.covariance import (
+    check_kind,
+    check_kind_of_fit,
+    is_answer,
+    model_covariance,
+)
 from jlogreg.inference.intervals import confidence_interval
 from jlogreg.objective.prediction import logits
 
@@ -147,6 +152,7 @@ def summary(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     interval: str = "wald",
     level: float = 0.95,
@@ -173,6 +179,7 @@ def summary(
         offset: that of the fit, if it had one.
         l2: that of the fit. With one, the errors are those of the penalised estimate
             about its own mean.
+        jeffreys: that of the fit; the log-likelihood is without it.
         bias: that of the fit.
         interval: "wald" or "profile", the kind of a
             `confidence_interval`.
@@ -208,7 +215,7 @@ def summary(
         bias   -3.035        2.55  -1.19  0.23      0.0481  0.000327 to 7.06
         (beware: 3 samples of the rarer label for 2 unknowns...
     """
-    if any(map(is_traced, (fit.params.w, y, weight, offset, l2))):
+    if any(map(is_traced, (fit.params.w, y, weight, offset, l2, jeffreys))):
         raise TypeError("summary needs known numbers: call it outside jit")
     if np.ndim(fit.status):
         raise ShapeError(
@@ -225,6 +232,7 @@ def summary(
         raise ValueError(f'interval must be "wald" or "profile", but is {interval!r}')
     k = n + check_bias(bias)
     given = {"weight": weight, "offset": offset, "l2": l2, "bias": bias}
+    given["jeffreys"] = jeffreys
     kind = {"covariance": covariance, "clusters": clusters, "weights": weights}
     theta = np.concatenate(params).astype(float)[:k, 0]
     columns: dict[str, Any] = {"weight": theta}
@@ -241,11 +249,13 @@ def summary(
         columns |= {"log10_p": log10_p, "odds_ratio": odds.estimate[:k, 0]}
         columns |= {"low": odds.low[:k, 0], "high": odds.high[:k, 0]}
         if weights == "frequency" or weight is None:
-            statistics = _statistics(fit_statistics(fit, X, y, **given), k, bias)
+            numbers = fit_statistics(fit, X, y, **given)
+            # The likelihood is not at its maximum in a fit with a prior.
+            statistics = _statistics(numbers, k, bias, not np.any(np.asarray(jeffreys)))
     if n > MAX_LISTED:
         largest = "|w|" if errors is None else "|z|"
         notes += [f"({MAX_LISTED} of {n} features, those with the largest {largest})"]
-    beware = why_not or _warning(samples, k, l2, kind)
+    beware = why_not or _warning(fit, samples, k, l2, kind)
     notes += [f"({beware})"] if beware else []
     columns = {name: np.asarray(column, float) for name, column in columns.items()}
     every = (*labels, "bias") if bias else tuple(labels)
@@ -265,12 +275,14 @@ def _standard_errors(
     if n > MAX_COVARIANCE_FEATURES:
         most = MAX_COVARIANCE_FEATURES
         return None, f"no standard errors: there are more than {most} features"
-    prepared = prepare_fit(fit, *samples, given["l2"], given["bias"])
+    penalties = (given["l2"], given["bias"], given["jeffreys"])
+    prepared = prepare_fit(fit, *samples, *penalties)
+    check_kind_of_fit(chosen, prepared)
     if not is_answer(prepared):
         return None, (
             "no standard errors: a penalty, other weights or another offset led away "
-            "from the minimum for these arguments: give weight, offset and l2 as in "
-            "the fit"
+            "from the minimum for these arguments: give weight, offset, l2 and "
+            "jeffreys as in the fit"
         )
     matrix, _, _ = model_covariance(chosen, prepared, labels)
     variances = np.diag(np.asarray(matrix, float))
@@ -282,7 +294,9 @@ def _standard_errors(
     return np.sqrt(variances), ""
 
 
-def _statistics(numbers: FitStatistics, k: int, bias: bool) -> tuple[str, ...]:
+def _statistics(
+    numbers: FitStatistics, k: int, bias: bool, is_likelihood: bool
+) -> tuple[str, ...]:
     """Return the lines on likelihood, criteria and R2."""
     at = {name: float(value) for name, value in numbers._asdict().items()}
     null = "bias alone" if bias else "no features"
@@ -292,7 +306,7 @@ def _statistics(numbers: FitStatistics, k: int, bias: bool) -> tuple[str, ...]:
         f"pseudo-R2: McFadden {at['mcfadden']:.3g}, Nagelkerke {at['nagelkerke']:.3g}, "
         f"Tjur {at['tjur']:.3g}",
     ]
-    if bias and k > 1 and at["unknowns"] == k:
+    if bias and is_likelihood and k > 1 and at["unknowns"] == k:
         rise = 2 * (at["log_likelihood"] - at["null"])
         log10_p = float(log10_chi2_tail(jnp.asarray(rise), k - 1))
         lines.append(
@@ -302,7 +316,7 @@ def _statistics(numbers: FitStatistics, k: int, bias: bool) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _warning(samples: Samples, k: int, l2: Any, kind: dict[str, Any]) -> str:
+def _warning(fit: Fit, samples: Samples, k: int, l2: Any, kind: dict[str, Any]) -> str:
     """Return what to beware of, the gravest first; nothing if there is nothing."""
     y, v = np.asarray(samples.y, float), np.asarray(samples.weights(), float)
     counts = v if kind["weights"] == "frequency" else (v > 0).astype(float)
@@ -311,6 +325,8 @@ def _warning(samples: Samples, k: int, l2: Any, kind: dict[str, Any]) -> str:
     if clusters is not None and len(np.unique(np.asarray(clusters))) < FEW_CLUSTERS:
         count = len(np.unique(np.asarray(clusters)))
         return f"beware: {count} clusters are few, and errors of few are too small"
+    if fit.several:
+        return "beware: the cost has another minimum; this is the lower of two"
     if np.any(np.asarray(l2) > 0):
         return (
             "beware: the penalty draws the weights to 0, and intervals and p do not "

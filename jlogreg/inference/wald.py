@@ -24,7 +24,11 @@ from jlogreg.diagnostics.sandwich import Kind
 from jlogreg.diagnostics.tails import HypothesisTest, chi2_test, quadratic_form
 from jlogreg.fitting.fit import Fit
 from jlogreg.formulations.problem import to_vector
-from jlogreg.inference.covariance import check_kind, model_covariance
+from jlogreg.inference.covariance import (
+    check_kind,
+    check_kind_of_fit,
+    model_covariance,
+)
 
 __all__ = ["wald_test"]
 
@@ -39,6 +43,7 @@ def wald_test(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     covariance: str = "fisher",
     clusters: Any = None,
@@ -61,6 +66,7 @@ def wald_test(
         weight: that of the fit.
         offset: that of the fit.
         l2: that of the fit.
+        jeffreys: that of the fit.
         bias: that of the fit.
         covariance: the kind of `covariance`.
         clusters: as for `covariance`.
@@ -87,10 +93,11 @@ def wald_test(
 
     def compute(given: Given) -> tuple[HypothesisTest, Array, Array]:
         check_enough_samples(given)
+        check_kind_of_fit(kind, given)
         return _wald(kind, given, labels, R, r)
 
-    rows = (y, weight, offset)
-    found: HypothesisTest = answer_of(compute, fit, X, *rows, l2=l2, bias=bias)
+    rows, penalties = (y, weight, offset), {"l2": l2, "jeffreys": jeffreys}
+    found: HypothesisTest = answer_of(compute, fit, X, *rows, bias=bias, **penalties)
     return found
 
 

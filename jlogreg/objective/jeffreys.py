@@ -38,9 +38,11 @@ __all__ = [
     "Jeffreys",
     "JeffreysTotals",
     "check_jeffreys",
+    "check_parameters",
     "jeffreys_term",
     "jeffreys_totals",
     "log_det",
+    "pair_entries",
 ]
 
 # The information, and its derivatives of n^3 numbers, are formed up to this number of
@@ -75,6 +77,15 @@ def check_jeffreys(jeffreys: Any, bias: bool, X: Design) -> Jeffreys | None:
     strength = check_range("jeffreys", strength, 0.0)
     if not is_traced(strength) and not np.asarray(strength).any():
         return None
+    check_parameters(bias, X)
+    return Jeffreys(strength, bias)
+
+
+def check_parameters(bias: bool, X: Design) -> None:
+    """Raise a ShapeError if the information of the parameters cannot be formed.
+
+    It has no determinant but 0 if there are more parameters than samples.
+    """
     n, m = X.shape
     if n + bias > m:
         raise ShapeError(
@@ -87,7 +98,6 @@ def check_jeffreys(jeffreys: Any, bias: bool, X: Design) -> Jeffreys | None:
             f"X has {n} features, but jeffreys is for {MAX_FEATURES} at most; take a "
             "penalty l2 instead"
         )
-    return Jeffreys(strength, bias)
 
 
 def jeffreys_term(
@@ -123,6 +133,12 @@ def _log_det_rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
     multiply = partial(matmul, matrix)
     inverse = lax.custom_linear_solve(multiply, unit, solve, symmetric=True)
     return log_det(matrix), jnp.sum(inverse * change)
+
+
+def pair_entries(k: int, m: int) -> int:
+    """Return how many products of pairs of k rows are formed at once of m samples."""
+    pairs = max(1, k * (k + 1) // 2)
+    return pairs * max(1, min(m, PAIR_ENTRIES // pairs))
 
 
 class JeffreysTotals(NamedTuple):
@@ -173,7 +189,8 @@ def jeffreys_totals(
             third=jnp.concatenate([third.w, third.b.T]),
         )
 
-    block = max(1, min(gram_block(samples), PAIR_ENTRIES // len(first)))
+    pairs = max(1, len(first))
+    block = pair_entries(k, min(gram_block(samples), samples.X.shape[1])) // pairs
     given = (params, root, jeffreys.strength)
     found: JeffreysTotals = sum_over_written(summand, samples, *given, block=block)
     return found

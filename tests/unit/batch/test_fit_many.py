@@ -72,7 +72,7 @@ def test_fields_have_a_leading_axis_and_are_those_of_a_fit():
     assert (result.params.w.shape, result.params.b.shape) == ((K, n, 1), (K, 1, 1))
     assert {leaf.shape for leaf in jax.tree.leaves(result[1:])} == {(K,)}
     assert result.status.dtype == result.steps.dtype == np.int32
-    assert {leaf.dtype.name for leaf in (*result.params, *result[3:])} == {"float64"}
+    assert {leaf.dtype.name for leaf in (*result.params, *result[3:6])} == {"float64"}
     assert_minima(result, arguments)
     # Both are at their roundings.
     assert max(result.gradient_norm) < 100 * EPS
@@ -82,7 +82,8 @@ def test_fields_have_a_leading_axis_and_are_those_of_a_fit():
 def test_one_problem_is_a_batch_of_one_and_float32_stays():
     single = {key: np.float32(value) for key, value in numbers(count=1).items()}
     result = many(**single)
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(result)} == {"float32", "int32"}
+    kinds = {leaf.dtype.name for leaf in jax.tree.leaves(result)}
+    assert kinds == {"float32", "int32", "bool"}
     assert result.status.shape == (1,)
     arguments = {key: np.asarray(value, float) for key, value in single.items()}
     X, y, *rest = arguments.values()
