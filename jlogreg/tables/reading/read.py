@@ -198,9 +198,7 @@ def _parquet(path: Path) -> pa.Table:
         raise TableError(str(path), [Fault(error.strerror or str(error))]) from error
     except pa.ArrowException as error:
         what = " ".join(str(error).split())
-        raise TableError(
-            str(path), [Fault(f"is no Parquet file that can be read: {what}")]
-        ) from error
+        raise TableError(str(path), [Fault(f"cannot be read: {what}")]) from error
 
 
 def _without_index(table: pa.Table) -> pa.Table:

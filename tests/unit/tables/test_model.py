@@ -8,9 +8,8 @@ import sys
 import jax
 import numpy as np
 import pytest
-import statsmodels.api as sm
-import statsmodels.formula.api as smf
 from sklearn import metrics as sklearn
+from sklearn.linear_model import LogisticRegression
 
 from jlogreg import FitError, tables
 from jlogreg.tables import LeftOut, Schema
@@ -18,7 +17,12 @@ from tests.unit.tables.made import M, frame
 
 TABLE = tables.read(frame())
 SCHEMA = Schema("alive", "yes")
-FAMILY = sm.families.Binomial()
+
+
+def _glm(text, given):
+    models = pytest.importorskip("statsmodels.formula.api")
+    families = pytest.importorskip("statsmodels.api").families
+    return models.glm(text, given, family=families.Binomial()).fit(tol=1e-14)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,7 @@ def saved(model, tmp_path_factory):
 def test_coefficients_errors_and_intervals_are_those_of_statsmodels(model):
     given = frame().assign(alive=frame()["alive"].eq("yes").astype(float))
     text = "alive ~ age + dose + soil"
-    fitted = smf.glm(text, given, family=FAMILY).fit(tol=1e-14)
+    fitted = _glm(text, given)
     names = ["age", "dose", "soil[T.loam]", "soil[T.sand]", "Intercept"]
     told = model.summary().columns
     np.testing.assert_allclose(told["weight"], fitted.params[names], rtol=1e-7)
@@ -47,6 +51,17 @@ def test_coefficients_errors_and_intervals_are_those_of_statsmodels(model):
     z = fitted.predict(given.iloc[[7]])
     new = tables.read(frame().drop(columns="alive").iloc[[7]])
     np.testing.assert_allclose(model.predict(new).probability, [z], rtol=1e-7)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.03])
+def test_weights_are_those_of_scikit_learn(l2):
+    found = tables.fit(TABLE, SCHEMA, l2=l2, folds=0)
+    X = SCHEMA.decide(TABLE).samples(TABLE).X.T
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    C = 1 / (M * l2) if l2 else np.inf
+    theirs = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12)
+    theirs.fit(scaled, frame()["alive"] == "yes")
+    np.testing.assert_allclose(found.w, theirs.coef_[0] / X.std(axis=0), rtol=1e-6)
 
 
 def test_the_penalty_is_of_standardised_features(model):
@@ -179,7 +194,7 @@ def test_folds_without_an_answer_have_no_scores():
 def test_without_a_bias_the_weights_are_those_of_statsmodels():
     given = frame().assign(alive=frame()["alive"].eq("yes").astype(float))
     text = "alive ~ 0 + age + soil"
-    fitted = smf.glm(text, given, family=FAMILY).fit(tol=1e-14)
+    fitted = _glm(text, given)
     found = tables.fit(TABLE, Schema(positive="yes", formula=text), folds=0)
     by_name = {name.replace("soil[T.", "soil["): w for name, w in fitted.params.items()}
     expected = [by_name[name] for name in found.names]

@@ -119,7 +119,7 @@ def test_another_encoding_is_refused(tmp_path):
 
 def test_a_broken_parquet_file_is_named(tmp_path):
     path = written(tmp_path, b"PAR1 and nothing else", "t.parquet")
-    assert "is no Parquet file" in faults_of(path)[0]
+    assert "cannot be read: " in faults_of(path)[0]
     assert "let its name end" in faults_of(written(tmp_path, b"PAR1 "))[0]
 
 
