@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn
@@ -84,6 +85,20 @@ def test_held_out_scores_are_the_means_of_folds(model):
     score = tables.score(model, TABLE)
     assert 0.5 < scores["roc_auc"] < score.auc
     assert scores["log_loss"] > score.log_loss
+
+
+def test_each_fold_has_the_same_share_of_a_rare_label():
+    alive = np.where(np.arange(M) < 5, "yes", "no")
+    table = tables.read(frame().assign(alive=alive))
+    found = tables.fit(table, SCHEMA, l2=0.1)
+    assert found.validation.scores["roc_auc"] is not None
+    assert tables.score(found, table).larger == 115 / 120
+
+
+def test_other_names_than_those_of_the_features_are_refused(model):
+    other = msgspec.structs.replace(model, names=("dose", "age", *model.names[2:]))
+    with pytest.raises(tables.TableError, match="has the features 'age', 'dose', "):
+        other.predict(TABLE)
 
 
 def test_cross_validation_chooses_the_penalty():

@@ -52,6 +52,8 @@ def test_the_delimiter_is_the_one_of_even_rows(tmp_path):
     """A comma may be in some of the cells, but not as often in each."""
     path = written(tmp_path, "a;b\nx, y;1\nz;2\nx, y, z;3\n")
     assert tables.read(path).names == ("a", "b")
+    path = written(tmp_path, "name, first;age\nAnn;3\nBob;4\n")
+    assert tables.read(path).names == ("name, first", "age")
 
 
 def test_the_first_line_of_excel_names_the_delimiter(tmp_path):

@@ -78,6 +78,8 @@ def test_rows_with_missing_cells_are_left_out_and_counted():
     columns = {"dose": [1.0, NAN, 3.0, 2.0, 5.0, 4.0], "soil": [*"abab", None, "a"]}
     _, found = decided(columns, ["no", "yes", None, "yes", "yes", "no"])
     assert found.rows.tolist() == [1, 4, 6]
+    np.testing.assert_array_equal(found.X, [[1, 2, 4], [0, 1, 0]])
+    np.testing.assert_array_equal(found.y, [[0, 1, 0]])
     assert found.lacking == {"alive": 1, "dose": 1, "soil": 1}
     assert found.told == (
         "3 of 6 rows are used; others lack 'alive' (1), 'dose' (1), 'soil' (1)"
@@ -101,6 +103,22 @@ def test_missing_cells_are_filled_and_marked():
         schema.features(tables.read(new))
     features = schema.features(tables.read(new), unseen="missing")
     np.testing.assert_array_equal(features.X.T, [[3, 1, 1, 0], [7, 0, 0, 1]])
+
+
+def test_a_row_without_a_label_does_not_count_among_those_with_all_cells():
+    columns = {"dose": [1.0, NAN, 3.0, 2.0, 5.0, 4.0]}
+    _, found = decided(columns, [None, "yes", "no", None, "yes", "no"])
+    np.testing.assert_array_equal(found.X, [[3, 5, 4]])
+    np.testing.assert_array_equal(found.y, [[0, 1, 0]])
+
+
+def test_a_word_of_a_row_that_lacks_a_cell_does_not_matter():
+    columns = {"dose": [1.0, NAN, 3.0, 2.0, 5.0, 4.0], "soil": [*"azabba"]}
+    schema, found = decided(columns)
+    assert found.names == ("dose", "soil=b")
+    new = pd.DataFrame({"dose": [None, 7.0], "soil": ["peat", "b"]})
+    features = schema.features(tables.read(new))
+    np.testing.assert_array_equal(features.X, [[7], [1]])
 
 
 def test_what_is_computed_is_that_of_the_rows_that_are_used():
