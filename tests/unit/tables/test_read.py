@@ -137,8 +137,14 @@ def test_frames_are_read_without_their_index(tmp_path):
 
 
 def test_a_column_of_mixed_types_is_named():
-    with pytest.raises(tables.TableError, match="'b': holds cells of different types"):
-        tables.read(pd.DataFrame({"a": [1, 2], "b": ["x", 3]}))
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", 3], "c": [2**70, 1]})
+    with pytest.raises(tables.TableError) as caught:
+        tables.read(frame)
+    first, second = map(str, caught.value.faults)
+    assert first.startswith(
+        "column 'b': holds cells of other or different types: int, "
+    )
+    assert second.startswith("column 'c': holds cells of other or different types: int")
 
 
 def test_other_things_are_no_table():

@@ -74,6 +74,22 @@ def test_what_you_say_of_a_column_is_done():
     np.testing.assert_array_equal(found.X[2], [0, 2, 1, 3, 8, 4])
 
 
+def test_what_frames_say_of_a_column_is_kept():
+    """A category of numbers is one; whole numbers may be larger than floats hold."""
+    large = [2**62 + 2**40 * k**2 for k in range(6)]
+    code = pd.Categorical([3, 1, 2, 3, 1, 2])
+    _, found = decided({"code": code, "large": large})
+    assert found.names == ("code=2", "code=3", "large")
+    np.testing.assert_array_equal(found.X[2], np.array(large, float))
+
+
+def test_a_year_of_two_digits_is_not_read_as_one_of_four():
+    days = ["1.2.2024", "3.2.24", "2.2.2024", "4.2.2024", "9.2.2024", "5.2.2024"]
+    asked = {"day": Date(format="%d.%m.%Y")}
+    (fault,) = faults({"day": days}, columns=asked)
+    assert "column 'day', row 2: '3.2.24' is " in fault
+
+
 def test_rows_with_missing_cells_are_left_out_and_counted():
     columns = {"dose": [1.0, NAN, 3.0, 2.0, 5.0, 4.0], "soil": [*"abab", None, "a"]}
     _, found = decided(columns, ["no", "yes", None, "yes", "yes", "no"])
