@@ -139,14 +139,8 @@ def _read_npz(path: Path, names: Names) -> LabeledSamples:
         return LabeledSamples(*arrays)
 
 
-def _read_csv(path: Path, names: Names) -> LabeledSamples:
-    table = tables.read_csv(path)
-    parts = tables.features_and_labels(path, table, names.label, names.leave_out)
-    return LabeledSamples(*parts)
-
-
-def _read_parquet(path: Path, names: Names) -> LabeledSamples:
-    table = tables.read_parquet(path)
+def _read_table(path: Path, names: Names) -> LabeledSamples:
+    table = tables.read_table(path)
     parts = tables.features_and_labels(path, table, names.label, names.leave_out)
     return LabeledSamples(*parts)
 
@@ -155,8 +149,8 @@ READERS: dict[str, Callable[[Path, Names], LabeledSamples]] = {
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
     ".npz": _read_npz,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
+    ".csv": _read_table,
+    ".parquet": _read_table,
 }
 
 

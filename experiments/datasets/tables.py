@@ -1,4 +1,4 @@
-"""Read tables of samples, a row each: CSV and Parquet, as pandas writes them."""
+"""Tables of samples, a row each, as features and labels."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ from numpy.typing import NDArray
 from experiments.config import LARGEST
 from experiments.datasets.standardize import Numbers
 from experiments.errors import UserError
-from experiments.storage.regular import open_file, read_file
+from jlogreg import tables
 
 # The reader takes a block of at most so many bytes.
 MOST = 2**31 - 1
 
 
-def read_csv(path: Path) -> pa.Table:
-    """Return the table of a CSV file."""
-    return parse_csv(read_file(path))
+def read_table(path: Path) -> pa.Table:
+    """Return the columns of a CSV or Parquet file, as `jlogreg.tables` reads it.
+
+    Raises:
+        UserError: with all that is wrong, if it cannot be read as a table.
+    """
+    try:
+        return tables.read(path).columns
+    except tables.TableError as error:
+        faults = "; ".join(map(str, error.faults))
+        raise UserError(f"{path}: {faults}") from error
 
 
 def parse_csv(
@@ -46,18 +54,6 @@ def parse_csv(
         ),
         pa.csv.ParseOptions(delimiter=delimiter, quote_char=quote),
         pa.csv.ConvertOptions(column_types=types),
-    )
-
-
-def read_parquet(path: Path) -> pa.Table:
-    """Return the table of a Parquet file, without the index of a pandas frame."""
-    import pyarrow.parquet
-
-    with open_file(path) as file:
-        table = pyarrow.parquet.read_table(file)
-    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    return table.drop_columns(
-        [name for name in index if isinstance(name, str) and name in table.column_names]
     )
 
 
@@ -86,8 +82,6 @@ def features_and_labels(
     features = tuple(name for name in table.column_names if name != label)
     if not features:
         raise UserError(f"{path}: has no column other than {label!r}")
-    if not len(table):
-        raise UserError(f"{path}: has no row below the names of its columns")
     _refuse_missing(path, label, table[label])
     columns = [_numbers(path, name, table[name]) for name in features]
     return np.stack(columns, axis=1), table[label].to_numpy(), features

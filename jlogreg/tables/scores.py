@@ -91,7 +91,7 @@ class Score(NamedTuple):
             ["always the larger class", f"{larger:.4f}"],
             ["calibration error", f"{self.calibration_error:.4f}"],
             ["calibration slope", f"{self.slope:.3f}"],
-            ["calibration intercept", f"{self.intercept:.3f}"],
+            ["calibration intercept", f"{round(self.intercept, 3) + 0.0:.3f}"],
         ]
 
     def counts(self) -> list[list[str]]:

@@ -53,6 +53,8 @@ def find_kind(name: str, table: Table, faults: list[Fault]) -> Kind | None:
     kind, types = column.type, pa.types
     if column.null_count == len(column):
         return LeftOut("it is empty")
+    if types.is_dictionary(table.columns[name].type):  # somebody made it a category
+        return Category()
     if is_words(kind):
         return _kind_of_words(name, column, table.decimal, faults)
     if types.is_boolean(kind):

@@ -31,6 +31,8 @@ __all__ = [
 Policy = Literal["leave_out", "indicator"]
 # The word of a category for a missing cell.
 MISSING_WORD = "(missing)"
+# Of the year 1000: an earlier one is a year of two digits that was read as four.
+FIRST_DAY = int(np.datetime64("1000-01-01").astype(np.int64))
 DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
 
 
@@ -180,7 +182,8 @@ def _numbers(name: str, kind: Kind, table: Table, faults: list[Fault]) -> Parsed
     ):
         faults.append(Fault(f"holds numbers, no {what}", name, cure="make it a number"))
         return None
-    values = np.asarray(column.cast(pa.float64()).to_numpy(), float)
+    # Whole numbers beyond 2^53 are rounded, as floats are.
+    values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), float)
     missing = np.isnan(values)
     infinite = np.flatnonzero(np.isinf(values))
     if infinite.size:
@@ -214,6 +217,12 @@ def _dates(name: str, kind: Date, table: Table, faults: list[Fault]) -> Parsed |
     read = column.cast(pa.timestamp("us"), safe=False)
     missing = np.asarray(pc.is_null(read).to_numpy())
     days = np.asarray(pc.fill_null(read.cast(pa.int64()), 0).to_numpy()) / DAY
+    early = np.flatnonzero(~missing & (days < FIRST_DAY))
+    if early.size:
+        what = "is a date before the year 1000"
+        cure = "correct it; %y is a year of two digits"
+        faults.append(_wrong(name, table.column(name), early, what, cure))
+        return None
     return Parsed(np.where(missing, np.nan, days - _origin_days(kind)), missing)
 
 

@@ -198,9 +198,7 @@ def _parquet(path: Path) -> pa.Table:
         raise TableError(str(path), [Fault(error.strerror or str(error))]) from error
     except pa.ArrowException as error:
         what = " ".join(str(error).split())
-        raise TableError(
-            str(path), [Fault(f"is no Parquet file that can be read: {what}")]
-        ) from error
+        raise TableError(str(path), [Fault(f"cannot be read: {what}")]) from error
 
 
 def _without_index(table: pa.Table) -> pa.Table:
@@ -218,10 +216,10 @@ def _from_pandas(frame: Any) -> pa.Table:
         column = frame.iloc[:, place]
         try:
             arrays.append(pa.Array.from_pandas(column))
-        except (pa.ArrowException, TypeError):
-            cells = (type(cell).__name__ for cell in column.dropna())
-            what = f"holds cells of different types: {', '.join(sorted({*cells}))}"
-            faults.append(Fault(what, name, cure="make them all words, or all numbers"))
+        except (pa.ArrowException, TypeError, OverflowError):
+            cells = sorted({type(cell).__name__ for cell in column.dropna()})
+            what = f"holds cells of other or different types: {', '.join(cells)}"
+            faults.append(Fault(what, name, cure="make them all words, or all floats"))
     if faults:
         raise TableError("the pandas frame", faults)
     return pa.table([_one(array) for array in arrays], names=names)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from jlogreg import tables
 from jlogreg.__main__ import main
 from tests.unit.tables.made import M, frame
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -218,3 +221,29 @@ def test_a_full_or_closed_output_is_no_traceback(model):
     done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+MEASURE = """<script>
+const page = document.documentElement
+page.dataset.over = page.scrollWidth - page.clientWidth
+page.dataset.drawn = [...document.images].filter(i => i.naturalWidth > 0).length
+</script></body>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("scheme", [0, 1])  # dark and light
+def test_the_page_fits_a_window(width, scheme, model, table, tmp_path, capsys):
+    """In a browser all figures are drawn, and nothing sticks out to the right."""
+    out = tmp_path / "report.html"
+    call(capsys, "report", model, table, "--out", out)
+    out.write_text(out.read_text().replace("</body>", MEASURE))
+    settings = f"--blink-settings=preferredColorScheme={scheme}"
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", profile, settings]
+    words += [f"--window-size={width},900", "--virtual-time-budget=2000", "--dump-dom"]
+    page = subprocess.run(
+        [*words, out.as_uri()], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert 'data-over="0"' in page
+    assert 'data-drawn="4"' in page

@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import jax
+import msgspec
 import numpy as np
 import pytest
-import statsmodels.api as sm
-import statsmodels.formula.api as smf
 from sklearn import metrics as sklearn
+from sklearn.linear_model import LogisticRegression
 
 from jlogreg import FitError, tables
 from jlogreg.tables import LeftOut, Schema
@@ -18,7 +18,12 @@ from tests.unit.tables.made import M, frame
 
 TABLE = tables.read(frame())
 SCHEMA = Schema("alive", "yes")
-FAMILY = sm.families.Binomial()
+
+
+def _glm(text, given):
+    models = pytest.importorskip("statsmodels.formula.api")
+    families = pytest.importorskip("statsmodels.api").families
+    return models.glm(text, given, family=families.Binomial()).fit(tol=1e-14)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,7 @@ def saved(model, tmp_path_factory):
 def test_coefficients_errors_and_intervals_are_those_of_statsmodels(model):
     given = frame().assign(alive=frame()["alive"].eq("yes").astype(float))
     text = "alive ~ age + dose + soil"
-    fitted = smf.glm(text, given, family=FAMILY).fit(tol=1e-14)
+    fitted = _glm(text, given)
     names = ["age", "dose", "soil[T.loam]", "soil[T.sand]", "Intercept"]
     told = model.summary().columns
     np.testing.assert_allclose(told["weight"], fitted.params[names], rtol=1e-7)
@@ -47,6 +52,17 @@ def test_coefficients_errors_and_intervals_are_those_of_statsmodels(model):
     z = fitted.predict(given.iloc[[7]])
     new = tables.read(frame().drop(columns="alive").iloc[[7]])
     np.testing.assert_allclose(model.predict(new).probability, [z], rtol=1e-7)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.03])
+def test_weights_are_those_of_scikit_learn(l2):
+    found = tables.fit(TABLE, SCHEMA, l2=l2, folds=0)
+    X = SCHEMA.decide(TABLE).samples(TABLE).X.T
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    C = 1 / (M * l2) if l2 else np.inf
+    theirs = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12)
+    theirs.fit(scaled, frame()["alive"] == "yes")
+    np.testing.assert_allclose(found.w, theirs.coef_[0] / X.std(axis=0), rtol=1e-6)
 
 
 def test_the_penalty_is_of_standardised_features(model):
@@ -69,6 +85,20 @@ def test_held_out_scores_are_the_means_of_folds(model):
     score = tables.score(model, TABLE)
     assert 0.5 < scores["roc_auc"] < score.auc
     assert scores["log_loss"] > score.log_loss
+
+
+def test_each_fold_has_the_same_share_of_a_rare_label():
+    alive = np.where(np.arange(M) < 5, "yes", "no")
+    table = tables.read(frame().assign(alive=alive))
+    found = tables.fit(table, SCHEMA, l2=0.1)
+    assert found.validation.scores["roc_auc"] is not None
+    assert tables.score(found, table).larger == 115 / 120
+
+
+def test_other_names_than_those_of_the_features_are_refused(model):
+    other = msgspec.structs.replace(model, names=("dose", "age", *model.names[2:]))
+    with pytest.raises(tables.TableError, match="has the features 'age', 'dose', "):
+        other.predict(TABLE)
 
 
 def test_cross_validation_chooses_the_penalty():
@@ -179,7 +209,7 @@ def test_folds_without_an_answer_have_no_scores():
 def test_without_a_bias_the_weights_are_those_of_statsmodels():
     given = frame().assign(alive=frame()["alive"].eq("yes").astype(float))
     text = "alive ~ 0 + age + soil"
-    fitted = smf.glm(text, given, family=FAMILY).fit(tol=1e-14)
+    fitted = _glm(text, given)
     found = tables.fit(TABLE, Schema(positive="yes", formula=text), folds=0)
     by_name = {name.replace("soil[T.", "soil["): w for name, w in fitted.params.items()}
     expected = [by_name[name] for name in found.names]

@@ -74,10 +74,28 @@ def test_what_you_say_of_a_column_is_done():
     np.testing.assert_array_equal(found.X[2], [0, 2, 1, 3, 8, 4])
 
 
+def test_what_frames_say_of_a_column_is_kept():
+    """A category of numbers is one; whole numbers may be larger than floats hold."""
+    large = [2**62 + 2**40 * k**2 for k in range(6)]
+    code = pd.Categorical([3, 1, 2, 3, 1, 2])
+    _, found = decided({"code": code, "large": large})
+    assert found.names == ("code=2", "code=3", "large")
+    np.testing.assert_array_equal(found.X[2], np.array(large, float))
+
+
+def test_a_year_of_two_digits_is_not_read_as_one_of_four():
+    days = ["1.2.2024", "3.2.24", "2.2.2024", "4.2.2024", "9.2.2024", "5.2.2024"]
+    asked = {"day": Date(format="%d.%m.%Y")}
+    (fault,) = faults({"day": days}, columns=asked)
+    assert "column 'day', row 2: '3.2.24' is " in fault
+
+
 def test_rows_with_missing_cells_are_left_out_and_counted():
     columns = {"dose": [1.0, NAN, 3.0, 2.0, 5.0, 4.0], "soil": [*"abab", None, "a"]}
     _, found = decided(columns, ["no", "yes", None, "yes", "yes", "no"])
     assert found.rows.tolist() == [1, 4, 6]
+    np.testing.assert_array_equal(found.X, [[1, 2, 4], [0, 1, 0]])
+    np.testing.assert_array_equal(found.y, [[0, 1, 0]])
     assert found.lacking == {"alive": 1, "dose": 1, "soil": 1}
     assert found.told == (
         "3 of 6 rows are used; others lack 'alive' (1), 'dose' (1), 'soil' (1)"
@@ -101,6 +119,22 @@ def test_missing_cells_are_filled_and_marked():
         schema.features(tables.read(new))
     features = schema.features(tables.read(new), unseen="missing")
     np.testing.assert_array_equal(features.X.T, [[3, 1, 1, 0], [7, 0, 0, 1]])
+
+
+def test_a_row_without_a_label_does_not_count_among_those_with_all_cells():
+    columns = {"dose": [1.0, NAN, 3.0, 2.0, 5.0, 4.0]}
+    _, found = decided(columns, [None, "yes", "no", None, "yes", "no"])
+    np.testing.assert_array_equal(found.X, [[3, 5, 4]])
+    np.testing.assert_array_equal(found.y, [[0, 1, 0]])
+
+
+def test_a_word_of_a_row_that_lacks_a_cell_does_not_matter():
+    columns = {"dose": [1.0, NAN, 3.0, 2.0, 5.0, 4.0], "soil": [*"azabba"]}
+    schema, found = decided(columns)
+    assert found.names == ("dose", "soil=b")
+    new = pd.DataFrame({"dose": [None, 7.0], "soil": ["peat", "b"]})
+    features = schema.features(tables.read(new))
+    np.testing.assert_array_equal(features.X, [[7], [1]])
 
 
 def test_what_is_computed_is_that_of_the_rows_that_are_used():
