@@ -20,8 +20,8 @@ from jlogreg.base.programs import program
 from jlogreg.batch.problems import Problems
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, prepare_rows, scale_weights
-from jlogreg.fitting.decide import is_open
 from jlogreg.fitting.fit import Fit
+from jlogreg.fitting.outcome.decide import is_open
 from jlogreg.fitting.solve import (
     advance,
     finalize,

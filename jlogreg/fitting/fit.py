@@ -15,7 +15,6 @@ from jlogreg.base.params import Params, check_params
 from jlogreg.base.programs import is_tracing, program
 from jlogreg.base.status import count_statuses
 from jlogreg.data.design import Design
-from jlogreg.fitting.decide import is_open
 from jlogreg.fitting.implicit import differentiable
 from jlogreg.fitting.many_features.working_sets import fit_on_working_sets
 from jlogreg.fitting.options import (
@@ -26,6 +25,7 @@ from jlogreg.fitting.options import (
     choose_solver,
     free_unknowns,
 )
+from jlogreg.fitting.outcome.decide import is_open
 from jlogreg.fitting.solve import center_problem, solve
 from jlogreg.formulations.problem import Limits, Problem, Solution, to_vector
 from jlogreg.objective.cost import prepare_data

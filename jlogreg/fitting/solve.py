@@ -16,10 +16,10 @@ from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
-from jlogreg.fitting.decide import can_decide, decide, has_hessian
-from jlogreg.fitting.lowest_minimum import lowest_minimum
 from jlogreg.fitting.options import formulation_of
-from jlogreg.fitting.plane import if_free_plane, if_separated
+from jlogreg.fitting.outcome.decide import can_decide, decide, has_hessian
+from jlogreg.fitting.outcome.lowest_minimum import lowest_minimum
+from jlogreg.fitting.outcome.plane import if_free_plane, if_separated
 from jlogreg.formulations.centering import Centering, centered, feature_center
 from jlogreg.formulations.convergence import MAX_CONFIRM_STEPS
 from jlogreg.formulations.matrix_free import MAX_CONFIRM_FEATURES, continued

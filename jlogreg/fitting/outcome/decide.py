@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool
 from jlogreg.base.arrays import at_least
 from jlogreg.base.status import Status
 from jlogreg.fitting.options import formulation_of
-from jlogreg.fitting.plane import (
+from jlogreg.fitting.outcome.plane import (
     MAX_SEPARATION_STEPS,
     has_failed,
     if_separated,
