@@ -7,18 +7,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import at_least, largest
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.params import Params, check_bias, init_params
-from jlogreg.base.programs import program
+from jlogreg.base.programs import is_tracing, program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit, fit
-from jlogreg.fitting.options import check_l1_solver, check_limits, choose_solver
+from jlogreg.fitting.options import (
+    MAX_FEATURES,
+    check_l1_solver,
+    check_limits,
+    choose_solver,
+)
 from jlogreg.formulations.problem import Limits
 from jlogreg.objective.cost import gradient, prepare_data
 from jlogreg.objective.penalties import check_grid
@@ -103,7 +109,30 @@ def regularization_path(
     solver = solver or choose_solver(samples.X, one_penalty)
     limits = check_limits(solver, tol, max_steps, dtype)
     l1 = None if l1 is None else jnp.broadcast_to(l1, l2.shape)
+    if l1 is not None and samples.X.shape[0] > MAX_FEATURES and not is_tracing():
+        return _path_on_working_sets(solver, bias, samples, l2, l1, limits)
     return _path(solver, check_bias(bias), samples, l2, l1, limits)
+
+
+def _path_on_working_sets(
+    solver: Solver, bias: bool, samples: Samples, l2: Any, l1: Any, limits: Limits
+) -> Fit:
+    """Return the fits in the order of the penalties (L, 1), one after the other.
+
+    Each begins with the features that have a weight in the one before.
+    """
+    X, y, weight, offset = samples
+    options: dict[str, Any] = {"weight": weight, "offset": offset, "solver": solver}
+    options |= {"bias": bias, "tol": limits.tol, "max_steps": limits.max_steps}
+    found: dict[int, Fit] = {}
+    start = init_params(X.shape[0], X.dtype)
+    columns = [-np.asarray(column)[:, 0] for column in (l2, l1)]
+    for i in np.lexsort(columns).tolist():
+        found[i] = fit(X, y, l2=l2[i, 0], l1=l1[i, 0], init=start, **options)
+        if found[i].status == Status.CONVERGED:
+            start = found[i].params
+    rows = [found[i] for i in range(len(l1))]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
 
 @partial(program, static_argnums=(0, 1))

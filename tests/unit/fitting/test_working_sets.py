@@ -47,6 +47,18 @@ def test_no_feature_outside_could_have_a_weight(kind, most):
     np.testing.assert_allclose(theta_of(again), theta, atol=1e-12)
 
 
+def test_a_path_is_the_fits_alone(most):
+    l1 = most * np.array([[0.1], [0.5], [0.0], [0.3]])
+    l2 = np.array([[0.0], [0.0], [0.1], [0.0]])
+    path = jl.regularization_path(X, Y, l2, l1=l1)
+    assert (path.status == Status.CONVERGED).all()
+    for k in range(3):
+        found = jl.fit(X, Y, l1=l1[k, 0], l2=l2[k, 0])
+        np.testing.assert_allclose(path.params.w[k], found.params.w, atol=1e-9)
+        assert (path.gap[k] < 1e-14) & (path.params.b.shape == (4, 1, 1))
+    assert jl.regularization_path(X, Y, 0.1, l1=l1[:1]).steps[0] > 0
+
+
 def test_a_twin_anywhere_is_seen(most):
     alone = jl.fit(X, Y, l1=0.1 * most)
     chosen = np.flatnonzero(alone.params.w)[:1]
