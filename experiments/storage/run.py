@@ -76,10 +76,14 @@ class Run:
         folder.mkdir()
         return folder
 
-    def write_arrays(self, name: str, **arrays: AnyArray) -> None:
-        """Write arrays as an NPZ file, which has a digest as its comment."""
+    def write_arrays(self, name: str, **arrays: AnyArray | None) -> None:
+        """Write arrays as an NPZ file, which has a digest as its comment.
+
+        What is None is left out.
+        """
         buffer = io.BytesIO()
-        plain: dict[str, Any] = {key: np.asarray(arrays[key]) for key in arrays}
+        given = {key: array for key, array in arrays.items() if array is not None}
+        plain: dict[str, Any] = {key: np.asarray(given[key]) for key in given}
         np.savez(buffer, **plain)
         with zipfile.ZipFile(buffer, "a") as archive:
             archive.comment = bytes(DIGEST)  # its place, at the end of the file
