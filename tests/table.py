@@ -343,7 +343,9 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
                 "tol": kind.TOLERANCE,
             },
         ),
-        "certificate": Case(of_fit(jlogreg.certificate), problem, of_fits),
+        "certificate": Case(
+            of_fit(jlogreg.certificate), problem, {**of_fits, "l1": kind.PENALTY}
+        ),
         "summary": Case(of_fit(summary_text), unpenalized, each(of_fits, *unpenalized)),
     }
 

@@ -110,6 +110,7 @@ KEEP_NAN = {
         "feature_scan.scan_features",
         "diagnostics.calibration",
         "certification.certificate",
+        "certification.duality",
     ),
     *("certification.rational", "certification.separation"),
 }

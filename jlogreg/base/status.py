@@ -76,8 +76,8 @@ _MESSAGES = {
     ),
     Status.BAD_INPUT: (
         "a number of the input is out of range: X, offset and init must be finite, y "
-        "in [0, 1], weight and l2 at least 0, and some weight positive; call validate "
-        "to see which"
+        "in [0, 1], weight, l2 and l1 at least 0, and some weight positive; call "
+        "validate to see which"
     ),
 }
 

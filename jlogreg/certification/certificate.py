@@ -7,7 +7,6 @@ Newton decrement uses a Hessian in double precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,24 +15,15 @@ from jaxtyping import Float
 from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.params import Params, check_bias
+from jlogreg.certification.duality import long_gap
+from jlogreg.certification.long_sums import block_sums, sample_blocks, to_long_double
 from jlogreg.certification.separation import COMPLETE, UNKNOWN, separation
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
 from jlogreg.objective.cost import prepare_problem
+from jlogreg.objective.penalties import check_l1
 
-__all__ = [
-    "Certificate",
-    "block_sums",
-    "certificate",
-    "measure",
-    "prepare_known",
-    "sample_blocks",
-    "to_long_double",
-]
-
-# Samples in a block.
-BLOCK = 4096
-LONG = np.finfo(np.longdouble)
+__all__ = ["Certificate", "certificate", "measure", "prepare_known"]
 
 
 class Certificate(NamedTuple):
@@ -41,7 +31,9 @@ class Certificate(NamedTuple):
 
     cost: J, in nats. gradient_norm: the largest |entry| of dw and db. decrement:
     sqrt(gT H^-1 g), infinite if H is singular. change: the largest |change| of a logit
-    by one more Newton step, infinite if H is singular. separated: whether the
+    by one more Newton step, infinite if H is singular. With l1, gradient_norm is the
+    largest distance to the subdifferential, the step is one on the support, and gap the
+    duality gap of equation (54), None without l1. separated: whether the
     parameters prove that there is no finite minimum, by equation (19) of
     docs/derivation.md. separation: what the data are, whatever the parameters.
 
@@ -72,6 +64,7 @@ class Certificate(NamedTuple):
     change: float
     separated: bool
     separation: str = UNKNOWN
+    gap: float | None = None
 
 
 def certificate(
@@ -82,14 +75,16 @@ def certificate(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    l1: Any = 0.0,
     bias: bool = True,
 ) -> Certificate:
     """Return the certificate of a fit: its quantities, recomputed; host only.
 
     Shapes: fit a Fit of one problem, or anything with params w (n, 1), b (1, 1); X
-    (n, m), y, weight and offset (1, m), l2 () or (n, 1), and bias, as in the fit. The
-    excess of J over its minimum is about decrement^2 / 2, and the logits differ from
-    those at the minimum by about `change`; equation (18) of docs/derivation.md.
+    (n, m), y, weight and offset (1, m), l2 and l1 () or (n, 1), and bias, as in the
+    fit. The excess of J over its minimum is about decrement^2 / 2, and the logits
+    differ from those at the minimum by about `change`; equation (18) of
+    docs/derivation.md. With l1 the excess is at most `gap`.
 
     `separation` is decided by linear programs in double precision and proved in exact
     arithmetic, of the numbers of X as they are: no tolerance has a say in it. It has no
@@ -116,7 +111,11 @@ def certificate(
         True
     """
     params, samples, penalty = prepare_known(fit.params, X, y, weight, offset, l2)
-    measured = measure(params, samples, penalty, check_bias(bias))
+    if is_traced(l1):
+        raise TypeError("certificate needs known numbers: call it outside jit")
+    sizes = check_l1(l1, params.w.shape[0], params.w.dtype)
+    measured = measure(params, samples, penalty, check_bias(bias), sizes)
+    penalty = penalty if sizes is None else penalty + sizes
     if measured.separated:
         return measured._replace(separation=COMPLETE)
     kept = np.asarray(samples.weights())[0] > 0
@@ -158,28 +157,37 @@ def _pull(params: Params, samples: Samples) -> np.ndarray:
 
 
 def measure(
-    params: Params, samples: Samples, penalty: Any, bias: bool = True
+    params: Params,
+    samples: Samples,
+    penalty: Any,
+    bias: bool = True,
+    sizes: Any = None,
 ) -> Certificate:
     """Return the certificate of parameters, but for what the data are.
 
-    Shapes: params w (n, 1), b (1, 1); penalty () or (n, 1), all of them prepared.
+    Shapes: params w (n, 1), b (1, 1); penalty l2 and sizes l1 () or (n, 1), all of them
+    prepared.
     """
     # theta = w above b, the penalties l2 above 0, and the direction u of (19): the
     # entries of theta without a penalty.
     point = np.concatenate([to_long_double(params.w), to_long_double(params.b)])
-    w_ridge = np.broadcast_to(to_long_double(penalty), params.w.shape)
-    ridge = np.concatenate([w_ridge, np.zeros((1, 1), np.longdouble)])
-    unpenalised = np.where(ridge == 0, point, 0)
+    ridge, l1 = _of_all(penalty, params), _of_all(0 if sizes is None else sizes, params)
+    unpenalised = np.where(ridge + l1 == 0, point, 0)
 
     # Gradient and Hessian, (11) to (13), and the Newton step H^-1 g, (18).
     parts = list(sample_blocks(samples))
     sums = [block_sums(part, point, unpenalised) for part in parts]
     total = sum(one.weight for one in sums)
-    slope = sum(one.slope for one in sums) / total + ridge * point
+    slope = sum(one.slope for one in sums) / total + ridge * point + l1 * np.sign(point)
     H = sum(one.curvature for one in sums) / float(total)
     H = H + np.diag(ridge[:, 0].astype(float))
     if not bias:  # the last unknown stays 0
         slope[-1], H[-1], H[:, -1], H[-1, -1] = 0, 0, 0, 1
+    # A weight at the kink of its penalty stays there.
+    held = ((point == 0) & (l1 > 0))[:, 0]
+    away = np.where(held[:, None], np.maximum(np.abs(slope) - l1, 0), np.abs(slope))
+    slope[held], H[held], H[:, held] = 0, 0, 0
+    H[held, held] = 1
     step = _solve(H, slope)
     loss = sum(one.loss for one in sums) / total
     # The squared decrement gT H^-1 g, (18), and the changes of the logits by the step.
@@ -188,90 +196,24 @@ def measure(
         squared = np.maximum((slope * step).sum(), 0)
         moves = [np.abs(step.T @ part.x)[part.weight > 0] for part in parts]
         change = np.concatenate(moves).max()
+    gap = None
+    if sizes is not None:
+        along = np.zeros_like(point) if step is None else step
+        gap = long_gap(parts, point, along, l1, ridge, bias)
     return Certificate(
-        cost=float(loss + (ridge * point**2).sum() / 2),
-        gradient_norm=float(np.abs(slope).max()),
+        cost=float(loss + (ridge * point**2).sum() / 2 + (l1 * np.abs(point)).sum()),
+        gradient_norm=float(away.max()),
         decrement=float(np.sqrt(squared)),
         change=float(change),
         separated=all(one.separated for one in sums),
+        gap=gap,
     )
 
 
-class _Part(NamedTuple):
-    """A block of samples, in long double.
-
-    Shapes: x (n + 1, size), the features above a row of ones; labels, weight and offset
-    (1, size).
-    """
-
-    x: np.ndarray
-    labels: np.ndarray
-    weight: np.ndarray
-    offset: np.ndarray
-
-
-class _Sums(NamedTuple):
-    """Weighted sums over a block of samples.
-
-    Shapes: loss () and weight (); slope (n + 1, 1), the sum of x dz; curvature (n + 1,
-    n + 1), that of x s xT; separated, whether all samples are.
-    """
-
-    loss: Any
-    slope: Any
-    curvature: Any
-    weight: Any
-    separated: bool
-
-
-def to_long_double(array: Any) -> np.ndarray:
-    """Return an array as a NumPy array of long double."""
-    return np.asarray(array).astype(np.longdouble)
-
-
-def sample_blocks(samples: Samples) -> Iterator[_Part]:
-    """Return an iterator over blocks of at most 4096 samples."""
-    weight, offset = samples.weight, samples.offset
-    m = samples.X.shape[1]
-    columns, y = np.asarray(samples.X.dense()), np.asarray(samples.y)
-    v = np.ones((1, m)) if weight is None else np.asarray(weight)
-    z0 = np.zeros((1, m)) if offset is None else np.asarray(offset)
-    for start in range(0, m, BLOCK):
-        part = slice(start, start + BLOCK)
-        labels = to_long_double(y[:, part])
-        yield _Part(
-            x=np.concatenate([to_long_double(columns[:, part]), np.ones_like(labels)]),
-            labels=labels,
-            weight=to_long_double(v[:, part]),
-            offset=to_long_double(z0[:, part]),
-        )
-
-
-def block_sums(part: _Part, point: np.ndarray, unpenalised: np.ndarray) -> _Sums:
-    """Return the sums of a block, equations (2) to (13) of docs/derivation.md.
-
-    Shapes: point (n + 1, 1), w above b; unpenalised (n + 1, 1), the same with 0 for the
-    weights that have a penalty.
-    """
-    x, labels, v = part.x, part.labels, part.weight
-    # Logits (2), probabilities a and rest = 1 - a (3), losses (6), derivatives dz (9).
-    z = point.T @ x + part.offset
-    e = np.exp(-np.abs(z))
-    a, rest = np.where(z >= 0, 1, e) / (1 + e), np.where(z >= 0, e, 1) / (1 + e)
-    loss = np.where(z >= 0, 1 - labels, labels) * np.abs(z) + np.log1p(e)
-    dz = v * ((1 - labels) * a - labels * rest)
-    # Separation (19): the label is 0 or 1, and uT x has the sign that belongs to it,
-    # by more than the rounding of its sum.
-    free = unpenalised.T @ x
-    rounding = (len(x) + 2) * LONG.eps * (np.abs(unpenalised.T) @ np.abs(x))
-    right = np.where(labels == 1, free > rounding, (labels == 0) & (free < -rounding))
-    return _Sums(
-        loss=(v * loss).sum(),
-        slope=x @ dz.T,
-        curvature=(x * (v * a * rest)).astype(float) @ x.T.astype(float),
-        weight=v.sum(),
-        separated=bool((right | (v == 0)).all()),
-    )
+def _of_all(penalty: Any, params: Params) -> np.ndarray:
+    """Return a penalty above 0 for the bias (n + 1, 1), in long double."""
+    of_w = np.broadcast_to(to_long_double(penalty), params.w.shape)
+    return np.concatenate([of_w, np.zeros((1, 1), np.longdouble)])
 
 
 def _solve(H: np.ndarray, slope: np.ndarray) -> np.ndarray | None:

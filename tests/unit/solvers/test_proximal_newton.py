@@ -1,7 +1,5 @@
 """The proximal Newton method on toys: its model, its end, and the L1 penalty."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,13 +110,13 @@ def test_the_penalty_by_definition(dtype):
     np.testing.assert_array_equal(part, [[np.inf], [0.5], [np.inf], [np.inf]])
 
 
-@partial(jax.jit, static_argnums=2)
-def run(toy, weights, max_steps):
+@jax.jit
+def run(toy, weights, max_steps, gap=0.0):
     toy, zero = toys.Toy(*toy), jnp.zeros(())
     penalty, start = L1(weights), jnp.zeros((K, 1))
 
     def none(point, evaluation):
-        return zero, zero
+        return jnp.asarray(gap), zero
 
     at_zero = toy.value(start)
     objective = CompositeObjective(
@@ -142,6 +140,14 @@ def test_a_run_ends_where_zero_is_a_subgradient(kind):
         H = np.asarray(toy.A).T @ np.asarray(toy.A)
         due = by_coordinates(H, -H @ np.asarray(toy.c), np.zeros((K, 1)), weights)
         np.testing.assert_allclose(end.point, due, atol=1e4 * EPS)
+
+
+def test_without_a_proof_there_is_no_end():
+    toy, _ = make_toy(3, 1)
+    end = run(toy, np.full((K, 1), 0.2), 50, gap=1e-3)
+    assert end.status != Status.CONVERGED
+    assert end.memory == 1e-3
+    assert run(toy, np.full((K, 1), 0.2), 50).status == Status.CONVERGED
 
 
 def test_without_an_end_the_status_says_so():
