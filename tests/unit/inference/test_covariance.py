@@ -248,7 +248,11 @@ def test_another_problem_than_the_fits_is_refused(plain):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"kind": "HC4"}, ValueError, r"kind must be one of \('fisher', 'HC0'"),
+        (
+            {"kind": "HC4"},
+            ValueError,
+            r"kind must be one of \('fisher', 'augmented', 'HC0'",
+        ),
         ({"weights": "sample"}, ValueError, "weights must be one of"),
         ({"kind": "cluster"}, ValueError, "needs clusters"),
         ({"clusters": CLUSTERS}, ValueError, "clusters are not used"),

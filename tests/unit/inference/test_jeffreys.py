@@ -41,7 +41,7 @@ PUBLISHED = {
 NAMES = ["endometrial", pytest.param("sex2", marks=pytest.mark.nightly)]
 
 
-@pytest.fixture(scope="module", params=PUBLISHED)
+@pytest.fixture(scope="module", params=NAMES)
 def known(request):
     data = getattr(datasets, request.param)()
     return data, jl.fit(data.X, data.y, **FIRTH), PUBLISHED[request.param]
