@@ -131,7 +131,7 @@ class BatchSolver(NamedTuple):
             gradient_norm=table(),
             decrement=table(),
             gap=table() if isinstance(self.solver, ProximalNewton) else None,
-            several=table(dtype=bool),
+            several=None if self.problems.jeffreys is None else table(dtype=bool),
         )
 
     def bytes_each(self) -> int:

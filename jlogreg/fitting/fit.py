@@ -45,8 +45,8 @@ class Fit(NamedTuple):
     gradient_norm is the largest distance of an entry of the gradient to where it may
     be, decrement that of the model with the penalty, and gap the duality gap of
     equation (54) of docs/derivation.md, which bounds how far the cost is above the
-    minimum; without, gap is None. several says that, with jeffreys, another minimum was
-    found, and that this is the lower one.
+    minimum. With jeffreys, several says that another minimum was found, and that this
+    is the lower one. Without these penalties gap and several are None.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -65,7 +65,7 @@ class Fit(NamedTuple):
     gradient_norm: Float[Array, ""]
     decrement: Float[Array, ""]
     gap: Float[Array, ""] | None = None
-    several: Any = False
+    several: Bool[Array, ""] | None = None
 
     def __repr__(self) -> str:
         """Return the fields with few numbers each, however large they are."""

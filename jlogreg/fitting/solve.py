@@ -209,6 +209,8 @@ def finalize(
     )
     if solution.gap is not None:
         solution = solution._replace(gap=unless_invalid(solution.gap))
+    if problem.jeffreys is None:
+        solution = solution._replace(several=None)
     # The plane that separates the labels has no weight with a penalty.
     plane = (solution.status == Status.SEPARATED) & (penalties(problem)[:-1] > 0)
     w = jnp.where(plane, 0.0, solution.params.w)

@@ -92,9 +92,9 @@ class Solution(NamedTuple):
 
     Shapes: params and gradient w (n, 1), b (1, 1); the others (). rounding is roughly
     how far the roundings of the gradient may move the minimum; several says that there
-    is another minimum, as high or higher. The factor is the formulation's: it makes
-    `inverse_hessian` cheap. gap () is the duality gap of a problem with l1, where the
-    gradient is the distance to the subdifferential.
+    is another minimum, as high or higher, and is None without a prior. The factor is
+    the formulation's: it makes `inverse_hessian` cheap. gap () is the duality gap of a
+    problem with l1, where the gradient is the distance to the subdifferential.
     """
 
     params: Params
@@ -104,7 +104,7 @@ class Solution(NamedTuple):
     gradient: Params
     decrement: Float[Array, ""]
     rounding: Float[Array, ""]
-    several: Bool[Array, ""]
+    several: Bool[Array, ""] | None
     factor: Any
     gap: Float[Array, ""] | None = None
 
