@@ -65,7 +65,7 @@ class Model(msgspec.Struct, frozen=True):
     and b, in the units of the table; l2, the penalty of the standardised features, and
     scale, their n standard deviations; status, steps and cost of the fit; source, the
     name of the table, rows and positives, how many are used, and how many of them have
-        the positive label, told, the lines on what was decided for it; table, heading,
+    the positive label, told, the lines on what was decided for it; table, heading,
     statistics and remarks of the summary; validation, or None; versions of packages.
 
     Examples:
