@@ -143,8 +143,9 @@ def _replicates(config: Config, data: Fitted, run: Run) -> Fit:
 
 def _write(run: Run, progress: Progress) -> None:
     """Write the fits of the replicates, and which of them are finished."""
-    leaves = progress.fit._asdict()
-    params = leaves.pop("params")
+    fields = progress.fit._asdict()
+    params = fields.pop("params")
+    leaves = {name: leaf for name, leaf in fields.items() if leaf is not None}
     run.write_arrays(
         "replicates.npz",
         finished=progress.finished,
