@@ -168,8 +168,8 @@ def jeffreys_totals(
         jeffreys: the prior.
     """
     n, k = len(params.w), len(root)
-    first, second = np.tril_indices(k)
     # A pair of different rows counts twice.
+    first, second = np.triu_indices(k)
     twice = np.where(first == second, 1.0, 2.0**0.5)[:, None].astype(root.dtype)
 
     def summand(part: Samples, params: Params, root: Array, tau: Array) -> Any:
@@ -180,7 +180,8 @@ def jeffreys_totals(
         u = part.X.forward(root[:n])
         u = u + root[n:].T if jeffreys.bias else u
         h = part.weighted(s * jnp.square(u).sum(axis=0, keepdims=True))
-        pairs = u[first] * u[second] * twice
+        # By slices: XLA gathers rows number by number on a CPU.
+        pairs = jnp.concatenate([u[j : j + 1] * u[j:] for j in range(k)]) * twice
         third = adjoint(part.X, pairs * part.weighted(-2 * half * s))
         return JeffreysTotals(
             gradient=adjoint(part.X, 2 * tau * h * half),  # (71)
