@@ -33,7 +33,7 @@ class Certificate(NamedTuple):
     sqrt(gT H^-1 g), infinite if H is singular. change: the largest |change| of a logit
     by one more Newton step, infinite if H is singular. With l1, gradient_norm is the
     largest distance to the subdifferential, the step is one on the support, and gap the
-    duality gap of equation (54), None without l1. separated: whether the
+    duality gap of equation (51), None without l1. separated: whether the
     parameters prove that there is no finite minimum, by equation (19) of
     docs/derivation.md. separation: what the data are, whatever the parameters.
 

@@ -20,7 +20,7 @@ def long_gap(
 ) -> float:
     """Return J less the dual cost, sample by sample; infinity without a dual point.
 
-    Equation (54) of docs/derivation.md, with all its constraints checked. Shapes: point
+    Equation (51) of docs/derivation.md, with all its constraints checked. Shapes: point
     (k, 1), w above b; step (k, 1), H^-1 g on the face and 0 elsewhere; l1 and l2 (k,
     1). parts holds the samples, in blocks.
     """

@@ -87,7 +87,7 @@ def _by_the_model(kind: Kind, fitted: Fitted) -> Float[Array, "n+1 n+1"]:
 
 
 def _with_prior(kind: Kind, fitted: Fitted) -> Float[Array, "n+1 n+1"]:
-    """Return A^-1 I A^-1 with the information I and A = I + V l2, or with (73) for I.
+    """Return A^-1 I A^-1 with the information I and A = I + V l2, or with (58) for I.
 
     Jeffreys' prior is of a lower order than the information, and is left out of A.
     """

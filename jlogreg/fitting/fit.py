@@ -44,7 +44,7 @@ class Fit(NamedTuple):
     sqrt(gT H^-1 g): the cost is about half of its square above the minimum. With l1,
     gradient_norm is the largest distance of an entry of the gradient to where it may
     be, decrement that of the model with the penalty, and gap the duality gap of
-    equation (54) of docs/derivation.md, which bounds how far the cost is above the
+    equation (51) of docs/derivation.md, which bounds how far the cost is above the
     minimum. With jeffreys, several says that another minimum was found, and that this
     is the lower one. Without these penalties gap and several are None.
 
@@ -108,11 +108,11 @@ def fit(
     """Return the parameters that minimise the cost, and how the search ended.
 
     Shapes: X (n, m), y (1, m) in [0, 1]; result Fit, with cost in nats. The cost is
-    that of equation (8) of docs/derivation.md, with l1 of (50), with jeffreys of (70).
+    that of equation (8) of docs/derivation.md, with l1 of (47), with jeffreys of (55).
     Only a status of CONVERGED is an answer; `raise_if_failed` turns any other into an
     error that says what to do. Derivatives in X, y, weight, offset, l2, l1 and
     jeffreys, forward and reverse, are exact at the minimum, by equation (20), with l1
-    by (57); where the fit failed they
+    by (54); where the fit failed they
     are NaN.
 
     Args:

@@ -44,7 +44,7 @@ def l1_max(
     """Return the smallest L1 penalty of which no weight is left.
 
     Shapes: X (n, m), y (1, m); result (). Formula: max_j |dJ/dw_j| at w = 0 and the
-    bias that fits best there; equation (56) of docs/derivation.md. Where no bias does,
+    bias that fits best there; equation (53) of docs/derivation.md. Where no bias does,
     with labels of one class, it is NaN. Any l2 is right. Pure; arguments and errors are
     those of `fit`.
 
@@ -88,7 +88,7 @@ def regularization_path(
     Shapes: X (n, m), y (1, m), l2 or l1 (L, 1) in any order, or both, row by row, or
     one of them a number; result Fit with a leading axis L in that order. Pure: it works
     under jit, vmap and differentiation. Arguments and errors are those of `fit`;
-    equations (8) and (50) of docs/derivation.md.
+    equations (8) and (47) of docs/derivation.md.
 
     Examples:
         >>> import jax.numpy as jnp

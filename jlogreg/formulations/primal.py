@@ -172,12 +172,12 @@ def _with_prior(
         information = sums.curvature[:k, :k]
         factor = factorize_reversed(information)
         more = jeffreys_totals(params, samples, factor.inverse_root(), jeffreys)
-        # The cost (70): infinite where the information is singular.
+        # The cost (55): infinite where the information is singular.
         log_det = jnp.where(factor.singular, -jnp.inf, factor.log_det())
         value = (sums.loss - jeffreys.strength * log_det) / m
-        gradient = (to_vector(sums.gradient) + to_vector(more.gradient)) / m  # (71)
+        gradient = (to_vector(sums.gradient) + to_vector(more.gradient)) / m  # (56)
         gradient = restricted(gradient + penalty * point, free)
-        # The Hessian (72), and the augmented matrix (73).
+        # The Hessian (57), and the augmented matrix (58).
         curved = inner_products(more.third, more.third) * jeffreys.strength
         both = jnp.stack([more.curvature + curved, more.augmented])
         both = (sums.curvature[None] + both) / m + jnp.diag(penalty[:, 0])[None]

@@ -73,7 +73,7 @@ def covariance(
     samples to another, about its own mean, which is not the true parameter (le Cessie
     and van Houwelingen, Appl. Statist. 41, 1992). With jeffreys it is the inverse of
     the information (Heinze and Schemper, Statist. Med. 21, 2002), or of the augmented
-    one, equation (73), as in the R package logistf and in PLINK 2.
+    one, equation (58), as in the R package logistf and in PLINK 2.
 
     Args:
         fit: the result of `fit` or `fit_many`.

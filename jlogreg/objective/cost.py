@@ -6,7 +6,7 @@ docs/derivation.md:
     J(w, b) = sum_i weight_i L(z_i, y_i) / sum_i weight_i + 1/2 sum_j l2_j w_j^2
 
 with z = wT X + b + offset. b is never penalised; `cost` takes an L1 penalty, too. With
-`jeffreys` the log determinant of the information is added, equation (70), and the
+`jeffreys` the log determinant of the information is added, equation (55), and the
 derivatives are those of this cost. The functions are pure and work under jit, vmap,
 grad and jvp. In eager mode each call also checks the values of the arguments as
 `validate` does, which is a pass over X; under jit there is no such pass.
@@ -76,7 +76,7 @@ def cost(
 
     Shapes: X (n, m), y, weight and offset (1, m), w (n, 1), b (1, 1), l2 and l1 () or
     (n, 1), jeffreys (); result (), in nats. Equation (8) of docs/derivation.md, with l1
-    (50), with jeffreys (70).
+    (47), with jeffreys (55).
 
     Args:
         params: Params(w, b).
@@ -322,7 +322,7 @@ def hessian_along(
 ) -> Params:
     """Return the Hessian times a vector, for arguments of `prepare_problem`.
 
-    Shapes: as for `hessian_vector`. Equations (13) and (72) of docs/derivation.md.
+    Shapes: as for `hessian_vector`. Equations (13) and (57) of docs/derivation.md.
     """
     sums, total = curvature_along_total(params, vector, samples), samples.total_weight()
     product = Params(w=sums.w / total + l2 * vector.w, b=sums.b / total)
@@ -339,7 +339,7 @@ def objective(
 ) -> tuple[Array, Params]:
     """Return J and its gradient, for arguments of `prepare_problem`.
 
-    Shapes: as for `value_and_gradient`. Equations (8), (11), (12), (70) and (71) of
+    Shapes: as for `value_and_gradient`. Equations (8), (11), (12), (55) and (56) of
     docs/derivation.md.
     """
     sums, total = totals(params, samples), samples.total_weight()

@@ -5,7 +5,7 @@ With the information I = X~ diag(v s) X~T of the parameters, the cost gains
     - jeffreys / sum(v) * log det I,
 
 so that its minimum, Firth's estimate for jeffreys = 1/2, is finite where labels are
-separated; equation (70) of docs/derivation.md (Firth, Biometrika 80, 1993). Far out
+separated; equation (55) of docs/derivation.md (Firth, Biometrika 80, 1993). Far out
 the curvature s of all samples vanishes, and the term grows without bound.
 """
 
@@ -103,7 +103,7 @@ def check_parameters(bias: bool, X: Design) -> None:
 def jeffreys_term(
     params: Params, samples: Samples, jeffreys: Jeffreys
 ) -> Float[Array, ""]:
-    """Return what the prior adds to the cost; equation (70).
+    """Return what the prior adds to the cost; equation (55).
 
     Infinity if the information is singular. Derivatives of every order are exact.
     """
@@ -142,7 +142,7 @@ def pair_entries(k: int, m: int) -> int:
 
 
 class JeffreysTotals(NamedTuple):
-    """The sums over samples in the derivatives of the prior; equations (71) to (73).
+    """The sums over samples in the derivatives of the prior; equations (56) to (58).
 
     Shapes: gradient w (n, 1), b (1, 1); curvature (n + 1, n + 1), what the prior adds
     to the Hessian but for third thirdT, where third (n + 1, k (k + 1) / 2) times
@@ -184,9 +184,9 @@ def jeffreys_totals(
         pairs = jnp.concatenate([u[j : j + 1] * u[j:] for j in range(k)]) * twice
         third = adjoint(part.X, pairs * part.weighted(-2 * half * s))
         return JeffreysTotals(
-            gradient=adjoint(part.X, 2 * tau * h * half),  # (71)
-            curvature=gram(part, 2 * tau * h * (3 * s - 0.5)),  # (72)
-            augmented=gram(part, 2 * tau * h * s),  # (73)
+            gradient=adjoint(part.X, 2 * tau * h * half),  # (56)
+            curvature=gram(part, 2 * tau * h * (3 * s - 0.5)),  # (57)
+            augmented=gram(part, 2 * tau * h * s),  # (58)
             third=jnp.concatenate([third.w, third.b.T]),
         )
 

@@ -91,7 +91,7 @@ def penalty_value(params: Params, l2: Array) -> Array:
 
 
 def l1_value(params: Params, l1: Array | None) -> Array | float:
-    """Return the penalty sum_j l1_j |w_j|, equation (50); 0 where there is none.
+    """Return the penalty sum_j l1_j |w_j|, equation (47); 0 where there is none.
 
     Shapes: params.w (n, 1), l1 () or (n, 1); result ().
     """
@@ -129,7 +129,7 @@ class L1(NamedTuple):
     def prox(self, point: Array, step: Array) -> Float[Array, "k 1"]:
         """Return argmin_v of (v - point)^2 / (2 step) + the penalty, for each unknown.
 
-        Soft thresholding: equation (52).
+        Soft thresholding: equation (49).
         """
         size = at_least(jnp.abs(point) - step * self.weights, 0.0)
         return jnp.sign(point) * size
@@ -147,7 +147,7 @@ class L1(NamedTuple):
         """Return the distance of -gradient to the subdifferential, for each unknown.
 
         All are 0 at a minimum of a function with this gradient plus the penalty;
-        equation (51).
+        equation (48).
         """
         at_zero = at_least(jnp.abs(gradient) - self.weights, 0.0)
         elsewhere = jnp.abs(gradient + self.slope(point))

@@ -43,7 +43,7 @@ def fit_on_working_sets(
     """Return the fit of a problem with l1 and many features; host only.
 
     A feature outside the last working set has |c_j| < l1_j at the dual point of the fit
-    there, and no part in its duality gap, which is that of the whole: equation (54) of
+    there, and no part in its duality gap, which is that of the whole: equation (51) of
     docs/derivation.md.
 
     Args:

@@ -93,7 +93,7 @@ def on_support(problem: Problem, params: Params) -> Problem:
     """Return the problem in which weights at 0 that have an L1 penalty stay there.
 
     On its support the minimum moves with the data as that of a smooth cost; equation
-    (57) of docs/derivation.md.
+    (54) of docs/derivation.md.
     """
     if problem.l1 is None:
         return problem

@@ -30,7 +30,7 @@ ROUNDINGS = 16
 def duality_gap(
     problem: Problem, point: Float[Array, "n+1 1"], smooth: Evaluation, J: Array
 ) -> Float[Array, ""]:
-    """Return a bound of the cost at a point less its minimum; equation (54).
+    """Return a bound of the cost at a point less its minimum; equation (51).
 
     Of the smooth part it needs the gradient, the Hessian and the bound of roundings,
     which is eps times the root of Pearson's mean statistic.
@@ -74,7 +74,7 @@ def duality_gap(
 
 
 def penalty_gaps(w: Array, c: Array, l1: Array, l2: Array) -> Array:
-    """Return each unknown's part of the gap, at least 0; the last terms of (54).
+    """Return each unknown's part of the gap, at least 0; the last terms of (51).
 
     Shapes: all (k, 1), or any that are equal.
     """

@@ -57,7 +57,7 @@ class ProximalNewton:
     the next direction leads to the minimum of the quadratic model with the penalty,
     found by coordinate descent and Newton steps on the weights that are not 0. A trial
     that does not lower the cost is shortened. It ends when a whole step is below the
-    tolerance and the duality gap is none. Equations (50) to (55) of docs/derivation.md;
+    tolerance and the duality gap is none. Equations (47) to (52) of docs/derivation.md;
     Lee, Sun and Saunders, SIAM J. Optim. 24, 2014, doi 10.1137/130921428.
 
     Examples:
@@ -98,11 +98,11 @@ class ProximalNewton:
 def _direction(
     objective: CompositeObjective, point: Array, smooth: Evaluation, inspected: Array
 ) -> Direction:
-    """Return the step to the minimum of the model; equation (53).
+    """Return the step to the minimum of the model; equation (50).
 
     Its decrement is the root of the decrease that the linear model predicts. Where it
     is inspected, it is singular if the unknowns that the gradient allows to be
-    elsewhere are not determined; equation (55).
+    elsewhere are not determined; equation (52).
     """
     penalty, H, gradient = objective.penalty, smooth.curvature, smooth.gradient
     target, solved = minimize_model(H, gradient, point, penalty)

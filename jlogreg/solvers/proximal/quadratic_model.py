@@ -87,7 +87,7 @@ def minimize_model(
 ) -> tuple[Float[Array, "k 1"], Bool[Array, ""]]:
     """Return the minimum of the model plus the penalty, and whether it was found.
 
-    The model is gradientT d + dT H d / 2 with d = point - origin; equation (53) of
+    The model is gradientT d + dT H d / 2 with d = point - origin; equation (50) of
     docs/derivation.md. An unknown without curvature goes to its kink.
 
     Args:

@@ -222,7 +222,7 @@ def test_l1_max_of_labels_of_one_class_is_not_a_number():
 
 
 def test_the_parts_of_the_gap_are_those_of_the_definition():
-    """What a weight's penalty is above its bound, to 50 digits; equation (54)."""
+    """What a weight's penalty is above its bound, to 50 digits; equation (51)."""
     random = np.random.default_rng(3)
     w, c = random.choice([-2.0, -0.1, 0.0, 0.1, 2.0], (2, 60, 1))
     l1 = random.choice([0.0, 0.05, 1.5], (60, 1))
