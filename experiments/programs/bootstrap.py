@@ -143,9 +143,8 @@ def _replicates(config: Config, data: Fitted, run: Run) -> Fit:
 
 def _write(run: Run, progress: Progress) -> None:
     """Write the fits of the replicates, and which of them are finished."""
-    fields = progress.fit._asdict()
-    params = fields.pop("params")
-    leaves = {name: leaf for name, leaf in fields.items() if leaf is not None}
+    leaves = progress.fit._asdict()
+    params = leaves.pop("params")
     run.write_arrays(
         "replicates.npz",
         finished=progress.finished,

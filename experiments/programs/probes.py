@@ -84,11 +84,7 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
         test_probability=test,
         path_w=found.path.params.w,
         path_b=found.path.params.b,
-        **{
-            key: value
-            for key, value in found._asdict().items()
-            if key not in trees and value is not None
-        },
+        **{key: value for key, value in found._asdict().items() if key not in trees},
     )
     _draw(found, data, run)
     rows = _table(found, data, test, config.grid.rule)
