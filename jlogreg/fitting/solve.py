@@ -206,11 +206,9 @@ def finalize(
         cost=unless_invalid(solution.cost),
         gradient=jax.tree.map(unless_invalid, solution.gradient),
         decrement=unless_invalid(solution.decrement),
+        gap=jax.tree.map(unless_invalid, solution.gap),
+        several=None if problem.jeffreys is None else solution.several,
     )
-    if solution.gap is not None:
-        solution = solution._replace(gap=unless_invalid(solution.gap))
-    if problem.jeffreys is None:
-        solution = solution._replace(several=None)
     # The plane that separates the labels has no weight with a penalty.
     plane = (solution.status == Status.SEPARATED) & (penalties(problem)[:-1] > 0)
     w = jnp.where(plane, 0.0, solution.params.w)
