@@ -56,8 +56,10 @@ def as_array(value: Any, dtype: Any = None) -> Array:
         return jnp.asarray(value, dtype)
 
 
-def on_host(value: Array) -> Any:
+def on_host(value: Any) -> Any:
     """Return a small concrete array as a NumPy array, and a large one unchanged."""
+    if isinstance(value, np.ndarray):
+        return value
     small = value.size <= MAX_ON_HOST and value.is_fully_addressable
     return np.asarray(value) if small else value
 

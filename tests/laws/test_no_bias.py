@@ -144,8 +144,8 @@ def test_a_scan_is_fits_one_by_one(covariates, missing):
     rows = None if covariates is None else X[:covariates]
     options = {"weight": weight, "offset": offset, "bias": False}
     scan = jl.scan_features(G, rows, y, **options)
-    for g, found in zip(G, zip(*scan, strict=True), strict=True):
-        estimate, error, _, _, status = found
+    numbers = (scan.estimate, scan.standard_error, scan.status)
+    for g, estimate, error, status in zip(G, *numbers, strict=True):
         alone = g[None] if rows is None else jnp.concatenate([rows, g[None]])
         kept = ~np.isnan(g)
         one = jl.fit(

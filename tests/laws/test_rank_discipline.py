@@ -115,6 +115,7 @@ PLOTS = [
         },
     ),
     (plots.reliability_diagram, {"probability": row, "y": row, "weight": row}),
+    (plots.roc_curve, {"scores": row, "y": row, "weight": row}),
     (
         plots.interval_forest,
         {
