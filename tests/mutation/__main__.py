@@ -51,6 +51,7 @@ TESTS = {
     "losses.bernoulli": ["unit/losses/test_bernoulli", "laws/test_mistakes"],
     "data.design": [
         *("unit/data/test_design", "laws/test_rank_discipline", "laws/test_mistakes"),
+        "laws/test_no_features",
     ],
     "data.reduction": SUMS,
     "objective.sums": SUMS,

@@ -59,3 +59,8 @@ def test_labels_that_are_no_classes(labels, error, words):
         jl.one_against_rest(labels)
     with pytest.raises(jl.DtypeError, match=r"^dtype has dtype int"):
         jl.one_against_rest(np.array([["a", "b"]]), dtype=int)
+
+
+def test_another_dtype_is_refused_with_the_cure():
+    with pytest.raises(jl.DtypeError, match=r"pass dtype=jnp\.float32"):
+        jl.one_against_rest(np.array([["a", "b"]], object), dtype=np.float16)
