@@ -40,6 +40,7 @@ from jlogreg.formulations.problem import (
     restricted,
     ridge,
     solution_of,
+    start_vector,
     to_params,
     to_vector,
 )
@@ -203,10 +204,7 @@ class MatrixFree:
         limits: Limits,
     ) -> Float[Array, "n+1 1"]:
         """Return init, or zero."""
-        if init is not None:
-            return to_vector(init)
-        X = problem.samples.X
-        return jnp.zeros((X.shape[0] + 1, 1), X.dtype)
+        return start_vector(problem, init)
 
     def finish(
         self,

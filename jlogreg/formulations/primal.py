@@ -27,6 +27,7 @@ from jlogreg.formulations.problem import (
     ridge,
     rounding_decrement,
     solution_of,
+    start_vector,
     to_params,
     to_vector,
 )
@@ -249,11 +250,11 @@ class Primal:
         minimum of an eighth of a million samples is so near to that of all that two
         steps remain.
         """
+        start = start_vector(problem, init)
         if init is not None:
-            return to_vector(init)
+            return start
         X, samples = problem.samples.X, problem.samples
         n, m = X.shape
-        start = jnp.zeros((n + 1, 1), X.dtype)
         parts = X.sliceable and problem.jeffreys is None
         blocks = m // gram_block(samples) if parts else 1
         known, tol = prepare(samples), jnp.full((), START_TOLERANCE, X.dtype)

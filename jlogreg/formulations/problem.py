@@ -40,6 +40,7 @@ __all__ = [
     "ridge",
     "rounding_decrement",
     "solution_of",
+    "start_vector",
     "to_params",
     "to_vector",
 ]
@@ -164,6 +165,14 @@ class Formulation(Protocol):
 def to_vector(params: Params) -> Float[Array, "n+1 1"]:
     """Return w above b."""
     return jnp.concatenate([params.w, params.b])
+
+
+def start_vector(problem: Problem, init: Params | None) -> Float[Array, "n+1 1"]:
+    """Return w above b of the start, zero by default."""
+    if init is not None:
+        return to_vector(init)
+    X = problem.samples.X
+    return jnp.zeros((X.shape[0] + 1, 1), X.dtype)
 
 
 def to_params(point: Float[Array, "n+1 1"]) -> Params:

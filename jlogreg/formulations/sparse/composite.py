@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.params import Params
@@ -19,6 +18,7 @@ from jlogreg.formulations.problem import (
     SolveState,
     l1_weights,
     solution_of,
+    start_vector,
     to_params,
     to_vector,
 )
@@ -62,10 +62,7 @@ class Composite:
         limits: Limits,
     ) -> Float[Array, "n+1 1"]:
         """Return init, or zero."""
-        if init is not None:
-            return to_vector(init)
-        X = problem.samples.X
-        return jnp.zeros((X.shape[0] + 1, 1), X.dtype)
+        return start_vector(problem, init)
 
     def finish(
         self,
