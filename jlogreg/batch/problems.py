@@ -15,7 +15,7 @@ from jlogreg.base.checks import check_matrix, check_number, check_range
 from jlogreg.base.errors import RankError, ShapeError
 from jlogreg.base.params import Params, check_params
 
-__all__ = ["Gathered", "Problems", "check_problems"]
+__all__ = ["Gathered", "Problems", "check_problems", "unless_zero"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,12 @@ def _all_rows(table: Any) -> Any:
     return table.table if isinstance(table, Gathered) else table
 
 
+def unless_zero(table: Any) -> Any:
+    """Return a table of penalties, None where all of it is 0: there is no such one."""
+    given = table is not None and np.asarray(_all_rows(table)).any()
+    return table if given else None
+
+
 def _is_within(table: np.ndarray, low: float = -np.inf, high: float = np.inf) -> bool:
     # A comparison with NaN fails; an infinity is beyond the largest number.
     largest = float(np.finfo(table.dtype).max)
@@ -136,8 +142,8 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
     if rows.l1 is not None:
         tables["l1"] = _check_penalties("l1", rows.l1, dtype)
     jeffreys = 0.0 if rows.jeffreys is None else rows.jeffreys
-    jeffreys = _check_penalties("jeffreys", jeffreys, dtype)
-    if np.asarray(jeffreys).any():
+    jeffreys = unless_zero(_check_penalties("jeffreys", jeffreys, dtype))
+    if jeffreys is not None:
         tables["jeffreys"] = jeffreys
     init = None if rows.init is None else _check_init(rows.init, n, dtype)
     sizes = {name: len(table) for name, table in tables.items()}

@@ -15,7 +15,7 @@ from jlogreg.base.arrays import on_host
 from jlogreg.base.checks import check_count, refuse_traced
 from jlogreg.base.programs import program
 from jlogreg.batch.chunks import BatchSolver
-from jlogreg.batch.problems import Problems, check_problems
+from jlogreg.batch.problems import Problems, check_problems, unless_zero
 from jlogreg.data.design import Dense, Design, check_design
 from jlogreg.data.pairwise import pairwise
 from jlogreg.data.samples import Samples, finite_samples, scale_weights
@@ -89,7 +89,7 @@ def setup_batch(
         check_start(problems.init, bias, name="init.")
     if problems.jeffreys is not None:
         check_parameters(free is None, X)
-    given = (solver, _any_l1(problems), dtype, problems.jeffreys)
+    given = (solver, unless_zero(problems.l1), dtype, problems.jeffreys)
     solver, l1 = check_l1_solver(*given)
     problems = problems._replace(l1=None if l1 is None else problems.l1)
     solver = solver or _choose_solver(X)
@@ -117,12 +117,6 @@ def setup_batch(
         limits=limits,
         shared=shared,
     )
-
-
-def _any_l1(problems: Problems) -> Any:
-    """Return the table of l1, None where all of it is 0."""
-    given = problems.l1 is not None and np.asarray(problems.l1).any()
-    return problems.l1 if given else None
 
 
 def _choose_solver(X: Design) -> Solver:
