@@ -24,6 +24,7 @@ project = "jlogreg"
 author = copyright = "the authors of jlogreg"
 release = version = importlib.metadata.version("jlogreg")
 extensions = [
+    "mathml",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
@@ -45,6 +46,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the shapes are in the text, and jaxtyping's are long
 napoleon_numpy_docstring = False
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "jlogreg"
 html_static_path = ["_static"]

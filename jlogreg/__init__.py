@@ -6,6 +6,7 @@ textbook's: z = wT X + b, a = sigmoid(z), J the mean of the losses, dw = dJ/dw.
 The folders are floors, and each imports only from lower floors:
 
 1. `base`: errors, arrays, argument checks, parameters, statuses; no mathematics.
+   `progress`: printers of the progress of long calls; a namespace.
 2. `losses`: elementwise mathematics of the Bernoulli likelihood.
    `data`: features and samples, and the sum over samples.
    `solvers`: minimization of convex functions; they know nothing of the model.
@@ -26,7 +27,7 @@ The folders are floors, and each imports only from lower floors:
 10. `command`: the command line, `python -m jlogreg`.
 """
 
-from jlogreg import inference, loops, metrics
+from jlogreg import inference, loops, metrics, progress
 from jlogreg.base.errors import DtypeError, FitError, RankError, ShapeError
 from jlogreg.base.params import Params, init_params, stack
 from jlogreg.base.shapes import broadcast_shape, flatten_images, one_against_rest
@@ -45,7 +46,11 @@ from jlogreg.feature_scan.scan_features import scan_blocks, scan_features
 from jlogreg.feature_scan.single_feature import Scan
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.gradient_descent import Descent, gradient_descent
-from jlogreg.fitting.regularization_path import l1_max, regularization_path
+from jlogreg.fitting.regularization_path import (
+    l1_max,
+    penalty_grid,
+    regularization_path,
+)
 from jlogreg.graph.computation_graph import computation_graph
 from jlogreg.graph.graph import Graph, Node
 from jlogreg.inference.summary import Summary, summary
@@ -129,8 +134,10 @@ __all__ = [
     "loops",
     "metrics",
     "one_against_rest",
+    "penalty_grid",
     "predict",
     "predict_proba",
+    "progress",
     "raise_if_failed",
     "regularization_path",
     "scan_blocks",

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         from jlogreg.command.main import run
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         print(
             f'error: the command needs {error.name}: pip install "jlogreg[tables]"',
             file=sys.stderr,

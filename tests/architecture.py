@@ -19,7 +19,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # A box imports boxes of the floors before its own. The front door is `__init__`.
 FLOORS = [
-    {"base"},
+    {"base", "progress"},
     {"losses", "data", "solvers", "graph"},
     {"objective", "metrics"},
     {"formulations", "loops"},

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas as pd
+import scipy.sparse
 from jax.experimental.sparse import BCOO
 
 import jlogreg as jl
@@ -47,6 +49,11 @@ class Kind(NamedTuple):
     values: tuple[Mistake, ...] = ()
     rank: int | str | None = 2
     free: bool = False
+
+    def taking_booleans(self) -> Kind:
+        """Return the kind of labels, for which booleans are no mistake."""
+        kept = (one for one in self.static if "dtype bool" not in one.words)
+        return self._replace(static=tuple(kept))
 
     def but(self, *static: Mistake, **changes: Any) -> Kind:
         """Return the kind with more static mistakes, or other fields."""
@@ -144,10 +151,10 @@ ROW = Kind(
         sizes("2, 5", "1, 5", lambda a: np.vstack([a, a])),
     )
 )
-LABELS = ROW.but(*NONE, values=PROBABILITY)
+LABELS = ROW.but(*NONE, values=PROBABILITY).taking_booleans()
 LEADING_LABELS = Kind(
     (*TYPES, *NONE, *EMPTY, sizes("5, 1", "1, m", np.transpose)), PROBABILITY
-)
+).taking_booleans()
 ALL_0 = value("^weight is 0 for every sample", np.zeros_like)
 WEIGHT = ROW.but(*FLOAT, values=(*POSITIVE, ALL_0))
 OFFSET = ROW.but(*FLOAT, values=FINITE)
@@ -193,6 +200,12 @@ BAD_DESIGN = [
     value(NOT_SEEN_UNDER_JIT, lambda X: Stacked(X[:1], sparse(put(X[1:], NAN)))),
     value(r"X.shared\[0, 0\] = nan", lambda X: Stacked(put(X[:2], NAN), X[2:])),
 ]
+TRANSPOSED = shape(
+    r"^X has shape \(5, 3\).* a column per sample: write X\.T$", np.transpose
+)
+SCIPY = dtype("^X must be an array .*BCOO.from_scipy_sparse", scipy.sparse.csr_array)
+FRAME = dtype(r"^X must be an array .*X\.to_numpy\(\)", lambda X: pd.DataFrame(X.T))
+NO_DESIGN += [TRANSPOSED, SCIPY, FRAME]
 DESIGN = FEATURES.but(*NO_DESIGN, values=(*FINITE, *BAD_DESIGN))
 SOME_DESIGN = DESIGN._replace(values=FINITE[:1])
 ANY_DESIGN = DESIGN._replace(values=())
@@ -202,6 +215,11 @@ ANY_DESIGN = DESIGN._replace(values=())
 LONG = shape("^{name} has rank 2, .*must have", lambda a: np.vstack([a, a]))
 VECTOR = Kind((*TYPES, *NONE, LONG))
 MODELS_W = VECTOR.but(FLOAT32)
+OTHER_FEATURES = shape(
+    r"^X has shape \(3, 5\), but the model has 6 features: X must have shape \(6, m\)",
+    LONG.bad,
+)
+PREDICTING_W = Kind((*TYPES, *NONE, FLOAT32, OTHER_FEATURES))
 B = MODELS_W.but(sizes("1, 2", "1, 1", lambda a: np.hstack([a, a])))
 W = MODELS_W.but(
     sizes("1, 3", "3, 1", np.transpose, r"-1, 1\) for a column"),
@@ -305,6 +323,10 @@ def count(least: int, *others: Any) -> Kind:
 FOLD_COUNT = count(2, None).but(
     *given(value, "^folds must be at most m = 7, but is 8$", 8)
 )
+KEY = setting(
+    *given(dtype, r"^key must be one key .*jax\.random\.key\(7\), but is 7$", 7),
+    *given(dtype, "^key must be one key of jax.random", None, "7", np.ones((2,))),
+)
 NO_SOLVER = (
     r"^solver must be Newton\(\), NewtonCG\(\), LBFGS\(\), Optax\(\.\.\.\) or "
     r"ProximalNewton\(\), but is "
@@ -336,12 +358,15 @@ NO_AGREEMENT = r"^\w+ is for 2 problems, but {name} for \d: give one row a probl
 OF_OTHERS = shape(NO_AGREEMENT, lambda a: np.concatenate([a, a, a]))
 SHORT = sizes(r"\d, 4", "[KF], 5", lambda a: a[:, :4])
 ROWS = Kind((*TABLE, SHORT, *FLOAT, OF_OTHERS))
-LABEL_ROWS = Kind((*TABLE, SHORT, *NONE))
+LABEL_ROWS = Kind((*TABLE, SHORT, *NONE)).taking_booleans()
 WEIGHT_ROWS = Kind(
     (*TABLE, SHORT, *FLOAT, sizes("3, 5", "2, 5", lambda a: np.vstack([a] * 3))),
     POSITIVE,
 )
 PENALTIES = Kind((*TABLE, *NONE, *FLOAT, sizes("1, 2", "L, 1", np.transpose)), POSITIVE)
+GRID = PENALTIES._replace(
+    static=tuple(one for one in PENALTIES.static if one not in NONE)
+)
 PENALTY_EACH = Kind(
     (
         *(*TABLE, *NONE, *given(dtype, NO_ARRAY, True, 1j)),
@@ -385,7 +410,7 @@ SCORES = Kind((*TYPES, *NONE, *EMPTY))
 # A probability may be NaN, as that of a fit which failed.
 PROBABILITIES = SCORES.but(values=entries(r"in \[0, 1\]", INF, -1, 2, 1.001))
 SHORT_ROWS = sizes("1, 4", "K, 5", lambda a: a[:, :4])
-SCORED_LABELS = Kind((*TABLE, *NONE, SHORT_ROWS), PROBABILITY)
+SCORED_LABELS = Kind((*TABLE, *NONE, SHORT_ROWS), PROBABILITY).taking_booleans()
 SCORED_WEIGHT = Kind((*TABLE, *FLOAT, SHORT_ROWS), POSITIVE)
 METRICS = setting(
     *given(value, "^metrics must be a sequence of some of accuracy, ", "brier", ["f1"])
@@ -396,7 +421,7 @@ METRICS = setting(
 NO_ROWS = r"^G has shape \(%s\), but must have \(V, 5\), a row per feature$"
 SCANNED = Kind(
     (
-        shape(NO_ROWS % "5, 3", np.transpose),
+        shape(r"^G has shape \(5, 3\) and y \(1, 5\): .*write G\.T$", np.transpose),
         shape(NO_ROWS % "3, 4", lambda G: G[:, :4]),
         shape(NO_ROWS % "0, 5", lambda G: G[:0]),
         *(

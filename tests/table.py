@@ -38,7 +38,7 @@ NOT_FUNCTIONS = {
     *("CrossValidation", "Graph", "Node", "Progress", "Scan"),
     *("DtypeError", "FitError", "RankError", "ShapeError"),
     *("LBFGS", "Newton", "NewtonCG", "Optax", "ProximalNewton"),
-    *("inference", "loops", "metrics"),
+    *("inference", "loops", "metrics", "progress"),
 }
 
 
@@ -129,7 +129,7 @@ SEARCH = {
     "solver": kind.SOLVER,
 }
 ONE_MODEL = holding("params", kind.PARAMS, kind.W, kind.B)
-MODELS = holding("params", kind.PARAMS, kind.MODELS_W, kind.B)
+MODELS = holding("params", kind.PARAMS, kind.PREDICTING_W, kind.B)
 PREDICTED = {**MODELS, "X": kind.ANY_DESIGN, "offset": kind.OFFSET}
 START = holding("init", kind.INIT, kind.FINITE_W, kind.FINITE_B)
 COST = {**ONE_MODEL, **SAMPLES, "l2": kind.PENALTY}
@@ -307,7 +307,7 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
             {"X": X, **rows, "l2": l2, "l1": l2, "init": problem["params"]},
             {
                 "X": kind.ANY_DESIGN,
-                "Y": kind.ROWS.but(*kind.NONE),
+                "Y": kind.ROWS.but(*kind.NONE).taking_booleans(),
                 **dict.fromkeys(["weight", "offset"], kind.ROWS),
                 "l2": kind.PENALTY_EACH,
                 "l1": kind.PENALTY_EACH,
@@ -323,7 +323,7 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
                 "Y": kind.LABEL_ROWS,
                 "weight": kind.WEIGHT_ROWS,
                 "offset": kind.OFFSET._replace(values=()),
-                "l2": kind.PENALTIES,
+                "l2": kind.GRID,
                 "folds": kind.FOLDS,
                 "rule": kind.RULE,
                 "reduction": kind.REDUCTION,
@@ -341,6 +341,16 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
                 "weight": kind.WEIGHT,
                 "offset": kind.OFFSET,
                 "tol": kind.TOLERANCE,
+            },
+        ),
+        "penalty_grid": Case(
+            jlogreg.penalty_grid,
+            {"X": X, "Y": rows["Y"], "weight": weight, "offset": offset},
+            {
+                "X": kind.ANY_DESIGN,
+                "Y": kind.LABEL_ROWS,
+                "weight": kind.WEIGHT_ROWS._replace(values=()),
+                "offset": kind.OFFSET._replace(values=()),
             },
         ),
         "certificate": Case(
@@ -362,7 +372,10 @@ def count_cases() -> dict[str, Case]:
         "fold_weights": Case(
             jlogreg.fold_weights,
             {**m, "folds": 3},
-            {"m": kind.count(2, None), "folds": kind.FOLD_COUNT, "dtype": kind.REAL},
+            {
+                **{"m": kind.count(2, None), "folds": kind.FOLD_COUNT},
+                **{"dtype": kind.REAL, "key": kind.KEY},
+            },
         ),
         "bootstrap_weights": Case(
             jlogreg.bootstrap_weights,
@@ -371,6 +384,7 @@ def count_cases() -> dict[str, Case]:
                 "m": kind.count(1, None),
                 "replicates": kind.count(1, None),
                 "dtype": kind.REAL,
+                "key": kind.KEY,
             },
         ),
     }

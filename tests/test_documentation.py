@@ -36,3 +36,11 @@ def test_a_page_is_in_the_index_and_its_links_and_figures_are_complete(page):
 def test_figures_are_recognized():
     cells = [cell for page in PAGES for cell in CELL.findall(page.read_text())]
     assert sum(bool(DRAWS.search(cell)) for cell in cells) >= 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_line_of_a_formula_is_read_as_an_item_of_a_list(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.M)
+    text = re.sub(r"\$\$.*?\$\$|`[^`]*`", "", text, flags=re.DOTALL)
+    for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-+*]|\d+\.) )", text):
+        assert block.count("$") % 2 == 0, block

@@ -25,11 +25,12 @@ __all__ = [
     "check_array",
     "check_count",
     "check_dtype",
-    "check_elementwise",
+    "check_key",
     "check_matrix",
     "check_number",
     "check_range",
     "refuse_traced",
+    "reshape_cure",
 ]
 
 AnyArray: TypeAlias = Array | np.ndarray
@@ -75,8 +76,7 @@ def check_array(name: str, value: Any, floating: bool = True) -> Array:
     if not isinstance(value, arrays) or isinstance(value, np.ma.MaskedArray):
         raise DtypeError(
             f"{name} must be an array of floating-point numbers, but is of type "
-            f"{type(value).__name__}: convert it, for example with "
-            "jnp.asarray(..., jnp.float32)"
+            f"{type(value).__name__}: {_array_cure(name, value)}"
         )
     if floating:
         check_dtype(name, value.dtype, f"convert it with {name}.astype(jnp.float32)")
@@ -88,6 +88,21 @@ def check_array(name: str, value: Any, floating: bool = True) -> Array:
             f"it with {name}.astype(np.uint8), say, or turn x64 on"
         )
     return as_array(value)
+
+
+def _array_cure(name: str, value: Any) -> str:
+    """Return how to make an array of a value that is none."""
+    if hasattr(value, "tocoo"):
+        return (
+            "convert a matrix of SciPy with jax.experimental.sparse.BCOO."
+            f"from_scipy_sparse({name}), its columns the samples"
+        )
+    if hasattr(value, "to_numpy"):
+        return (
+            f"convert it with {name}.to_numpy(), the samples as columns, or fit it by "
+            "jlogreg.tables"
+        )
+    return "convert it, for example with jnp.asarray(..., jnp.float32)"
 
 
 def check_matrix(
@@ -117,7 +132,8 @@ def check_matrix(
     subject = f"{name} has rank {array.ndim}, shape {array.shape}"
     if array.ndim != 2:
         raise RankError(
-            f"{subject}, but must have rank 2, shape {expected}: {_cure(name, shape)}"
+            f"{subject}, but must have rank 2, shape {expected}: "
+            f"{reshape_cure(name, shape)}"
         )
     least = tuple(0 if size == 0 else 1 for size in shape)
     if array.shape[0] < least[0] - no_rows or array.shape[1] < least[1]:
@@ -125,7 +141,7 @@ def check_matrix(
     sizes = zip(shape, array.shape, strict=True)
     if any(isinstance(size, int) and size != actual for size, actual in sizes):
         transposed = array.shape[::-1] == shape
-        hint = f": {_cure(name, shape)}" if transposed else ""
+        hint = f": {reshape_cure(name, shape)}" if transposed else ""
         raise ShapeError(f"{subject}, but must have shape {expected}{hint}")
     if dtype is not None and array.dtype != dtype:
         raise DtypeError(
@@ -160,38 +176,6 @@ def check_number(name: str, value: Any, dtype: Any) -> Array:
             "to try several at once, map over them with jax.vmap"
         )
     return as_array(array, dtype)
-
-
-def check_elementwise(**arguments: Any) -> tuple[Array, ...]:
-    """Return the arguments of an elementwise function as arrays.
-
-    Each is a scalar or a matrix. Matrices must have equal shapes: without this rule a
-    (1, m) row and an (m, 1) column would silently broadcast to (m, m).
-
-    Raises:
-        DtypeError: if an argument is neither a float32 or float64 array nor a Python
-            float, or if the dtypes of two matrices differ.
-        RankError: if an argument has rank 1, or more than 2.
-        ShapeError: if the shapes of two matrices differ.
-    """
-    arrays = {
-        name: as_array(value) if type(value) is float else check_array(name, value)
-        for name, value in arguments.items()
-    }
-    for name, array in arrays.items():
-        if array.ndim not in (0, 2):
-            raise RankError(
-                f"{name} has rank {array.ndim}, shape {array.shape}, but must have "
-                f"rank 2 (or 0, a scalar): {_cure(name, ('r', 'c'))}"
-            )
-    matrices = {name: array for name, array in arrays.items() if array.ndim}
-    if len({array.shape for array in matrices.values()}) > 1:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in matrices.items())
-        raise ShapeError(f"shapes must be equal, but are {shapes}")
-    if len({array.dtype for array in matrices.values()}) > 1:
-        kinds = ", ".join(f"{name} {array.dtype}" for name, array in matrices.items())
-        raise DtypeError(f"dtypes must be equal, but are {kinds}")
-    return tuple(arrays.values())
 
 
 def check_range(
@@ -258,6 +242,24 @@ def _all_inside(value: Any, low: float | None, high: float | None, above: bool) 
 _all_inside_compiled = program(_all_inside, static_argnums=(1, 2, 3))
 
 
+def check_key(key: Any) -> Array:
+    """Return a key of jax.random, of the new kind or the old.
+
+    Raises:
+        DtypeError: if it is another thing, such as a seed.
+    """
+    dtype, shape = getattr(key, "dtype", np.dtype(bool)), np.shape(key)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ():
+        return key
+    if dtype == np.uint32 and shape in ((2,), (4,)):
+        return as_array(key)
+    seed = key if isinstance(key, int) and not isinstance(key, bool) else 0
+    raise DtypeError(
+        f"key must be one key of jax.random, such as jax.random.key({seed}), but is "
+        f"{key!r}"
+    )
+
+
 def _is_real(dtype: Any) -> bool:
     kinds = (np.bool_, jnp.integer, jnp.floating)
     return any(jnp.issubdtype(dtype, kind) for kind in kinds)
@@ -271,7 +273,8 @@ def check_dtype(name: str, dtype: Any, cure: str) -> None:
         )
 
 
-def _cure(name: str, shape: tuple[int | str, int | str]) -> str:
+def reshape_cure(name: str, shape: tuple[int | str, int | str]) -> str:
+    """Return how to make an array of rank 2 of one of rank 1, for this shape."""
     row = f"{name}.reshape(1, -1) for a row"
     column = f"{name}.reshape(-1, 1) for a column"
     if shape[0] == 1:

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["DtypeError", "FitError", "RankError", "ShapeError"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["DtypeError", "FitError", "RankError", "ShapeError", "extra"]
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Return a context in which a missing package is named with its extra.
+
+    Raises:
+        ImportError: if a package outside of this library is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.startswith("jlogreg"):
+            raise
+        raise ImportError(
+            f'{missing} is not installed: pip install "jlogreg[{name}]"', name=missing
+        ) from error
 
 
 class RankError(ValueError):
@@ -41,10 +62,10 @@ class DtypeError(TypeError):
     Examples:
         >>> import jax.numpy as jnp
         >>> from jlogreg import fit
-        >>> fit(jnp.ones((2, 3)), jnp.array([[False, True, True]]))
+        >>> fit(jnp.ones((2, 3)), jnp.array([[0, 1, 1]], jnp.int8))
         Traceback (most recent call last):
             ...
-        jlogreg.DtypeError: y has dtype bool, but must be float32 or float64: ...
+        jlogreg.DtypeError: y has dtype int8, but must be float32 or float64: ...
     """
 
     __module__ = "jlogreg"  # where users import it from, in every traceback

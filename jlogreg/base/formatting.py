@@ -19,6 +19,7 @@ __all__ = [
     "latex_table",
     "lines_as_html",
     "power_text",
+    "record_text",
     "table_as_html",
     "value_text",
 ]
@@ -59,6 +60,11 @@ def brief(value: Any) -> str:
     """Return the text of a concrete array by `value_text`, and else the repr."""
     concrete = isinstance(value, jax.Array | np.ndarray) and not is_traced(value)
     return value_text(value) if concrete else repr(value)
+
+
+def record_text(name: str, texts: Mapping[str, str]) -> str:
+    """Return the repr of a record, with the texts of its fields."""
+    return f"{name}({', '.join(f'{field}={text}' for field, text in texts.items())})"
 
 
 def align(rows: Sequence[Sequence[str]], left: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +11,17 @@ from jaxtyping import Array, Float
 from jlogreg.base.arrays import canonical_dtype
 from jlogreg.base.checks import check_array, check_count, check_dtype, check_matrix
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
-from jlogreg.base.formatting import as_html, brief
+from jlogreg.base.formatting import as_html, brief, record_text
 
-__all__ = ["Params", "check_bias", "check_params", "init_params", "stack"]
+__all__ = [
+    "Fitted",
+    "Params",
+    "as_params",
+    "check_bias",
+    "check_params",
+    "init_params",
+    "stack",
+]
 
 
 class Params(NamedTuple):
@@ -34,10 +42,29 @@ class Params(NamedTuple):
 
     def __repr__(self) -> str:
         """Return the entries, or the range of each array if it is large."""
-        return f"Params(w={brief(self.w)}, b={brief(self.b)})"
+        return record_text("Params", self._described())
 
     def _repr_html_(self) -> str:
-        return as_html({name: brief(leaf) for name, leaf in self._asdict().items()})
+        return as_html(self._described())
+
+    def _described(self) -> dict[str, str]:
+        return {name: brief(leaf) for name, leaf in self._asdict().items()}
+
+
+class Fitted(Protocol):
+    """Protocol of what holds the parameters of a model, or of K models: a `Fit`."""
+
+    @property
+    def params(self) -> Params:
+        """The parameters, with a leading axis for K models."""
+
+
+def as_params(model: Params | Fitted) -> Params:
+    """Return the parameters of a model, those of a fit to K problems side by side."""
+    if isinstance(model, Params) or not hasattr(model, "params"):
+        return model
+    several = getattr(getattr(model.params, "w", None), "ndim", 2) == 3
+    return stack(model.params) if several else model.params
 
 
 def init_params(n: int, dtype: Any = None) -> Params:

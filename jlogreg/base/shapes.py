@@ -1,4 +1,4 @@
-"""Images as columns, labels as rows, and the broadcasting rule."""
+"""Images as columns, labels as rows, samples as columns, and the broadcasting rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from jlogreg.base.arrays import as_array, canonical_dtype
 from jlogreg.base.checks import check_array, check_dtype
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
 
-__all__ = ["OneAgainstRest", "broadcast_shape", "flatten_images", "one_against_rest"]
+__all__ = [
+    "OneAgainstRest",
+    "as_labels",
+    "broadcast_shape",
+    "check_orientation",
+    "flatten_images",
+    "one_against_rest",
+]
 
 
 def flatten_images(images: Num[Any, "m ..."]) -> Num[Array, "n m"]:
@@ -112,6 +119,34 @@ def one_against_rest(labels: Any, *, dtype: Any = None) -> OneAgainstRest:
         raise ValueError(f"labels has {len(classes)} classes, but must have 2 or more")
     Y = np.where(missing, np.nan, row == classes)
     return OneAgainstRest(as_array(Y, dtype), classes)
+
+
+def check_orientation(name: str, shape: Sequence[int], row: str, value: Any) -> None:
+    """Raise a ShapeError if features seem to have a row, not a column, per sample.
+
+    They seem to if they have as many rows, and not as many columns, as another argument
+    has labels. Without this check the message would blame that argument.
+
+    Args:
+        name: of the features in messages.
+        shape: theirs.
+        row: the name of the other argument.
+        value: the other argument, which has a number per sample.
+    """
+    given = np.shape(value) if hasattr(value, "shape") else ()
+    samples = given[-1:] if given[-1:] != (1,) else given[:1]
+    if shape[0] > 1 and samples == (shape[0],) != (shape[1],):
+        raise ShapeError(
+            f"{name} has shape {tuple(shape)} and {row} {given}: {name} seems to have "
+            f"a row per sample, but needs a column per sample: write {name}.T"
+        )
+
+
+def as_labels(value: Any, dtype: Any = None) -> Any:
+    """Return labels; booleans become 0 and 1 of a dtype, by default JAX's own."""
+    if getattr(value, "dtype", None) != np.bool_:
+        return value
+    return value.astype(canonical_dtype(float if dtype is None else dtype))
 
 
 def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from jlogreg.base.arrays import is_traced
 from jlogreg.base.errors import FitError
 
-__all__ = ["Status", "count_statuses", "raise_if_failed"]
+__all__ = ["Status", "count_statuses", "name_statuses", "raise_if_failed"]
 
 
 class Status(enum.IntEnum):
@@ -77,7 +77,8 @@ _MESSAGES = {
     Status.BAD_INPUT: (
         "a number of the input is out of range: X, offset and init must be finite, y "
         "in [0, 1], weight, l2 and l1 at least 0, and some weight positive; call "
-        "validate to see which"
+        "validate to see which. A sample whose label is missing (NaN) needs a weight "
+        "of 0"
     ),
 }
 
@@ -94,6 +95,18 @@ def count_statuses(status: Any) -> str:
         return Status(int(codes[0])).name
     pairs = zip(codes.tolist(), counts.tolist(), strict=True)
     return ", ".join(f"{count} {Status(code).name}" for code, count in pairs)
+
+
+def name_statuses(status: Any) -> Any:
+    """Return the name of one status, or an array of names of the shape of status.
+
+    Raises:
+        TypeError: if the status is traced.
+    """
+    if is_traced(status):
+        raise TypeError("the name of a status needs known numbers: ask outside jit")
+    names = np.array([each.name for each in Status])[np.asarray(status)]
+    return names if names.ndim else str(names)
 
 
 def raise_if_failed(fit: Any) -> None:
@@ -126,8 +139,9 @@ def raise_if_failed(fit: Any) -> None:
     first = Status(int(status.flat[failed[0]]))
     text = f"{first.name}: {first.message}"
     if status.ndim:
+        counts = count_statuses(status.flat[failed])
         text = (
-            f"{failed.size} of {status.size} fits have no answer; the first is number "
-            f"{failed[0]}, {text}"
+            f"{failed.size} of {status.size} fits have no answer ({counts}); the first "
+            f"is number {failed[0]}, {text}"
         )
     raise FitError(text)

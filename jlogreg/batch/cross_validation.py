@@ -4,6 +4,8 @@ A fold is a row of weights and a penalty a number of the problem's own, so all t
 are one batch, solved along the path of penalties.
 """
 
+# Over 300 lines: the record of the results, and the call that makes it.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -11,10 +13,20 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.arrays import as_array, largest
-from jlogreg.base.checks import AnyArray, check_matrix, check_range, refuse_traced
+from jlogreg.base.checks import (
+    AnyArray,
+    check_key,
+    check_matrix,
+    check_range,
+    refuse_traced,
+)
+from jlogreg.base.formatting import as_html, brief, record_text
+from jlogreg.base.params import check_bias
+from jlogreg.base.shapes import as_labels, check_orientation
+from jlogreg.base.status import count_statuses
 from jlogreg.batch.problems import Gathered, Problems
 from jlogreg.batch.resampling import fold_weights
 from jlogreg.batch.scheduler import Progress, solve_path
@@ -32,6 +44,7 @@ from jlogreg.data.design import Design, check_design
 from jlogreg.data.devices import gather
 from jlogreg.data.samples import check_weight
 from jlogreg.fitting.fit import Fit
+from jlogreg.fitting.regularization_path import penalty_grid
 from jlogreg.metrics.named import check_names
 from jlogreg.objective.penalties import check_grid
 from jlogreg.solvers.driver import Solver
@@ -92,6 +105,39 @@ class CrossValidation(NamedTuple):
     l1: Float[Array, "L 1"] | None = None
 
     @property
+    def at_edge(self) -> Bool[np.ndarray, "K 1"]:
+        """Whether the best penalty is the smallest or the largest: another may win."""
+        places = np.lexsort([np.asarray(one)[:, 0] for one in self._sizes()])
+        return (self.best == places[0]) | (self.best == places[-1])
+
+    def __repr__(self) -> str:
+        """Return the choice in short: what is best, and how the fits ended."""
+        return record_text("CrossValidation", self._described())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._described())
+
+    def _sizes(self) -> list[Any]:
+        return [self.l2] if self.l1 is None else [self.l2, self.l1]
+
+    def _described(self) -> dict[str, str]:
+        K, _, F = self.fold_loss.shape
+        found = np.asarray(self.best)[:, 0] >= 0
+        rows = np.asarray(self.best)[found, 0]
+        texts = {"rows": str(K), "folds": str(F)}
+        grids = zip(("l2", "l1"), self._sizes(), strict=False)
+        given = {name: sizes for name, sizes in grids if np.asarray(sizes).any()}
+        texts |= {name: brief(sizes) for name, sizes in given.items()}
+        if rows.size:
+            loss = np.asarray(self.loss)[found, rows]
+            for name, sizes in given.items():
+                texts[f"best {name}"] = brief(np.asarray(sizes)[rows])
+            texts["loss"] = brief(loss[:, None])
+            if edges := int(self.at_edge[found].sum()):
+                texts["best at the edge of the grid"] = f"{edges} of {K}"
+        return {**texts, "status": count_statuses(self.status)}
+
+    @property
     def n_selected(self) -> Int[Array, "K L"]:
         """The number of weights that are not 0, in the fits of all samples."""
         return (self.path.params.w != 0).sum(axis=(2, 3))
@@ -100,7 +146,7 @@ class CrossValidation(NamedTuple):
 def cross_validate(
     X: Float[AnyArray, "n m"] | Design,
     Y: Float[AnyArray, "K m"],
-    l2: Any = 0.0,
+    l2: Any = None,
     *,
     l1: Any = 0.0,
     reduction: Reduction = "mean",
@@ -127,9 +173,11 @@ def cross_validate(
     Args:
         X: features, a column per sample: an array, a BCOO or a design.
         Y: labels.
-        l2: penalties of half the squares of w, at least 0.
+        l2: penalties of half the squares of w, at least 0; by default those of
+            `penalty_grid`, or 0 if l1 is a column or None.
         l1: penalties of the sizes |w|: a column in place of l2, or row by row beside
-            it, as in l1 = 0.5 s, l2 = 0.5 s; or a number, or l2 may be one.
+            it, as in l1 = 0.5 s, l2 = 0.5 s; or a number, or l2 may be one. None for
+            those of `penalty_grid`.
         reduction: what penalties are added to. In the "mean" of the losses all fits
             have the same; with "sum" that of a fit is l2 over the sum of its weights,
             so that l2 is scikit-learn's 1/C; l1 likewise.
@@ -179,8 +227,9 @@ def cross_validate(
     refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
     X, *rows = gather(arrays)
     X = check_design("X", X)
-    given = _check(X, *rows)
-    settings = (bias, solver, tol, max_steps, reduction == "sum")
+    of_sum = reduction == "sum"
+    given = _check(X, *rows, check_bias(bias), of_sum)
+    settings = (bias, solver, tol, max_steps, of_sum)
     fits = _fits(X, given, *settings, memory_limit, progress)
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
@@ -217,13 +266,21 @@ def _check(
     offset: Any,
     folds: Any,
     key: Any,
+    bias: bool,
+    of_sum: bool,
 ) -> ValidationData:
     """Return the arguments as arrays."""
     (_, m), dtype = X.shape, X.dtype
     if weight is None:
         X.check_values("X")
-    Y = check_matrix("Y", Y, ("K", m), dtype)
-    l2, l1 = check_grid(l2, l1, dtype)
+    check_orientation("X", X.shape, "Y", Y)
+    Y = check_matrix("Y", as_labels(Y, dtype), ("K", m), dtype)
+    if l1 is None or (l2 is None and getattr(l1, "ndim", 0) == 0):
+        name = "l1" if l1 is None else "l2"
+        grid = penalty_grid(X, Y, name, weight=weight, offset=offset, bias=bias)
+        grid = grid * m if of_sum else grid
+        l2, l1 = (0.0 if l2 is None else l2, grid) if name == "l1" else (grid, l1)
+    l2, l1 = check_grid(0.0 if l2 is None else l2, l1, dtype)
     if weight is not None:
         weight = check_weight(check_matrix("weight", weight, ("K", m)))
         rows = 1 if len(weight) == 1 else len(Y)
@@ -231,7 +288,7 @@ def _check(
     if offset is not None:
         offset = check_matrix("offset", offset, (1, m), dtype)
     if getattr(folds, "ndim", 0) == 0:
-        key = jax.random.key(0) if key is None else key
+        key = jax.random.key(0) if key is None else check_key(key)
         folds = fold_weights(key, m, folds, dtype=dtype)
     folds = check_range("folds", check_matrix("folds", folds, ("F", m), dtype), 0.0)
     if not (np.asarray(folds) == 0).any(axis=1).all():

@@ -14,6 +14,7 @@ from jlogreg.base.arrays import as_array, is_subnormal
 from jlogreg.base.checks import check_matrix, check_number, check_range
 from jlogreg.base.errors import RankError, ShapeError
 from jlogreg.base.params import Params, check_params
+from jlogreg.base.shapes import as_labels, check_orientation
 
 __all__ = ["Gathered", "Problems", "check_problems", "unless_zero"]
 
@@ -132,7 +133,12 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
             rank or shape.
         ValueError: if a penalty common to all problems is out of range.
     """
-    given = {"Y": rows.y, "weight": rows.weight, "offset": rows.offset}
+    check_orientation("X", (n, m), "Y", getattr(rows.y, "table", rows.y))
+    given = {
+        "Y": as_labels(rows.y, dtype),
+        "weight": rows.weight,
+        "offset": rows.offset,
+    }
     tables = {
         name: _check_table(name, value, m, dtype)
         for name, value in given.items()

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import canonical_dtype
-from jlogreg.base.checks import check_count, check_dtype
+from jlogreg.base.checks import check_count, check_dtype, check_key
 from jlogreg.base.programs import program
 
 __all__ = ["bootstrap_weights", "fold_weights"]
@@ -35,8 +35,8 @@ def fold_weights(
         dtype: float32 or float64; by default JAX's own default.
 
     Raises:
-        DtypeError: if m or folds is not a whole number, or dtype is not float32 or
-            float64.
+        DtypeError: if key is not a key, m or folds not a whole number, or dtype not
+            float32 or float64.
         ValueError: if folds is not in 2, ..., m.
 
     Examples:
@@ -51,7 +51,7 @@ def fold_weights(
     m, folds = check_count("m", m, least=2), check_count("folds", folds, least=2)
     if folds > m:
         raise ValueError(f"folds must be at most m = {m}, but is {folds}")
-    return _dealt(key, m, folds, _dtype(dtype))
+    return _dealt(check_key(key), m, folds, _dtype(dtype))
 
 
 @partial(program, static_argnums=(1, 2, 3))
@@ -75,8 +75,8 @@ def bootstrap_weights(
         dtype: float32 or float64; by default JAX's own default.
 
     Raises:
-        DtypeError: if m or replicates is not a whole number, or dtype not float32 or
-            float64.
+        DtypeError: if key is not a key, m or replicates not a whole number, or dtype
+            not float32 or float64.
         ValueError: if m or replicates is less than 1.
 
     Examples:
@@ -88,7 +88,7 @@ def bootstrap_weights(
     """
     m = check_count("m", m, least=1)
     replicates = check_count("replicates", replicates, least=1)
-    return _drawn(key, m, replicates, _dtype(dtype))
+    return _drawn(check_key(key), m, replicates, _dtype(dtype))
 
 
 @partial(program, static_argnums=(1, 2, 3))

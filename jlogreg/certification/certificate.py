@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from jlogreg.base.arrays import is_traced
 from jlogreg.base.checks import AnyArray
+from jlogreg.base.formatting import as_html
 from jlogreg.base.params import Params, check_bias
 from jlogreg.certification.duality import long_gap
 from jlogreg.certification.long_sums import block_sums, sample_blocks, to_long_double
@@ -65,6 +66,10 @@ class Certificate(NamedTuple):
     separated: bool
     separation: str = UNKNOWN
     gap: float | None = None
+
+    def _repr_html_(self) -> str:
+        given = self._asdict().items()
+        return as_html({name: str(value) for name, value in given if value is not None})
 
 
 def certificate(

@@ -21,6 +21,7 @@ from jlogreg.base.arrays import is_subnormal, is_traced, on_host, power_of_two
 from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
+from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.data.design import Design, check_design
 from jlogreg.data.devices import spread_alike
 
@@ -103,13 +104,15 @@ def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Sam
         RankError, ShapeError: if an argument has the wrong rank or shape.
     """
     X = check_design("X", X)
+    for name, value in (("y", y), ("weight", weight)):
+        check_orientation("X", X.shape, name, value)
 
     def row(name: str, value: Any) -> Array:
         return check_matrix(name, value, (1, X.shape[1]), X.dtype)
 
     samples = Samples(
         X=X,
-        y=row("y", y),
+        y=row("y", as_labels(y, X.dtype)),
         weight=None if weight is None else row("weight", weight),
         offset=None if offset is None else row("offset", offset),
     )

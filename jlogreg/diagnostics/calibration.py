@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jlogreg.base.checks import AnyArray, check_count, check_matrix, check_range
 from jlogreg.base.programs import program
+from jlogreg.base.shapes import as_labels
 from jlogreg.base.status import Status
 from jlogreg.diagnostics.discrimination import check_predictions
 from jlogreg.diagnostics.fitted import Fitted, Given, prepare_fit
@@ -66,7 +67,7 @@ def calibration(
     """
     bins = check_count("bins", bins, least=1)
     a = np.asarray(check_matrix("probability", probability, ("K", "m")), np.float64)
-    y = np.asarray(check_matrix("y", y, a.shape), np.float64)
+    y = np.asarray(check_matrix("y", as_labels(y, a.dtype), a.shape), np.float64)
     v = np.ones_like(a)
     if weight is not None:
         checked = check_range("weight", check_matrix("weight", weight, a.shape), 0.0)

@@ -20,6 +20,7 @@ from jlogreg.base.arrays import as_array, is_traced, power_of_two
 from jlogreg.base.checks import check_matrix
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.params import Params
+from jlogreg.base.shapes import as_labels
 from jlogreg.base.status import Status
 from jlogreg.data.design import check_design
 from jlogreg.data.devices import gather
@@ -173,7 +174,9 @@ def over_problems(
             f"fit.status has rank {rank}, but must be of one problem, rank 0, or of K, "
             "rank 1: map over more with jax.vmap"
         )
-    (K,), m = np.shape(fit.status), check_design("X", X).shape[1]
+    (K,), design = np.shape(fit.status), check_design("X", X)
+    (_, m), (y, *others) = design.shape, rows
+    rows = (as_labels(y, design.dtype), *others)
     names = ("y", "weight", "offset")
     tables = [
         None if row is None else _check_rows(name, row, m, K)

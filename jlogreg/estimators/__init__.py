@@ -4,7 +4,10 @@ Imports the floors, and scikit-learn; nothing above imports it. Here alone a row
 sample, as scikit-learn has it.
 """
 
-from jlogreg.estimators.logistic_regression import LogisticRegression
-from jlogreg.estimators.logistic_regression_cv import LogisticRegressionCV
+from jlogreg.base.errors import extra
+
+with extra("sklearn"):
+    from jlogreg.estimators.logistic_regression import LogisticRegression
+    from jlogreg.estimators.logistic_regression_cv import LogisticRegressionCV
 
 __all__ = ["LogisticRegression", "LogisticRegressionCV"]

@@ -14,6 +14,7 @@ from jlogreg.base.arrays import largest
 from jlogreg.base.checks import check_matrix, check_range, refuse_traced
 from jlogreg.base.params import check_bias
 from jlogreg.base.programs import program
+from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.data.design import Design
 from jlogreg.data.devices import gather
 from jlogreg.data.pairwise import Pairwise, pairwise
@@ -73,9 +74,11 @@ def check_scan(
     """
     refuse_traced(*ON_HOST, covariates, y, weight, offset, tol)
     covariates, y, weight, offset = gather((covariates, y, weight, offset))
+    y = as_labels(y, getattr(covariates, "dtype", None))
     y = check_matrix("y", y, (1, "m"))
     X = y[:0] if covariates is None else covariates
     X = check_matrix("covariates", X, ("p", "m"), y.dtype, no_rows=True)
+    check_orientation("covariates", X.shape, "y", y)
     alone = len(X) == 0
     used = X
     if weight is not None:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Num
 from jlogreg.base.arrays import as_array
 from jlogreg.base.checks import AnyArray, refuse_traced
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
+from jlogreg.base.shapes import check_orientation
 from jlogreg.base.status import Status
 from jlogreg.data.samples import Samples
 from jlogreg.feature_scan.null_model import (
@@ -251,6 +252,7 @@ def _check_block(G: Any, z: Array) -> np.ndarray:
             f"G has rank {G.ndim}, shape {G.shape}, but must have rank 2, shape (V, "
             f"{z.shape[1]}): write G.reshape(1, -1) for one feature"
         )
+    check_orientation("G", G.shape, "y", z)
     if G.shape[1] != z.shape[1] or not len(G):
         raise ShapeError(
             f"G has shape {G.shape}, but must have (V, {z.shape[1]}), a row per feature"

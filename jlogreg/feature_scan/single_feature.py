@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.arrays import largest
+from jlogreg.base.formatting import as_html, power_text, record_text
 from jlogreg.base.programs import program
-from jlogreg.base.status import Status
+from jlogreg.base.status import Status, count_statuses
 from jlogreg.data.design import Dense, Design, Stacked
 from jlogreg.data.samples import Samples
 from jlogreg.diagnostics.fitted import prepare_fit
@@ -61,6 +63,24 @@ class Scan(NamedTuple):
     log10_p: Float[Array, "V 1"]
     status: Int[Array, "V 1"]
     firth: Bool[Array, "V 1"]
+
+    def __repr__(self) -> str:
+        """Return how the fits ended, and the smallest p, in short."""
+        return record_text("Scan", self._described())
+
+    def _repr_html_(self) -> str:
+        return as_html(self._described())
+
+    def _described(self) -> dict[str, str]:
+        texts = {"features": str(len(self.status))}
+        texts["status"] = count_statuses(np.asarray(self.status))
+        log10_p = np.asarray(self.log10_p)[:, 0]
+        if np.isfinite(log10_p).any():
+            row = int(np.nanargmin(log10_p))
+            texts["smallest p"] = f"{power_text(float(log10_p[row]))} of feature {row}"
+        if np.any(self.firth):
+            texts["by Firth"] = str(int(np.sum(self.firth)))
+        return texts
 
 
 def _numbers(g: Array, null: NullModel) -> tuple[Array, Array]:

@@ -10,10 +10,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.arrays import largest
 from jlogreg.base.checks import AnyArray
-from jlogreg.base.formatting import as_html, brief
+from jlogreg.base.formatting import as_html, brief, record_text
 from jlogreg.base.params import Params, check_params
 from jlogreg.base.programs import is_tracing, program
-from jlogreg.base.status import count_statuses
+from jlogreg.base.status import Status, count_statuses, name_statuses
 from jlogreg.data.design import Design
 from jlogreg.fitting.implicit import differentiable
 from jlogreg.fitting.many_features.working_sets import fit_on_working_sets
@@ -50,12 +50,12 @@ class Fit(NamedTuple):
 
     Examples:
         >>> import jax.numpy as jnp
-        >>> from jlogreg import Status, fit
+        >>> from jlogreg import fit
         >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
         >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
         >>> found = fit(X, y)
-        >>> Status(int(found.status)).name, found.params.w.shape, found.cost.shape
-        ('CONVERGED', (1, 1), ())
+        >>> found.status_name, bool(found.converged), found.params.w.shape
+        ('CONVERGED', True, (1, 1))
     """
 
     params: Params
@@ -67,10 +67,19 @@ class Fit(NamedTuple):
     gap: Float[Array, ""] | None = None
     several: Bool[Array, ""] | None = None
 
+    @property
+    def converged(self) -> Bool[Array, ""]:
+        """Whether the fit is the minimum: status is CONVERGED."""
+        return self.status == Status.CONVERGED
+
+    @property
+    def status_name(self) -> Any:
+        """The name of the status; on the host. An array of names for many problems."""
+        return name_statuses(self.status)
+
     def __repr__(self) -> str:
         """Return the fields with few numbers each, however large they are."""
-        fields = ", ".join(f"{name}={text}" for name, text in self._described().items())
-        return f"Fit({fields})"
+        return record_text("Fit", self._described())
 
     def _repr_html_(self) -> str:
         return as_html(self._described())

@@ -62,9 +62,13 @@ def check_solver(solver: Solver | None, jeffreys: Any = None) -> Solver | None:
             f"jeffreys needs solver=Newton(), which forms the information, but solver "
             f"is {solver!r}"
         )
+    of_optax = hasattr(solver, "init") and hasattr(solver, "update")
+    given = (
+        "an optimizer of optax: write solver=Optax(...)" if of_optax else f"{solver!r}"
+    )
     raise DtypeError(
         "solver must be Newton(), NewtonCG(), LBFGS(), Optax(...) or ProximalNewton(), "
-        f"but is {solver!r}"
+        f"but is {given}"
     )
 
 

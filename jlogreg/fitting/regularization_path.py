@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.base.arrays import at_least, largest
-from jlogreg.base.checks import AnyArray
+from jlogreg.base.arrays import as_array, at_least, largest
+from jlogreg.base.checks import AnyArray, check_matrix, refuse_traced
 from jlogreg.base.params import Params, check_bias, init_params
 from jlogreg.base.programs import is_tracing, program
+from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.base.status import Status
-from jlogreg.data.design import Design
+from jlogreg.data.design import Design, check_design
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.options import (
@@ -30,7 +31,10 @@ from jlogreg.objective.cost import gradient, prepare_data
 from jlogreg.objective.penalties import check_grid
 from jlogreg.solvers.driver import Solver, where
 
-__all__ = ["l1_max", "regularization_path"]
+__all__ = ["l1_max", "penalty_grid", "regularization_path"]
+
+# How many penalties are proposed, and how many of them to a factor of 10.
+GRIDS = {"l1": (31, 10), "l2": (19, 2)}
 
 
 def l1_max(
@@ -59,6 +63,14 @@ def l1_max(
         >>> [float(fit(X, y, l1=x * most).params.w[0, 0]) != 0 for x in (0.9, 1.1)]
         [True, False]
     """
+    slope, _ = _without_weights(X, y, weight, offset, bias)
+    return at_least(largest(jnp.abs(slope)), 0.0)
+
+
+def _without_weights(
+    X: Any, y: Any, weight: Any, offset: Any, bias: bool
+) -> tuple[Float[Array, "n 1"], Float[Array, ""]]:
+    """Return dw and J at w = 0 and the best bias there, NaN where there is none."""
     samples, *_ = prepare_data(X, y, weight, offset, 0.0)
     n, dtype = samples.X.shape[0], samples.X.dtype
     X, y, weight, offset = samples
@@ -67,7 +79,66 @@ def l1_max(
     known = alone.status == Status.CONVERGED
     start = Params(jnp.zeros((n, 1), dtype), alone.params.b)
     slope = gradient(start, X, y, **given)
-    return jnp.where(known, at_least(largest(jnp.abs(slope.w)), 0.0), jnp.nan)
+    return jnp.where(known, slope.w, jnp.nan), jnp.where(known, alone.cost, jnp.nan)
+
+
+def penalty_grid(
+    X: Float[AnyArray, "n m"] | Design,
+    Y: Float[AnyArray, "K m"],
+    penalty: Literal["l2", "l1"] = "l2",
+    *,
+    weight: Float[AnyArray, "K m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
+    bias: bool = True,
+) -> Float[Array, "L 1"]:
+    """Return penalties to choose from, from one that leaves next to nothing, down.
+
+    Shapes: X (n, m), Y (K, m), weight (1, m) or (K, m), offset (1, m); result (L, 1).
+    Formula: for l1 31 penalties, from the largest `l1_max` of the rows, ten to a factor
+    of 10. For l2 19, two to a factor of 10, from 50 |dw|^2 / J, with dw and J at w = 0
+    and the best bias: since J is convex, no w lowers the penalised cost by more than
+    |dw|^2 / (2 l2), so that the largest penalty leaves a hundredth of J to gain. Rows
+    with labels of one class are left out. Other arguments and errors are those of
+    `cross_validate`, which takes this grid by default.
+
+    Raises:
+        ValueError: if penalty is another word, or no row has both labels.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import penalty_grid
+        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
+        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
+        >>> grid = penalty_grid(X, y)
+        >>> grid.shape, f"{grid[0, 0]:.1f}", f"{grid[0, 0] / grid[-1, 0]:.0e}"
+        ((19, 1), '24.5', '1e+09')
+        >>> f"{penalty_grid(X, y, 'l1')[0, 0]:.4f}"  # l1_max
+        '0.5833'
+    """
+    if penalty not in GRIDS:
+        raise ValueError(f'penalty must be "l2" or "l1", but is {penalty!r}')
+    refuse_traced("penalty_grid", "compute l1_max and a grid from it", X, Y, weight)
+    design = check_design("X", X)
+    check_orientation("X", design.shape, "Y", Y)
+    m, dtype = design.shape[1], design.dtype
+    Y = check_matrix("Y", as_labels(Y, dtype), ("K", m), dtype)
+    rows = None
+    if weight is not None:
+        size = 1 if np.shape(weight)[:1] == (1,) else len(Y)
+        weight = check_matrix("weight", weight, (size, m), dtype)
+        rows = jnp.broadcast_to(weight, Y.shape)[:, None]
+    axes = (None, 0, None if rows is None else 0, None, None)
+    slopes, costs = jax.device_get(
+        jax.vmap(_without_weights, in_axes=axes)(design, Y[:, None], rows, offset, bias)
+    )
+    known = np.isfinite(costs)
+    if not known.any():
+        raise ValueError("no row of Y has both labels: there is nothing to choose for")
+    slopes, costs = slopes[known, :, 0].astype(float), costs[known].astype(float)
+    tops = {"l1": np.abs(slopes), "l2": 50 * np.square(slopes).sum(axis=1) / costs}
+    steps, per_decade = GRIDS[penalty]
+    top = tops[penalty].max() or 1.0  # where no feature varies, any does
+    return as_array(top * 10.0 ** (-np.arange(steps) / per_decade)[:, None], dtype)
 
 
 def regularization_path(

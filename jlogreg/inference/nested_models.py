@@ -19,6 +19,7 @@ from jlogreg.base.arrays import at_least, is_traced
 from jlogreg.base.checks import AnyArray, check_count
 from jlogreg.base.errors import DtypeError, ShapeError
 from jlogreg.base.programs import program
+from jlogreg.base.shapes import check_orientation
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, check_design, inner_products, matmul
 from jlogreg.data.samples import Samples, finite_samples
@@ -90,6 +91,7 @@ def score_test(
     """
     design = check_design("added", added)
     m, dtype = (fitted_to := check_design("X", X)).shape[1], fitted_to.dtype
+    check_orientation("X", fitted_to.shape, "y", y)
     kind, _ = check_kind("HC0" if robust else "fisher", weights, None, m)
     if design.shape[1] != m:
         raise ShapeError(f"added has {design.shape[1]} samples, but X has {m}")

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
 from jlogreg.base.errors import DtypeError, ShapeError
 from jlogreg.base.programs import program
+from jlogreg.base.shapes import check_orientation
 from jlogreg.data.design import Design, check_design, matmul
 from jlogreg.diagnostics.fitted import (
     Fitted,
@@ -96,6 +97,7 @@ def predict_interval(
     """
     (n, m), dtype = (design := check_design("X", X)).shape, design.dtype
     kind, labels = check_kind(covariance, weights, clusters, m)
+    check_orientation("X", design.shape, "y", y)
     new, level = check_design("samples", samples), check_level(level, dtype)
     if new.shape[0] != n:
         raise ShapeError(f"samples has {new.shape[0]} features, but X has {n}")

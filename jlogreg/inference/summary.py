@@ -25,6 +25,7 @@ from jlogreg.base.formatting import (
 )
 from jlogreg.base.params import check_bias, check_params
 from jlogreg.base.status import Status
+from jlogreg.certification.collinearity import collinearity
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics
@@ -237,7 +238,7 @@ def summary(
     theta = np.concatenate(params).astype(float)[:k, 0]
     columns: dict[str, Any] = {"weight": theta}
     notes: list[str] = []
-    errors, why_not = _standard_errors(fit, samples, given, kind)
+    errors, why_not = _standard_errors(fit, samples, labels, given, kind)
     statistics: tuple[str, ...] = ()
     if errors is not None:
         chosen = kind if interval == "wald" else {"weights": weights}
@@ -264,14 +265,24 @@ def summary(
 
 
 def _standard_errors(
-    fit: Fit, samples: Samples, given: dict[str, Any], kind: dict[str, Any]
+    fit: Fit,
+    samples: Samples,
+    names: Sequence[str],
+    given: dict[str, Any],
+    kind: dict[str, Any],
 ) -> tuple[np.ndarray | None, str]:
     """Return the standard errors (n + 1,), or None and why there are none."""
     n, m = samples.X.shape
     options = (kind["covariance"], kind["weights"], kind["clusters"], m)
     chosen, labels = check_kind(*options)
     if fit.status != Status.CONVERGED:
-        return None, "no standard errors: the fit has no answer"
+        cause = ""
+        if fit.status == Status.SINGULAR:
+            kept = np.asarray(samples.weights())[0] > 0
+            X = np.asarray(samples.X.dense())[:, kept]
+            cause = collinearity(X, given["bias"]).text(names)
+        ending = f": {cause}" if cause else ""
+        return None, f"no standard errors: the fit has no answer{ending}"
     if n > MAX_COVARIANCE_FEATURES:
         most = MAX_COVARIANCE_FEATURES
         return None, f"no standard errors: there are more than {most} features"

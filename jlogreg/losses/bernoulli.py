@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from jaxtyping import Array, Float
 
-from jlogreg.base.checks import AnyArray, check_elementwise, check_range
+from jlogreg.base.arrays import as_array
+from jlogreg.base.checks import AnyArray, check_array, check_range, reshape_cure
+from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.programs import program
 from jlogreg.losses import elementwise as losses
 from jlogreg.losses.arithmetic import EXACT, Tails
@@ -52,7 +54,7 @@ def sigmoid(z: Elements) -> Result:
         >>> sigmoid(jnp.array([[-1000.0, 0.0, 1000.0]])).tolist()
         [[0.0, 0.5, 1.0]]
     """
-    (z,) = check_elementwise(z=z)
+    (z,) = _check_elementwise(z=z)
     return _exact(losses.sigmoid, z)
 
 
@@ -71,7 +73,7 @@ def log_sigmoid(z: Elements) -> Result:
         >>> float(log_sigmoid(-1000.0))  # the logarithm of sigmoid(-1000.0) is -inf
         -1000.0
     """
-    (z,) = check_elementwise(z=z)
+    (z,) = _check_elementwise(z=z)
     return _exact(losses.log_sigmoid, z)
 
 
@@ -172,7 +174,7 @@ def log_loss_dz2(z: Elements) -> Result:
         >>> float(log_loss_dz2(0.0)), f"{log_loss_dz2(40.0):.3e}"
         (0.25, '4.248e-18')
     """
-    (z,) = check_elementwise(z=z)
+    (z,) = _check_elementwise(z=z)
     return _exact(losses.log_loss_dz2, z)
 
 
@@ -213,5 +215,37 @@ def _squared_loss(tails: Tails, z: Array, y: Array) -> Array:
 
 def _pair(z: Elements, y: Elements) -> tuple[Array, Array]:
     """Return logits and labels as arrays, checked."""
-    z, y = check_elementwise(z=z, y=y)
+    z, y = _check_elementwise(z=z, y=y)
     return z, check_range("y", y, 0.0, 1.0)
+
+
+def _check_elementwise(**arguments: Any) -> tuple[Array, ...]:
+    """Return the arguments of an elementwise function as arrays.
+
+    Each is a scalar or a matrix. Matrices must have equal shapes: without this rule a
+    (1, m) row and an (m, 1) column would silently broadcast to (m, m).
+
+    Raises:
+        DtypeError: if an argument is neither a float32 or float64 array nor a Python
+            float, or if the dtypes of two matrices differ.
+        RankError: if an argument has rank 1, or more than 2.
+        ShapeError: if the shapes of two matrices differ.
+    """
+    arrays = {
+        name: as_array(value) if type(value) is float else check_array(name, value)
+        for name, value in arguments.items()
+    }
+    for name, array in arrays.items():
+        if array.ndim not in (0, 2):
+            raise RankError(
+                f"{name} has rank {array.ndim}, shape {array.shape}, but must have "
+                f"rank 2 (or 0, a scalar): {reshape_cure(name, ('r', 'c'))}"
+            )
+    matrices = {name: array for name, array in arrays.items() if array.ndim}
+    if len({array.shape for array in matrices.values()}) > 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in matrices.items())
+        raise ShapeError(f"shapes must be equal, but are {shapes}")
+    if len({array.dtype for array in matrices.values()}) > 1:
+        kinds = ", ".join(f"{name} {array.dtype}" for name, array in matrices.items())
+        raise DtypeError(f"dtypes must be equal, but are {kinds}")
+    return tuple(arrays.values())

@@ -16,6 +16,7 @@ from jlogreg.base.arrays import as_array, is_traced
 from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.programs import program
+from jlogreg.base.shapes import as_labels
 from jlogreg.data.samples import check_weight, scale_weights
 
 __all__ = ["Metric", "by_row", "check_rows", "shares"]
@@ -55,7 +56,7 @@ def check_rows(
     """
     scores = check_matrix(name, scores, ("K", "m"))
     m, dtype = scores.shape[1], scores.dtype
-    y = check_matrix("y", y, ("K", m), dtype)
+    y = check_matrix("y", as_labels(y, dtype), ("K", m), dtype)
     if weight is None:
         weight = as_array(np.ones((1, m)), dtype)
     else:

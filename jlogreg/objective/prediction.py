@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jlogreg.base.checks import AnyArray, check_matrix, check_number, check_range
-from jlogreg.base.params import Params, check_params
+from jlogreg.base.errors import ShapeError
+from jlogreg.base.params import Fitted, Params, as_params, check_params
 from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design
 from jlogreg.losses.bernoulli import sigmoid
@@ -19,7 +20,7 @@ __all__ = ["adjoint", "logits", "predict", "predict_proba"]
 
 
 def logits(
-    params: Params,
+    params: Params | Fitted,
     X: Float[AnyArray, "n m"] | Design,
     *,
     offset: Float[AnyArray, "K m"] | None = None,
@@ -28,7 +29,8 @@ def logits(
 
     Shapes: X (n, m), an array or a design, w (n, 1), b (1, 1), offset and result (1,
     m); or K models side by side, w (n, K), b (K, 1), result (K, m), by one matrix
-    product, and offset (K, m), or (1, m) for all. Equation (2) of docs/derivation.md.
+    product, and offset (K, m), or (1, m) for all. In place of the parameters it takes a
+    `Fit` of one problem or of K. Equation (2) of docs/derivation.md.
     The product is taken at the highest precision that the device offers. Parameters
     that were fitted with an offset need that of the samples here.
 
@@ -45,13 +47,24 @@ def logits(
         [[-1.0, 0.0, 1.0]]
     """
     design = check_design("X", X)
-    params = check_params(params, design.shape[0], design.dtype, K="K")
+    params = check_params(as_params(params), "n", design.dtype, K="K")
+    _check_features(design.shape, len(params.w))
     if offset is None:
         return _logits(params, design)
     K = len(params.b)
     rows = 1 if np.shape(offset)[:1] == (1,) else K
     offset = check_matrix("offset", offset, (rows, design.shape[1]), design.dtype)
     return _logits(params, design, check_range("offset", offset))
+
+
+def _check_features(shape: tuple[int, int], n: int) -> None:
+    """Raise a ShapeError unless X has the n features of the model."""
+    if shape[0] != n:
+        transposed = ": write X.T" if shape[1] == n else ""
+        raise ShapeError(
+            f"X has shape {shape}, but the model has {n} features: X must have shape "
+            f"({n}, m), a column per sample{transposed}"
+        )
 
 
 @partial(program, inline=True)
@@ -63,7 +76,7 @@ def _logits(
 
 
 def predict_proba(
-    params: Params,
+    params: Params | Fitted,
     X: Float[AnyArray, "n m"] | Design,
     *,
     offset: Float[AnyArray, "K m"] | None = None,
@@ -71,8 +84,8 @@ def predict_proba(
     """Return the probability a = sigmoid(z) that each sample has the label 1.
 
     Shapes: X (n, m), w (n, 1), b (1, 1), offset and result (1, m), in [0, 1]; or for K
-    models w (n, K), b (K, 1), result (K, m), offset (K, m) or (1, m). z are the
-    `logits`. Equation (3) of docs/derivation.md.
+    models w (n, K), b (K, 1), result (K, m), offset (K, m) or (1, m); or a `Fit`. z are
+    the `logits`. Equation (3) of docs/derivation.md.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -91,7 +104,7 @@ def predict_proba(
 
 
 def predict(
-    params: Params,
+    params: Params | Fitted,
     X: Float[AnyArray, "n m"] | Design,
     threshold: Any = 0.5,
     *,
@@ -100,9 +113,9 @@ def predict(
     """Return the label of each sample: 1 where a > threshold, else 0.
 
     Shapes: X (n, m), w (n, 1), b (1, 1), offset and result (1, m), of X's dtype; or for
-    K models w (n, K), b (K, 1), result (K, m), offset (K, m) or (1, m). a is that of
-    `predict_proba`. The threshold is a number in [0, 1]. Where a is NaN there is no
-    label, and the result is NaN.
+    K models w (n, K), b (K, 1), result (K, m), offset (K, m) or (1, m); or a `Fit`. a
+    is that of `predict_proba`. The threshold is a number in [0, 1]. Where a is NaN
+    there is no label, and the result is NaN.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,

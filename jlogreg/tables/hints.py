@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 
 from jlogreg.base.errors import FitError
 from jlogreg.base.status import Status, raise_if_failed
+from jlogreg.certification.collinearity import collinearity
 from jlogreg.fitting.fit import Fit
 from jlogreg.tables.samples import Samples
 
@@ -55,17 +55,10 @@ def _one_sided(given: Samples) -> list[str]:
 
 
 def _dependent(given: Samples) -> list[str]:
-    """Return the features that follow from those before them."""
-    X = given.X - given.X.mean(axis=1, keepdims=True)
-    X /= np.maximum(np.sqrt(np.square(X).sum(axis=1, keepdims=True)), 1e-300)
-    # A Cholesky factor in the order of the columns, with what is left of each feature.
-    (R,) = scipy.linalg.qr(X.T, mode="r")[:1]
-    left = np.abs(np.diag(R))
-    names = given.names[: len(left)]
-    lines = [
-        f"{name!r} follows from the features before it"
-        for name, size in zip(names, left, strict=True)
-        if size < 1e-7
-    ]
-    more = len(given.names) - len(left)
-    return [*lines, f"there are {more} more features than rows"] if more > 0 else lines
+    """Return the features that are constant or follow from others."""
+    names = [repr(name) for name in given.names]
+    lines = collinearity(np.asarray(given.X)).text(names).split("; ")
+    more = len(given.names) - given.X.shape[1]
+    if more > 0:
+        lines.append(f"there are {more} more features than rows")
+    return [line for line in lines if line]

@@ -13,17 +13,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from jlogreg.base.arrays import canonical_dtype
+from jlogreg.base.errors import extra
 from jlogreg.base.params import Params
 from jlogreg.testing.problems import Kind, Problem, can_be, make_problem
 
 __all__ = ["broadcastable_shapes", "matrices", "parameters", "problems"]
 
-try:
+with extra("testing"):
     from hypothesis import strategies as st
-except ImportError as error:
-    raise ImportError(
-        'jlogreg.testing draws with Hypothesis: pip install "jlogreg[testing]"'
-    ) from error
 
 
 Shape: TypeAlias = tuple[int, int]

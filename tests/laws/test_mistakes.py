@@ -34,7 +34,8 @@ def refuses(case, arguments, mistake, path):
 
 
 def as_numpy(leaf):
-    return np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf
+    array = isinstance(leaf, jax.Array) and isinstance(leaf.dtype, np.dtype)
+    return np.asarray(leaf) if array else leaf
 
 
 def it_ran(_):
@@ -51,8 +52,11 @@ def wrong(case, path, mistake):
 
 
 def can_be_traced(leaf):
-    dtype = getattr(leaf, "dtype", None)
-    if isinstance(leaf, np.ma.MaskedArray) or not isinstance(dtype, np.dtype):
+    if isinstance(leaf, np.ma.MaskedArray):
+        return False
+    arrays = jax.Array | np.ndarray | np.generic
+    dtype = leaf.dtype if isinstance(leaf, arrays) else None
+    if not isinstance(dtype, np.dtype):
         return False
     return dtype.kind in "biufcV" and dtype != np.longdouble
 

@@ -353,3 +353,15 @@ def test_all_penalties_share_their_programs(caplog):
     large = ("jit(_init)", "jit(_advance)", "jit(_finalize)")
     assert [first[name] for name in large] == [1, 1, 1]
     assert sum(first.values()) <= 20
+
+
+def test_it_says_in_short_what_is_best_and_whether_that_is_at_the_edge():
+    inside = validated(Y[:1], np.array([[1e3], [1e-9], [0.3], [0.03]]))
+    assert inside.at_edge.tolist() == [[False]]
+    best = inside.l2[inside.best[0, 0], 0]
+    assert f"best l2={best:g} (1, 1)" in repr(inside)
+    assert "edge" not in repr(inside)
+    assert "CONVERGED" in inside._repr_html_()
+    edge = validated(Y[:1], np.array([[1e4], [best], [1e3], [1e2]]))
+    assert edge.at_edge.tolist() == [[True]]
+    assert "best at the edge of the grid=1 of 1" in repr(edge)

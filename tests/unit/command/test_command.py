@@ -177,7 +177,7 @@ def test_a_fit_without_an_answer_has_another_code(tmp_path, capsys):
     code, _, errors = call(capsys, *given)
     assert code == 1
     assert errors.startswith("error: SINGULAR")
-    assert "'twice' follows from the features before it" in errors
+    assert "'twice' is given by" in errors
     assert not out.exists()
 
 

@@ -13,7 +13,14 @@ import jlogreg as jl
 from jlogreg import Newton, NewtonCG, Optax, Status
 from jlogreg.batch import setup
 from jlogreg.fitting.options import check_limits, choose_solver
-from tests.helpers import SHAPE, WIDE, compiled, cost_and_gradient, make_problem
+from tests.helpers import (
+    SHAPE,
+    WIDE,
+    assert_close,
+    compiled,
+    cost_and_gradient,
+    make_problem,
+)
 
 PROBLEM = jax.tree.map(np.asarray, make_problem(SHAPE, np.float64, seed=3, l2=0.1))
 
@@ -40,10 +47,12 @@ def test_a_fit_that_converged_raises_nothing():
 def test_a_fit_that_failed_raises_what_to_do(status):
     words = f"{status.name}: {status.message}"
     statuses = [Status.CONVERGED, Status.CONVERGED, status, Status.MAX_STEPS]
+    none, one = "4 fits have no answer (", f"1 {status.name}"
+    both = "2 MAX_STEPS" if status == Status.MAX_STEPS else f"1 MAX_STEPS, {one}"
     messages = {
         "": status,
-        "2 of 4 fits have no answer; the first is number 2, ": statuses,
-        "1 of 4 fits have no answer; the first is number 1, ": [[0, status], [0, 0]],
+        f"2 of {none}{both}); the first is number 2, ": statuses,
+        f"1 of {none}{one}); the first is number 1, ": [[0, status], [0, 0]],
     }
     for start, given in messages.items():
         with pytest.raises(jl.FitError) as raised:
@@ -280,3 +289,36 @@ def test_new_numbers_do_not_compile_again(caplog):
         jl.fit(**{**options, "l2": l2})
     for change in CHANGES:
         assert not compiled(caplog, lambda new=change: jl.fit(**{**options, **new}))
+
+
+def test_a_fit_says_by_name_how_it_ended():
+    assert some_fit(Status.SEPARATED).status_name == "SEPARATED"
+    assert not some_fit(Status.SEPARATED).converged
+    many = some_fit([Status.CONVERGED, Status.MAX_STEPS])
+    assert many.status_name.tolist() == ["CONVERGED", "MAX_STEPS"]
+    assert many.converged.tolist() == [True, False]
+    assert jax.jit(lambda fit: fit.converged)(many).tolist() == [True, False]
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.eval_shape(lambda fit: fit.status_name, some_fit(0))
+
+
+def test_an_optimizer_of_optax_is_told_where_it_goes():
+    with pytest.raises(jl.DtypeError, match=r"of optax: write solver=Optax\(...\)$"):
+        jl.fit(np.ones((1, 2)), np.ones((1, 2)), solver=optax.adam(0.1))
+
+
+def test_boolean_labels_are_those_of_0_and_1():
+    X = np.random.default_rng(0).normal(size=(2, 30))
+    y = X[:1] + np.random.default_rng(1).normal(size=(1, 30)) > 0
+    numbers = jl.fit(X, y.astype(float), l2=0.1)
+    for found in (
+        jl.fit(X, y, l2=0.1),
+        jax.jit(lambda y: jl.fit(X, y, l2=0.1))(y),
+        jax.tree.map(lambda leaf: leaf[0], jl.fit_many(X, y, l2=0.1)),
+        jl.cross_validate(X, y, np.array([[0.1]]), folds=2).fit,
+    ):
+        assert_close(found.params.w.ravel(), numbers.params.w.ravel(), 1e-12)
+    scans = [jl.scan_features(X, None, row) for row in (y, y.astype(float))]
+    assert_close(scans[0].z, scans[1].z, 0.0)
+    for of in (jl.metrics.roc_auc, jl.metrics.log_loss):
+        assert_close(of(X[:1], y), of(X[:1], y.astype(float)), 0.0)

@@ -69,3 +69,21 @@ def test_where_there_is_no_probability_there_is_no_label():
     assert np.isnan(traced(MODEL, X, jnp.nan)).all()
     assert np.isnan(traced(MODEL, X, 7.0)).all()
     assert traced(MODEL, X, 0.7).tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize("function", [jl.logits, jl.predict_proba, jl.predict])
+def test_a_fit_predicts_as_its_parameters_do(function):
+    y = jnp.array([[1.0, 0.0, 1.0]])
+    one = jl.fit(X, y, l2=0.1)
+    assert_close(function(one, X), function(one.params, X), 0.0)
+    many = jl.fit_many(X, jnp.concatenate([y, 1 - y]), l2=0.1)
+    assert_close(function(many, X), function(jl.stack(many.params), X), 0.0)
+    mapped = jax.vmap(lambda fit: function(fit, X))(many)
+    assert_close(mapped[:, 0], function(many, X), 64 * EPS)
+
+
+def test_the_error_of_other_features_names_them_and_not_w():
+    with pytest.raises(jl.ShapeError, match=r"the model has 2 .*per sample: write X.T"):
+        jl.predict(MODEL, X.T)
+    with pytest.raises(jl.ShapeError, match=r"the model has 2 .* \(2, m\), a column"):
+        jl.predict(MODEL, X[:1])

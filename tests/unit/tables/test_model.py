@@ -193,7 +193,7 @@ def test_features_that_follow_from_others_are_named():
     made = frame(months=12 * frame()["age"])
     with pytest.raises(FitError, match="SINGULAR") as caught:
         tables.fit(tables.read(made), SCHEMA)
-    assert str(caught.value).endswith("'months' follows from the features before it")
+    assert str(caught.value).endswith("'months' is given by 'age'")
 
 
 def test_folds_without_an_answer_have_no_scores():
