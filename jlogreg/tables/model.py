@@ -112,6 +112,15 @@ class Model(msgspec.Struct, frozen=True):
         w, b = np.array(self.w)[:, None], np.array([[self.b]])
         return Params(jnp.asarray(w), jnp.asarray(b))
 
+    def __str__(self) -> str:
+        """Return the summary as lines of text."""
+        return str(self.summary())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
     def summary(self) -> Summary:
         """Return the summary that was computed with the fit."""
         columns = {

@@ -302,3 +302,9 @@ def test_a_schema_can_be_decided_before(model):
     asked = Schema("alive", "yes", columns={"dose": LeftOut()})
     found = tables.fit(TABLE, asked.decide(TABLE), folds=0)
     assert found.names == ("age", "soil=loam", "soil=sand")
+
+
+def test_a_model_shows_its_summary():
+    model = tables.fit(tables.read(frame()), SCHEMA, folds=0)
+    assert str(model) == repr(model) == str(model.summary())
+    assert model._repr_html_() == model.summary()._repr_html_()
