@@ -61,10 +61,11 @@ class Fitted(Protocol):
 
 def as_params(model: Params | Fitted) -> Params:
     """Return the parameters of a model, those of a fit to K problems side by side."""
-    if isinstance(model, Params) or not hasattr(model, "params"):
+    if isinstance(model, Params):
         return model
-    several = getattr(getattr(model.params, "w", None), "ndim", 2) == 3
-    return stack(model.params) if several else model.params
+    params: Params = getattr(model, "params", model)
+    several = getattr(getattr(params, "w", None), "ndim", 2) == 3
+    return stack(params) if several else params
 
 
 def init_params(n: int, dtype: Any = None) -> Params:

@@ -228,7 +228,7 @@ def cross_validate(
     X, *rows = gather(arrays)
     X = check_design("X", X)
     of_sum = reduction == "sum"
-    given = _check(X, *rows, check_bias(bias), of_sum)
+    given = _check(X, *rows, bias=check_bias(bias), of_sum=of_sum)
     settings = (bias, solver, tol, max_steps, of_sum)
     fits = _fits(X, given, *settings, memory_limit, progress)
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
@@ -266,6 +266,7 @@ def _check(
     offset: Any,
     folds: Any,
     key: Any,
+    *,
     bias: bool,
     of_sum: bool,
 ) -> ValidationData:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,7 @@ def _without_weights(
 def penalty_grid(
     X: Float[AnyArray, "n m"] | Design,
     Y: Float[AnyArray, "K m"],
-    penalty: Literal["l2", "l1"] = "l2",
+    penalty: str = "l2",
     *,
     weight: Float[AnyArray, "K m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
