@@ -63,7 +63,7 @@ def as_params(model: Params | Fitted) -> Params:
     """Return the parameters of a model, those of a fit to K problems side by side."""
     if isinstance(model, Params):
         return model
-    params: Params = getattr(model, "params", model)
+    params: Any = model.params if hasattr(model, "params") else model
     several = getattr(getattr(params, "w", None), "ndim", 2) == 3
     return stack(params) if several else params
 
