@@ -52,8 +52,8 @@ MAX_COVARIANCE_FEATURES = 512
 # Resources 50, 2015).
 FEW_LABELS, FEW_CLUSTERS = 10, 20
 NO_ERRORS_WITH_L1 = (
-    "no standard errors, intervals or p: an L1 penalty chooses the weights that are "
-    "not 0, and what it chose is no estimate without it"
+    "no standard errors, intervals or p: with an L1 penalty the data have chosen the "
+    "features, too, and the usual errors do not allow for that"
 )
 
 
@@ -186,7 +186,7 @@ def summary(
         l2: that of the fit. With one, the errors are those of the penalised estimate
             about its own mean.
         l1: that of the fit, a number or one for each feature. With one there are no
-            standard errors, intervals or p: the estimate is 0 with some probability.
+            standard errors, intervals or p, since the data choose the features, too.
         jeffreys: that of the fit; the log-likelihood is without it.
         bias: that of the fit.
         interval: "wald" or "profile", the kind of a

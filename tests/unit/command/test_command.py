@@ -87,7 +87,7 @@ def test_an_l1_penalty_is_chosen_and_shown(table, tmp_path, capsys):
     assert (code, found.l2, found.l1 in found.validation.l1) == (0, 0, True)
     assert f"Penalty l1={found.l1:.4g} of the standardised features, chosen" in printed
     assert "weights are not 0" in printed
-    assert "no standard errors, intervals or p: an L1 penalty" in printed
+    assert "no standard errors, intervals or p: with an L1 penalty" in printed
     assert call(capsys, "report", out, table, "--out", page)[0] == 0
     assert page.read_text().count("<img ") == 3  # no forest without intervals
 

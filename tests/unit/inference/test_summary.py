@@ -356,7 +356,7 @@ def test_a_fit_with_an_l1_penalty_has_no_errors():
     table = jl.summary(found, X, Y, NAMES, l1=0.1)
     assert table.statistics == (f"{kept} of 3 weights are not 0",)
     assert [*table.columns] == ["weight"]
-    assert table.notes[-1].startswith("(no standard errors, intervals or p: an L1 pen")
+    assert table.notes[-1].startswith("(no standard errors, intervals or p: with an L1")
     # Without the penalty it is no minimum, and that is told.
     assert "give weight, offset, l2, l1 and jeffreys" in summary(found, X, Y, NAMES)
     with pytest.raises(ValueError, match="l1"):
