@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 
@@ -79,7 +79,28 @@ def convert(table: dict[str, Any], kind: type[Config], name: str) -> Config:
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at ")
         where = place.strip("`").removeprefix("$").removeprefix(".")
-        raise UserError(f"{name}: {where + ': ' if where else ''}{message}") from error
+        hint = _hint(message, kind)
+        raise UserError(
+            f"{name}: {where + ': ' if where else ''}{message}{hint}"
+        ) from error
+
+
+def _hint(message: str, kind: Any) -> str:
+    """Return a question for the known setting nearest to one that is unknown."""
+    # Here, since other mistakes, and lists, need no JAX.
+    from jlogreg.tables.reading.faults import nearest
+
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
+    return nearest(unknown[1], sorted(_settings(kind))) if unknown else ""
+
+
+def _settings(kind: Any) -> set[str]:
+    """Return the names of all settings of a configuration and of its sections."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return {name for part in get_args(kind) for name in _settings(part)}
+    fields = msgspec.structs.fields(kind)
+    inner = (_settings(field.type) for field in fields)
+    return {field.encode_name for field in fields}.union(*inner)
 
 
 def describe(path: Path) -> str:

@@ -109,8 +109,15 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     fit.add_argument(
         "--penalty",
         default="none",
-        metavar="none|l2=NUMBER|cv",
-        help="of the standardised features; cv chooses by cross-validation",
+        metavar="none|cv|l2=...,l1=...",
+        help="of the standardised features, a number or cv, which chooses by "
+        "cross-validation: l2=0.1, l1=cv or l1=0.01,l2=0.1; cv alone is l2=cv",
+    )
+    fit.add_argument(
+        "--firth",
+        action="store_true",
+        help="Firth's estimate, finite where a plane separates the labels, with "
+        "profile intervals",
     )
     fit.add_argument(
         "--folds", type=int, default=5, help="of the validation; 0 for none"

@@ -51,13 +51,16 @@ def path(model: Model, validation: Validation) -> Figure:
         np.array([[np.nan if x is None else x for x in row]])
         for row in (validation.loss, validation.standard_error)
     )
+    # The one that varies: cross-validation of a table compares those of one kind.
+    varies = "l1" if len({*validation.l1}) > 1 else "l2"
     with jax.enable_x64(True):
         return plots.penalty_path(
-            np.array(validation.l2)[:, None],
+            np.array(getattr(validation, varies))[:, None],
             loss,
             error,
-            best=np.array([[model.l2]]),
+            best=np.array([[getattr(model, varies)]]),
             labels=["mean of the folds"],
+            penalty=varies,
         )
 
 

@@ -35,11 +35,21 @@ def model_text(model: Model) -> str:
 
 def penalty_text(model: Model) -> str:
     """Return the penalty, and how it was chosen, as a line."""
+    if model.firth:
+        return (
+            "Firth's estimate, by Jeffreys' prior: finite, with less bias; intervals "
+            "are those of the penalised profile likelihood, z and p Wald's"
+        )
     chosen = model.validation is not None and len(model.validation.l2) > 1
     how = ", chosen by cross-validation" if chosen else ""
-    if not model.l2:
+    sizes = [
+        f"{name}={size:.4g}"
+        for name, size in (("l1", model.l1), ("l2", model.l2))
+        if size
+    ]
+    if not sizes:
         return f"No penalty{how}"
-    return f"Penalty l2={model.l2:.4g} of the standardised features{how}"
+    return f"Penalty {', '.join(sizes)} of the standardised features{how}"
 
 
 def validation_text(model: Model) -> str:
@@ -83,6 +93,8 @@ def described(model: Model) -> dict[str, Any]:
         "rows": model.rows,
         "positives": model.positives,
         "l2": model.l2,
+        "l1": model.l1,
+        "firth": model.firth,
         "coefficients": {
             "name": [*model.names, *(["bias"] if model.schema.bias else [])],
             **{name: list(column) for name, column in model.table.items()},
@@ -94,6 +106,7 @@ def described(model: Model) -> dict[str, Any]:
         else {
             "folds": validation.folds,
             "l2": list(validation.l2),
+            "l1": list(validation.l1),
             "loss": list(validation.loss),
             **validation.scores,
         },

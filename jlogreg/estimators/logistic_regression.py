@@ -22,7 +22,8 @@ class LogisticRegression(OneAgainstRestMixin, linear_model.LogisticRegression): 
 
     The parameters are those of `sklearn.linear_model.LogisticRegression`, with the same
     defaults, and X (m, n) has a row per sample, as there. The cost has the same
-    minimum: the sum of the weighted losses + ‖w‖² / (2 C). What differs:
+    minimum: the sum of the weighted losses + ((1 - r) ‖w‖² / 2 + r ‖w‖₁) / C, where r
+    is l1_ratio. What differs:
 
     - More than two classes are one problem each, the class against the rest, all solved
       in one `fit_many`. scikit-learn fits them jointly.
@@ -33,8 +34,8 @@ class LogisticRegression(OneAgainstRestMixin, linear_model.LogisticRegression): 
     - float64 is computed in float64, and float32 in float32, whatever JAX's setting.
     - tol is the largest change of a logit by the last step of Newton's method, which
       leaves an error of tol² / 2.
-    - The solver is chosen by the shape. solver, random_state, verbose and n_jobs have
-      no effect; what only liblinear or an L1 penalty has is an error.
+    - The solver is chosen by the shape and the penalty. solver, random_state, verbose
+      and n_jobs have no effect; what only liblinear has is an error.
 
     Shapes: `coef_` (K, n), `intercept_`, `status_` and `n_iter_` (K,), where K is 1 for
     two classes, else the number of classes or labels.
@@ -57,11 +58,11 @@ class LogisticRegression(OneAgainstRestMixin, linear_model.LogisticRegression): 
         Shapes: X (m, n), an array, a data frame or a sparse matrix; y (m,), classes of
         any kind, or (m, K) of 0, 1 and NaN; sample_weight (m,), at least 0.
         """
-        C = check_penalty(self)
+        C, (ratio,) = check_penalty(self)
         given = check_training(self, X, y, sample_weight, self.class_weight)
         context = self._init_callback_context()
         context.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata=None)
-        found = solve(self, given, C, self._start(given))
+        found = solve(self, given, C, ratio, self._start(given))
         self.n_iter_ = np.asarray(found.steps)
         store(self, given, found.params, found.status)
         context.call_on_fit_task_end(

@@ -33,19 +33,20 @@ class LogisticRegressionCV(OneAgainstRestMixin, linear_model.LogisticRegressionC
     same defaults, and what is said of `LogisticRegression` holds here too. All labels,
     penalties and folds are fitted side by side by one `cross_validate`. What differs:
 
-    - Each class against the rest, and each label, has a penalty of its own: `C_` (K,)
-      (a number for two classes, with use_legacy_attributes=False), chosen by the score
-      of that problem.
+    - Each class against the rest, and each label, has a penalty of its own: `C_` and
+      `l1_ratio_` (K,) (numbers for two classes, with use_legacy_attributes=False),
+      chosen by the score of that problem.
     - A penalty with a fold whose fit did not converge is not chosen. If all are such,
       the smallest C is, with a warning.
     - scoring may be any of scikit-learn's. Accuracy, the log loss, the Brier score, the
       area under the ROC curve and the average precision are the fast ones.
 
-    Shapes: for K problems (1 for two classes), n features, F folds and L values of C:
-    `coef_` (K, n), `intercept_`, `status_` (K,), of the fits to all samples; `Cs_`
-    (L,); `scores_` and `coefs_paths_` by class, (F, L) and (F, L, n + 1); `n_iter_`
-    (K, F, L). With use_legacy_attributes=False `scores_` and `n_iter_` are (F, 1, L)
-    for two classes, else (K, F, 1, L), and `coefs_paths_` is (F, 1, L, K, n + 1).
+    Shapes: for K problems (1 for two classes), n features, F folds, L values of C and
+    R of l1_ratios: `coef_` (K, n), `intercept_`, `status_` (K,), of the fits to all
+    samples; `Cs_` (L,), `l1_ratios_` (R,); `scores_` and `coefs_paths_` by class, (F,
+    L, R) and (F, L, R, n + 1); `n_iter_` (K, F, L, R); without R where l1_ratios is not
+    given. With use_legacy_attributes=False `scores_` and `n_iter_` are (F, R, L) for
+    two classes, else (K, F, R, L), and `coefs_paths_` is (F, R, L, K, n + 1).
 
     Examples:
         >>> from jlogreg.estimators import LogisticRegressionCV
@@ -70,7 +71,7 @@ class LogisticRegressionCV(OneAgainstRestMixin, linear_model.LogisticRegressionC
         Shapes: as for `LogisticRegression`. params are for the splitter and the scorer.
         """
         _raise_for_params(params, self, "fit")
-        check_penalty(self)
+        _, self.l1_ratios_ = check_penalty(self)
         given = check_training(self, X, y, sample_weight, self.class_weight)
         of_split, of_score = self._routed(sample_weight, params)
         labels = None if given.multilabel else given.labels
@@ -118,7 +119,12 @@ class LogisticRegressionCV(OneAgainstRestMixin, linear_model.LogisticRegressionC
         self.Cs_, dtype = np.asarray(Cs, float), given.X.dtype
         if self.Cs_.ndim != 1 or not (self.Cs_ > 0).all():
             raise ValueError(f"Cs must be numbers above 0, but is {self.Cs!r}")
-        l2 = (1 / self.Cs_)[:, None].astype(dtype)
+        # A penalty for each pair of a C and a share of L1, the share varying faster.
+        sizes, ratios = np.meshgrid(1 / self.Cs_, self.l1_ratios_, indexing="ij")
+        l2, l1 = (
+            (share * sizes).reshape(-1, 1).astype(dtype)
+            for share in (1 - ratios, ratios)
+        )
         with precision(dtype):
             X, Y, weight = columns_of(given)
             more = ((0, 0), (0, Y.shape[1] - folds.rows.shape[1]))
@@ -126,6 +132,7 @@ class LogisticRegressionCV(OneAgainstRestMixin, linear_model.LogisticRegressionC
                 X,
                 Y,
                 l2,
+                l1=l1,
                 weight=weight,
                 folds=np.pad(folds.rows, more, constant_values=1),
                 reduction="sum",
@@ -137,13 +144,17 @@ class LogisticRegressionCV(OneAgainstRestMixin, linear_model.LogisticRegressionC
     def _choose(
         self, given: Training, found: CrossValidation, scores: np.ndarray
     ) -> None:
-        """Choose a C for each label, and set its coefficients; scores (K, F, L)."""
-        label, smallest = np.arange(len(scores)), int(np.argmin(self.Cs_))
+        """Choose a penalty for each label, and set its coefficients; scores (K, F, P).
+
+        P = L R, the number of penalties.
+        """
+        label, R = np.arange(len(scores)), len(self.l1_ratios_)
+        smallest = int(np.argmin(self.Cs_)) * R
         if self.refit:
             # A score may be undefined in some folds, but in no fold may the fit fail.
             failed = np.any(found.status, axis=2)
             best = best_of(np.where(failed[:, None], np.nan, scores), smallest)
-            self.C_ = self.Cs_[best]
+            self.C_, self.l1_ratio_ = self.Cs_[best // R], self.l1_ratios_[best % R]
             params, status = jax.tree.map(
                 lambda leaf: leaf[label, best], (found.path.params, found.path.status)
             )
@@ -151,7 +162,8 @@ class LogisticRegressionCV(OneAgainstRestMixin, linear_model.LogisticRegressionC
             fold = np.arange(scores.shape[1])
             best = best_of(scores.reshape(-1, 1, scores.shape[2]), smallest)
             best = best.reshape(scores.shape[:2])
-            self.C_ = self.Cs_[best].mean(axis=1)
+            self.C_ = self.Cs_[best // R].mean(axis=1)
+            self.l1_ratio_ = self.l1_ratios_[best % R].mean(axis=1)
             params, status = jax.tree.map(
                 lambda leaf: leaf[label[:, None], best, fold],
                 (found.fold_fits.params, found.fold_fits.status),
@@ -163,29 +175,28 @@ class LogisticRegressionCV(OneAgainstRestMixin, linear_model.LogisticRegressionC
     def _store_paths(self, found: CrossValidation, scores: np.ndarray) -> None:
         """Set the attributes of the folds, in scikit-learn's older or newer form."""
         w, b = map(np.asarray, found.fold_fits.params)
-        paths = w[..., 0]  # (K, L, F, n)
+        paths = w[..., 0]  # (K, P, F, n)
         if self.fit_intercept:
             paths = np.concatenate([paths, b[..., 0]], axis=3)
+        (K, F, _), L, R = scores.shape, len(self.Cs_), len(self.l1_ratios_)
         paths, steps = (
-            np.swapaxes(leaf, 1, 2)
+            np.swapaxes(leaf, 1, 2).reshape(K, F, L, R, *leaf.shape[3:])
             for leaf in (paths, np.asarray(found.fold_fits.steps))
         )
-        K, single = len(scores), len(scores) == 1
-        self.l1_ratios_, self.l1_ratio_ = np.zeros(1), np.zeros(K)
+        scores = scores.reshape(K, F, L, R)
+        single = K == 1
         if self.use_legacy_attributes:  # also where it is "warn", the default
-            if not (self.l1_ratios is None or isinstance(self.l1_ratios, str)):
-                scores, steps = scores[..., None], steps[..., None]
-                paths = paths[:, :, :, None]
+            if self.l1_ratios is None or isinstance(self.l1_ratios, str):
+                paths, scores, steps = (x[:, :, :, 0] for x in (paths, scores, steps))
             classes = self.classes_[-K:].tolist()
             self.scores_ = dict(zip(classes, scores, strict=True))
             self.coefs_paths_ = dict(zip(classes, paths, strict=True))
             self.n_iter_ = steps
             return
-        self.coefs_paths_ = np.moveaxis(np.asarray(paths), 0, 2)[:, None]
-        scores, steps = scores[:, :, None], steps[:, :, None]
+        self.coefs_paths_ = np.moveaxis(paths, (0, 1, 3), (3, 0, 1))
+        scores, steps = (np.swapaxes(leaf, 2, 3) for leaf in (scores, steps))
         self.scores_, self.n_iter_ = (
             (scores[0], steps[0]) if single else (scores, steps)
         )
-        self.l1_ratio_ = 0.0
         if single:
-            self.C_ = float(self.C_[0])
+            self.C_, self.l1_ratio_ = float(self.C_[0]), float(self.l1_ratio_[0])

@@ -1,4 +1,4 @@
-"""The fit of checked samples: columns for rows, 1/C for l2, NumPy's arrays again."""
+"""The fit of checked samples: columns for rows, penalties for C, NumPy's arrays."""
 
 from __future__ import annotations
 
@@ -71,26 +71,35 @@ def settings_of(model: Any, dtype: Any) -> dict[str, Any]:
     }
 
 
-def solve(model: Any, given: Training, C: Any, init: Params | None) -> Fit:
+def solve(
+    model: Any, given: Training, C: Any, ratio: float, init: Params | None
+) -> Fit:
     """Return the fits of all labels, with a leading axis K, on the host.
 
     Args:
         model: the estimator, for its settings.
         given: the samples.
-        C: a number, or one for each label (K, 1).
+        C: the inverse of the penalty, of the sums of the losses.
+        ratio: the share of the penalty that is L1's.
         init: where to start, with a leading axis K.
     """
     settings = settings_of(model, given.X.dtype)
     # The mean of the losses is their sum over the sum of the weights.
-    l2 = (1 / (C * given.total)).astype(given.X.dtype)
+    size = 1 / (C * given.total)
+    shares = {"l2": 1 - ratio, "l1": ratio}
+    penalties = {
+        name: (share * size).astype(given.X.dtype) for name, share in shares.items()
+    }
     with precision(given.X.dtype):
         X, Y, weight = columns_of(given)
         if len(Y) > 1:
-            each = l2[0, 0] if (l2 == l2[0]).all() else l2
-            found = fit_many(X, Y, weight=weight, l2=each, init=init, **settings)
+            alike = (size == size[0]).all()
+            each = {name: p[0, 0] if alike else p for name, p in penalties.items()}
+            found = fit_many(X, Y, weight=weight, init=init, **each, **settings)
             return jax.device_get(found)
         start = None if init is None else jax.tree.map(lambda leaf: leaf[0], init)
-        one = fit(X, Y, weight=weight, l2=l2[0, 0], init=start, **settings)
+        of_one = {name: p[0, 0] for name, p in penalties.items()}
+        one = fit(X, Y, weight=weight, init=start, **of_one, **settings)
         return jax.tree.map(lambda leaf: leaf[None], jax.device_get(one))
 
 

@@ -39,6 +39,7 @@ from jlogreg.inference.covariance import (
     model_covariance,
 )
 from jlogreg.inference.intervals import confidence_interval
+from jlogreg.objective.penalties import check_l1
 from jlogreg.objective.prediction import logits
 
 __all__ = ["Summary", "summary"]
@@ -51,6 +52,10 @@ MAX_COVARIANCE_FEATURES = 512
 # warning (Peduzzi et al., J. Clin. Epidemiol. 49, 1996; Cameron and Miller, J. Human
 # Resources 50, 2015).
 FEW_LABELS, FEW_CLUSTERS = 10, 20
+NO_ERRORS_WITH_L1 = (
+    "no standard errors, intervals or p: with an L1 penalty the data have chosen the "
+    "features, too, and the usual errors do not allow for that"
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -153,6 +158,7 @@ def summary(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    l1: Any = 0.0,
     jeffreys: Any = 0.0,
     bias: bool = True,
     interval: str = "wald",
@@ -180,6 +186,8 @@ def summary(
         offset: that of the fit, if it had one.
         l2: that of the fit. With one, the errors are those of the penalised estimate
             about its own mean.
+        l1: that of the fit, a number or one for each feature. With one there are no
+            standard errors, intervals or p, since the data choose the features, too.
         jeffreys: that of the fit; the log-likelihood is without it.
         bias: that of the fit.
         interval: "wald" or "profile", the kind of a
@@ -216,7 +224,7 @@ def summary(
         bias   -3.035        2.55  -1.19  0.23      0.0481  0.000327 to 7.06
         (beware: 3 samples of the rarer label for 2 unknowns...
     """
-    if any(map(is_traced, (fit.params.w, y, weight, offset, l2, jeffreys))):
+    if any(map(is_traced, (fit.params.w, y, weight, offset, l2, l1, jeffreys))):
         raise TypeError("summary needs known numbers: call it outside jit")
     if np.ndim(fit.status):
         raise ShapeError(
@@ -232,14 +240,20 @@ def summary(
     if interval not in ("wald", "profile"):
         raise ValueError(f'interval must be "wald" or "profile", but is {interval!r}')
     k = n + check_bias(bias)
+    sparse = check_l1(l1, n, samples.X.dtype) is not None
     given = {"weight": weight, "offset": offset, "l2": l2, "bias": bias}
     given["jeffreys"] = jeffreys
     kind = {"covariance": covariance, "clusters": clusters, "weights": weights}
     theta = np.concatenate(params).astype(float)[:k, 0]
     columns: dict[str, Any] = {"weight": theta}
     notes: list[str] = []
-    errors, why_not = _standard_errors(fit, samples, labels, given, kind)
     statistics: tuple[str, ...] = ()
+    if sparse and fit.status == Status.CONVERGED:
+        errors, why_not = None, NO_ERRORS_WITH_L1
+        kept = int(np.count_nonzero(theta[:n]))
+        statistics = (f"{kept} of {_count(n, 'weight')} are not 0",)
+    else:
+        errors, why_not = _standard_errors(fit, samples, labels, given, kind)
     if errors is not None:
         chosen = kind if interval == "wald" else {"weights": weights}
         options: dict[str, Any] = {"kind": interval, "level": level, **given, **chosen}
@@ -292,8 +306,8 @@ def _standard_errors(
     if not is_answer(prepared):
         return None, (
             "no standard errors: a penalty, other weights or another offset led away "
-            "from the minimum for these arguments: give weight, offset, l2 and "
-            "jeffreys as in the fit"
+            "from the minimum for these arguments: give weight, offset, l2, l1 "
+            "and jeffreys as in the fit"
         )
     matrix, _, _ = model_covariance(chosen, prepared, labels)
     variances = np.diag(np.asarray(matrix, float))

@@ -28,9 +28,10 @@ class Validation(msgspec.Struct, frozen=True):
     """What cross-validation says: losses by penalty, and scores of the chosen one.
 
     Attributes: folds, how many; l2, loss and standard_error, one for each penalty,
-    None where a fit failed; scores, the mean over the folds of held-out scores, by
-    name, None where a fit failed; failed, the statuses of such fits at the chosen
-    penalty. Each fold has the same share of both labels.
+    None where a fit failed; l1, likewise, empty where there is no such penalty; scores,
+    the mean over the folds of held-out scores, by name, None where a fit failed;
+    failed, the statuses of such fits at the chosen penalty. Each fold has the same
+    share of both labels.
 
     Examples:
         >>> from jlogreg.tables import Validation
@@ -44,6 +45,7 @@ class Validation(msgspec.Struct, frozen=True):
     standard_error: tuple[float | None, ...]
     scores: dict[str, float | None]
     failed: tuple[str, ...] = ()
+    l1: tuple[float, ...] = ()
 
 
 class Predictions(NamedTuple):
@@ -62,10 +64,11 @@ class Model(msgspec.Struct, frozen=True):
     """A fitted model of a table, with all that a new table needs.
 
     Attributes: schema, what each column becomes; names of the n features; w (n numbers)
-    and b, in the units of the table; l2, the penalty of the standardised features, and
-    scale, their n standard deviations; status, steps and cost of the fit; source, the
-    name of the table, rows and positives, how many are used, and how many of them have
-    the positive label, told, the lines on what was decided for it; table, heading,
+    and b, in the units of the table; l2 and l1, the penalties of the standardised
+    features, and scale, their n standard deviations; firth, whether it is Firth's
+    estimate; status, steps and cost of the fit; source, the name of the table, rows and
+    positives, how many are used, and how many of them have the positive label, told,
+    the lines on what was decided for it; table, heading,
     statistics and remarks of the summary; validation, or None; versions of packages.
 
     Examples:
@@ -101,6 +104,8 @@ class Model(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...]
     validation: Validation | None
     versions: dict[str, str]
+    l1: float = 0.0
+    firth: bool = False
     format: int = FORMAT
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,22 +10,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
-from jlogreg.batch.cross_validation import CrossValidation, cross_validate
 from jlogreg.batch.scheduler import Progress
+from jlogreg.data.design import Dense
 from jlogreg.data.standardized import Standardized, standardize
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.fit import fit as fit_samples
 from jlogreg.inference.summary import summary
+from jlogreg.objective.jeffreys import check_parameters
 from jlogreg.tables.hints import explained
 from jlogreg.tables.model import Model, Validation
+from jlogreg.tables.reading.faults import Fault, TableError
 from jlogreg.tables.reading.read import Table
 from jlogreg.tables.samples import Samples
 from jlogreg.tables.schema import Schema
+from jlogreg.tables.validating import Penalty, check_penalties, numbers, validated
 
 __all__ = ["fit"]
-
-METRICS = ("roc_auc", "average_precision", "brier", "accuracy")
 
 
 def fit(
@@ -34,6 +35,8 @@ def fit(
     schema: Schema,
     *,
     l2: float | Sequence[float] = 0.0,
+    l1: float | Sequence[float] = 0.0,
+    firth: bool = False,
     folds: int = 5,
     seed: int = 0,
     level: float = 0.95,
@@ -52,6 +55,11 @@ def fit(
         schema: what its columns become; what it leaves open is decided.
         l2: the penalty, or several, of which cross-validation chooses the one with the
             smallest held-out loss.
+        l1: the penalty of the sizes, which makes weights exactly 0, likewise; of
+            several, row by row with those of l2, or with one of l2. With it there are
+            no standard errors and intervals.
+        firth: whether the estimate is Firth's, which is finite where a plane separates
+            the labels, with profile intervals. Without penalties.
         folds: of the cross-validation; 0 for none.
         seed: of the generator that deals the rows to the folds.
         level: of the confidence intervals.
@@ -60,7 +68,8 @@ def fit(
     Raises:
         TableError: with all that is wrong with the table.
         FitError: if there is no answer, with what may be the cause.
-        ValueError: if a penalty is out of range, or there are several and no folds.
+        ValueError: if a penalty is out of range, there are several and no folds, l2 and
+            l1 have not as many, or there is one beside firth.
 
     Examples:
         >>> import numpy as np, pandas
@@ -73,34 +82,30 @@ def fit(
         >>> model.l2, model.names, f"{model.validation.scores['roc_auc']:.2f}"
         (0.1, ('dose',), '0.77')
     """
-    penalties = np.atleast_1d(np.asarray(l2, float))[:, None]
-    if not (np.isfinite(penalties) & (penalties >= 0)).all() or not penalties.size:
-        raise ValueError(
-            f"l2 must be a number of at least 0, or several, but is {l2!r}"
-        )
+    penalties = check_penalties(l2, l1, firth)
     if len(penalties) > 1 and not folds:
-        raise ValueError("l2 has several penalties: folds must be at least 2 to choose")
+        raise ValueError("of several penalties folds must choose: give at least 2")
     if folds < 0 or folds == 1:
         raise ValueError(f"folds must be 0, or at least 2, but is {folds}")
     complete = schema if schema.decided is not None else schema.decide(table)
     given = complete.samples(table)
     with jax.enable_x64(True):
-        scaled, bias, validation = (
-            _standardized(given, complete.bias),
-            complete.bias,
-            None,
-        )
-        chosen, several = float(penalties[0, 0]), len(penalties) > 1
-        if several:
-            validation, chosen = _validated(
-                scaled, given, penalties, bias, folds, seed, progress
-            )
-        found = fit_samples(scaled, given.y, l2=chosen, bias=bias)
+        bias, several = complete.bias, len(penalties) > 1
+        scaled = _standardized(given, bias)
+        if firth:
+            _check_firth(table, given, bias)
+
+        def look() -> tuple[Validation | None, int]:
+            fits = scaled, given.y, penalties, firth, bias
+            return validated(*fits, folds, seed, progress)
+
+        validation, row = look() if several else (None, 0)
+        of_l2, of_l1 = penalties[row].tolist()
+        chosen = Penalty(of_l2, of_l1, firth)
+        found = fit_samples(scaled, given.y, bias=bias, **chosen.arguments())
         explained(found, given)
-        if folds and not several:  # after the fit: there may be no answer to validate
-            validation, _ = _validated(
-                scaled, given, penalties, bias, folds, seed, progress
-            )
+        if not several:  # after the fit: there may be no answer to validate
+            validation, _ = look()
         return _model(table, complete, given, scaled, found, chosen, validation, level)
 
 
@@ -113,59 +118,12 @@ def _standardized(given: Samples, bias: bool) -> Standardized:
     )
 
 
-def _validated(
-    X: Standardized,
-    given: Samples,
-    penalties: np.ndarray,
-    bias: bool,
-    folds: int,
-    seed: int,
-    progress: Any,
-) -> tuple[Validation | None, float]:
-    """Return what the folds say, if each can have both labels, and the best penalty."""
-    y = given.y
-    count = min(folds, int(min(y.sum(), (1 - y).sum())))
-    if count < 2:
-        return None, float(penalties[0, 0])
-    rows = _stratified(y[0], count, seed)
-    options: dict[str, Any] = {"bias": bias, "metrics": METRICS, "progress": progress}
-    found = cross_validate(X, y, penalties, folds=rows, **options)
-    row = max(int(found.best[0, 0]), 0)
-    return _validation(found, penalties, row, count), float(penalties[row, 0])
-
-
-def _stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Return rows of weights (F, m): 0 where a fold holds a sample out."""
-    rng, place = np.random.default_rng(seed), np.empty(len(y), int)
-    for value in (0.0, 1.0):
-        own = rng.permutation(np.flatnonzero(y == value))
-        place[own] = np.arange(len(own)) % count
-    return (place != np.arange(count)[:, None]).astype(float)
-
-
-def _validation(
-    found: CrossValidation, penalties: np.ndarray, row: int, count: int
-) -> Validation:
-    scores = {"log_loss": float(found.loss[0, row])}
-    for name in METRICS:
-        scores[name] = float(np.mean(np.asarray(found.metrics[name])[0, row]))
-    status = np.asarray(found.status)[0, row]
-    return Validation(
-        count,
-        tuple(penalties[:, 0].tolist()),
-        _numbers(found.loss[0]),
-        _numbers(found.standard_error[0]),
-        {name: _number(value) for name, value in scores.items()},
-        tuple(Status(int(code)).name for code in status if code != Status.CONVERGED),
-    )
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _numbers(values: Any) -> tuple[float | None, ...]:
-    return tuple(_number(value) for value in np.asarray(values, float).tolist())
+def _check_firth(table: Table, given: Samples, bias: bool) -> None:
+    """Raise a TableError if the rows are too few, or the features too many."""
+    try:
+        check_parameters(bias, Dense(jnp.asarray(given.X)))
+    except ShapeError as error:
+        raise TableError(table.source, [Fault(f"Firth's estimate: {error}")]) from error
 
 
 def _model(
@@ -174,15 +132,19 @@ def _model(
     given: Samples,
     scaled: Standardized,
     found: Fit,
-    l2: float,
+    chosen: Penalty,
     validation: Validation | None,
     level: float,
 ) -> Model:
     """Return the model in the units of the table, with its summary."""
     params = scaled.to_original_scale(found.params)
-    # The penalty of w / scale: half of l2 times (w scale)^2.
-    own = l2 * jnp.square(scaled.scale) if l2 else 0.0
-    options: dict[str, Any] = {"l2": own, "bias": schema.bias, "level": level}
+    # The penalties of w / scale: half of l2 times (w scale)^2, and l1 times |w scale|.
+    options: dict[str, Any] = {
+        **chosen.arguments(), "bias": schema.bias, "level": level,
+        "interval": "profile" if chosen.firth else "wald",
+    }  # fmt: skip
+    for name, size in (("l2", jnp.square(scaled.scale)), ("l1", scaled.scale)):
+        options[name] = options[name] * size if options[name] else 0.0
     told = summary(
         found._replace(params=params),
         jnp.asarray(given.X),
@@ -196,7 +158,9 @@ def _model(
         names=given.names,
         w=tuple(w[:, 0].tolist()),
         b=float(b[0, 0]),
-        l2=l2,
+        l2=chosen.l2,
+        l1=chosen.l1,
+        firth=chosen.firth,
         scale=tuple(np.asarray(scaled.scale)[:, 0].tolist()),
         status=Status(int(found.status)).name,
         steps=int(found.steps),
@@ -205,7 +169,7 @@ def _model(
         rows=given.y.size,
         positives=int(given.y.sum()),
         told=(*table.notes, given.told, *str(schema).splitlines()),
-        table={name: _numbers(column) for name, column in told.columns.items()},
+        table={name: numbers(column) for name, column in told.columns.items()},
         level=told.level,
         heading=told.heading,
         statistics=told.statistics,

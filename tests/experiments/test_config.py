@@ -112,6 +112,7 @@ WRONG_OVERRIDES = {
     "--descent.learning_rate NaN": "descent.learning_rate: Expected `float`",
     "--data.label 1": "data.label: Expected `str`",
     "--descent.x=[1,nan]": "descent.x[1] must be a finite number, but is nan",
+    "--descent.step=1": "unknown field `step`, did you mean 'steps'?",
     "--descent.steps=": "descent.steps: Expected `int`",
     "--descent.steps.x 1": "--descent.steps.x: steps is not a section",
     "--program.x 1": "--program.x: program is not a section",

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jlogreg import tables
+import jlogreg
+from jlogreg import inference, tables
 from jlogreg.__main__ import main
 from tests.unit.tables.made import M, frame
 
@@ -76,6 +79,42 @@ def test_json_is_one_object(model, table, tmp_path, capsys):
     assert len(json.loads(printed)["probability"]) == M
 
 
+def test_an_l1_penalty_is_chosen_and_shown(table, tmp_path, capsys):
+    out, page = tmp_path / "sparse.json", tmp_path / "sparse.html"
+    label = ("--label", "alive", "--positive", "yes", "--out", out)
+    code, printed, _ = call(capsys, "fit", table, *label, "--penalty", "l1=cv")
+    found = tables.load(out)
+    assert (code, found.l2, found.l1 in found.validation.l1) == (0, 0, True)
+    assert f"Penalty l1={found.l1:.4g} of the standardised features, chosen" in printed
+    assert "weights are not 0" in printed
+    assert "no standard errors, intervals or p: with an L1 penalty" in printed
+    assert call(capsys, "report", out, table, "--out", page)[0] == 0
+    assert page.read_text().count("<img ") == 3  # no forest without intervals
+
+
+def test_firths_estimate_of_separated_labels(tmp_path, capsys):
+    path, out = tmp_path / "t.csv", tmp_path / "m.json"
+    path.write_text("x,y\n" + "".join(f"{x},{int(x > 9)}\n" for x in range(20)))
+    given = ("fit", path, "--label", "y", "--number", "x", "--out", out)
+    assert call(capsys, *given)[0] == 1
+    code, printed, _ = call(capsys, *given, "--firth")
+    assert code == 0
+    assert "Firth's estimate, by Jeffreys' prior" in printed
+    model = tables.load(out)
+    assert model.firth
+    assert model.validation.scores["roc_auc"] == 1
+    given = model.schema.samples(tables.read(path))
+    with jax.enable_x64(True):
+        X = jnp.asarray(given.X)
+        alone = jlogreg.fit(X, given.y, jeffreys=0.5)
+        ends = inference.confidence_interval(
+            alone, X, given.y, jeffreys=0.5, kind="profile"
+        )
+    assert model.w[0] == pytest.approx(float(alone.params.w[0, 0]), rel=1e-6)
+    told = np.log(model.summary().columns["high"])
+    np.testing.assert_allclose(told, ends.high[:, 0], rtol=1e-4)
+
+
 def test_predict_writes_a_row_for_each(model, table, tmp_path, capsys):
     out = tmp_path / "out.csv"
     lines = table.read_text().splitlines()
@@ -131,9 +170,11 @@ def test_columns_are_what_the_arguments_say(table, tmp_path, capsys):
 
 FIT = "fit {table} --label alive --positive yes --out {out} "
 WRONG = {
-    FIT + "--penalty l1=0.1": "there is no L1 penalty here yet",
-    FIT + "--penalty l2=-1": "must be none, cv or l2=NUMBER of at least 0",
-    FIT + "--penalty 3": "must be none, cv or l2=NUMBER of at least 0",
+    FIT + "--penalty l2=-1": "must be none, cv, or l2 and l1 with a number of at least",
+    FIT + "--penalty 3": "must be none, cv, or l2 and l1 with a number of at least 0",
+    FIT + "--penalty l1=1,l1=cv": "but is 'l1=1,l1=cv'",
+    FIT + "--penalty l1=cv --folds 0": "--penalty l1=cv needs --folds of at least 2",
+    FIT + "--firth --penalty l2=1": "--firth has no penalty beside it",
     FIT + "--penalty cv --folds 0": "--penalty cv needs --folds of at least 2",
     FIT + "--folds 1": "--folds must be 0, or at least 2",
     FIT + "--level 95": "--level must be between 0 and 1",

@@ -1,8 +1,8 @@
 """scikit-learn's own tests of logistic regression, with the classes replaced.
 
-They are those of the installed package. Left out is what tests liblinear or an L1
-penalty, classes fitted jointly, the words of its warnings, or its own functions. A
-solver by another name is the same here, so each test has one of them.
+They are those of the installed package. Left out is what tests liblinear, classes
+fitted jointly, the words of its warnings, or its own functions. A solver by another
+name is the same here, so each test has one of them.
 """
 
 import inspect
@@ -14,9 +14,17 @@ from sklearn.linear_model.tests import test_logistic
 from jlogreg.estimators import LogisticRegression, LogisticRegressionCV
 
 ADOPTED = [
+    "test_LogisticRegressionCV_GridSearchCV_elastic_net",
+    "test_LogisticRegressionCV_elasticnet_attribute_shapes",
+    "test_LogisticRegressionCV_no_refit",
     "test_LogisticRegressionCV_on_folds",
+    "test_LogisticRegression_elastic_net_objective",
     "test_c_inf_no_warning",
     "test_dtype_match",
+    "test_elastic_net_coeffs",
+    "test_elastic_net_l1_l2_equivalence",
+    "test_elastic_net_versus_sgd",
+    "test_elastic_net_vs_l1_l2",
     "test_elasticnet_l1_ratio_err_helpful",
     "test_get_default_scorer",
     "test_inconsistent_input",
@@ -32,6 +40,7 @@ ADOPTED = [
     "test_logistic_regressioncv_class_weights",
     "test_lr_cv_scores_differ_when_sample_weight_is_requested",
     "test_lr_cv_scores_without_enabling_metadata_routing",
+    "test_lr_penalty_l1ratio_incompatible",
     "test_multinomial_logistic_regression_string_inputs",
     "test_nan",
     "test_passing_params_without_enabling_metadata_routing",
@@ -40,6 +49,7 @@ ADOPTED = [
     "test_predict_3_classes",
     "test_sample_weight_not_modified",
     "test_single_feature_newton_cg",
+    "test_scores_attribute_layout_elasticnet",
     "test_sparsify",
     "test_warm_start",
     "test_warm_start_converge_LR",
@@ -57,6 +67,12 @@ QUICK = {
     "test_logistic_regression_solver_class_weights",
     "test_logistic_regression_callback_fitted_estimator",
 }
+# These have three classes, too, and expect one penalty of all of them.
+JOINT = {
+    "test_LogisticRegressionCV_GridSearchCV_elastic_net",
+    "test_LogisticRegressionCV_elasticnet_attribute_shapes",
+    "test_LogisticRegressionCV_no_refit",
+}
 OURS = {
     test_logistic.LogisticRegression: LogisticRegression,
     test_logistic.LogisticRegressionCV: LogisticRegressionCV,
@@ -64,9 +80,9 @@ OURS = {
 
 
 def chosen(values, name):
-    """Return the values of a parameter: one solver, no L1, and our classes."""
-    if name in ("solver", "l1_ratio", "csr_container"):
-        values = [value for value in values if value not in ("liblinear", 1)][:1]
+    """Return the values of a parameter: one solver, and our estimators."""
+    if name in ("solver", "csr_container"):
+        values = [value for value in values if value != "liblinear"][:1]
     return [OURS.get(value, value) if callable(value) else value for value in values]
 
 
@@ -85,7 +101,10 @@ def of_ours(function):
         if mark.name == "parametrize":
             names, values = mark.args
             if isinstance(names, str) and "," not in names:
-                mark = pytest.mark.parametrize(names, chosen(values, names)).mark
+                values = chosen(values, names)
+                joint = names == "n_classes" and function.__name__ in JOINT
+                mark = pytest.mark.parametrize(names, values[: 1 if joint else None])
+                mark = mark.mark
             else:
                 rows = [[*map(OURS.get, row[:1], row[:1]), *row[1:]] for row in values]
                 mark = pytest.mark.parametrize(names, rows).mark

@@ -176,14 +176,17 @@ def test_a_warm_start_begins_at_the_last_fit():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"l1_ratio": 0.5}, r"^l1_ratio is 0.5 .* there is no L1 penalty yet"),
-        ({"penalty": "l1"}, "no L1 penalty yet"),
+        ({"l1_ratio": 1.5}, "The 'l1_ratio' parameter of LogisticRegression must be"),
+        (
+            {"penalty": "elasticnet", "l1_ratio": None},
+            "^l1_ratio is None: with",
+        ),
         ({"solver": "liblinear"}, "^solver is 'liblinear' .* penalty of the intercept"),
         ({"C": 0.0}, "The 'C' parameter of LogisticRegression must be"),
         ({"max_iter": 1.5}, "The 'max_iter' parameter of LogisticRegression must be"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:'penalty':FutureWarning")
+@pytest.mark.filterwarnings("ignore:'(penalty|l1_ratio):FutureWarning")
 def test_a_parameter_that_asks_for_another_cost_is_an_error(settings, words):
     with pytest.raises(ValueError, match=words):
         LogisticRegression(**settings).fit(X, BINARY)
@@ -209,10 +212,35 @@ def test_samples_that_cannot_be_fitted(labels, weight, words):
         LogisticRegression().fit(X, labels, sample_weight=weight)
 
 
-@pytest.mark.filterwarnings("ignore:'penalty':FutureWarning")
-def test_no_penalty_by_its_old_name():
-    found = LogisticRegression(penalty=None).fit(X, BINARY)
-    assert_same(found, LogisticRegression(C=np.inf).fit(X, BINARY), 0)
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+def test_the_elastic_net_is_as_in_scikit_learn(ratio):
+    settings = {"C": 0.05, "l1_ratio": ratio}
+    ours = LogisticRegression(**settings).fit(X, CLASSES, sample_weight=WEIGHT)
+    exact = {"solver": "saga", "tol": 1e-10, "max_iter": 100_000}
+    for k, name in enumerate(ours.classes_):
+        theirs = linear_model.LogisticRegression(**settings, **exact)
+        theirs.fit(X, name == CLASSES, sample_weight=WEIGHT)
+        np.testing.assert_allclose(ours.coef_[k], theirs.coef_[0], rtol=0, atol=1e-6)
+    assert (ours.coef_ == 0).any()
+    assert ours.status_.tolist() == [0, 0, 0]
+
+
+@pytest.mark.filterwarnings("ignore:'(penalty|l1_ratio):FutureWarning")
+def test_penalties_by_their_older_names():
+    for older, newer in (
+        ({"penalty": None}, {"C": np.inf}),
+        ({"penalty": "l1", "l1_ratio": 1}, {"l1_ratio": 1}),
+        ({"penalty": "elasticnet", "l1_ratio": 0.5}, {"l1_ratio": 0.5}),
+        ({"l1_ratio": None}, {}),
+    ):
+        found, expected = (
+            LogisticRegression(**{"C": 0.1, **each}).fit(X, BINARY)
+            for each in (older, newer)
+        )
+        assert_same(found, expected, 0)
+    with pytest.warns(UserWarning, match=r"^Inconsistent values: penalty=l1 with l1_r"):
+        found = LogisticRegression(C=0.1, penalty="l1").fit(X, BINARY)
+    assert_same(found, LogisticRegression(C=0.1, l1_ratio=1).fit(X, BINARY), 0)
 
 
 def test_it_works_where_scikit_learns_does():

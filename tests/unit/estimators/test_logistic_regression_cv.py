@@ -139,6 +139,27 @@ def test_a_penalty_whose_fit_fails_in_a_fold_is_not_chosen():
     assert (model.C_.tolist(), model.status_.tolist()) == ([0.1], [Status.MAX_STEPS])
 
 
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("legacy", [True, False])
+def test_shares_of_l1_are_chosen_too(refit, legacy):
+    # With all weights 0 saga stops before its intercept is right: C is not that small.
+    exact = {"solver": "saga", "tol": 1e-10, "max_iter": 100_000}
+    settings = {"l1_ratios": np.array([0, 0.5, 1]), "Cs": CS[1:], "refit": refit}
+    settings |= {"cv": StratifiedKFold(F), "scoring": "neg_log_loss"}
+    settings |= {"use_legacy_attributes": legacy}
+    ours = LogisticRegressionCV(**settings).fit(X, BINARY)
+    theirs = linear_model.LogisticRegressionCV(**settings, **exact).fit(X, BINARY)
+    assert_same(ours, theirs)
+    np.testing.assert_allclose(ours.l1_ratio_, theirs.l1_ratio_)
+    np.testing.assert_array_equal(ours.l1_ratios_, theirs.l1_ratios_)
+
+
+@pytest.mark.parametrize("ratios", [[], [2.0], ["half"]])
+def test_shares_that_are_none(ratios):
+    with pytest.raises(ValueError, match=r"^l1_ratios must be between 0 and 1, but is"):
+        LogisticRegressionCV(l1_ratios=ratios).fit(X, BINARY)
+
+
 @pytest.mark.parametrize("Cs", [[0.0, 1.0], [[1.0]], [-1.0]])
 def test_penalties_that_are_none(Cs):
     with pytest.raises(ValueError, match=r"^Cs must be numbers above 0, but is"):

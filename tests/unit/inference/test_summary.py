@@ -347,3 +347,17 @@ def test_a_p_that_is_no_float_is_shown():
 def test_an_unknown_interval_is_refused(plain):
     with pytest.raises(ValueError, match='interval must be "wald" or "profile"'):
         summary(plain, X, Y, interval="bootstrap")
+
+
+def test_a_fit_with_an_l1_penalty_has_no_errors():
+    found = jl.fit(X, Y, l1=0.1)
+    kept = int((np.asarray(found.params.w) != 0).sum())
+    assert 0 < kept < 3
+    table = jl.summary(found, X, Y, NAMES, l1=0.1)
+    assert table.statistics == (f"{kept} of 3 weights are not 0",)
+    assert [*table.columns] == ["weight"]
+    assert table.notes[-1].startswith("(no standard errors, intervals or p: with an L1")
+    # Without the penalty it is no minimum, and that is told.
+    assert "give weight, offset, l2, l1 and jeffreys" in summary(found, X, Y, NAMES)
+    with pytest.raises(ValueError, match="l1"):
+        jl.summary(found, X, Y, NAMES, l1=-1.0)

@@ -65,6 +65,24 @@ def test_weights_are_those_of_scikit_learn(l2):
     np.testing.assert_allclose(found.w, theirs.coef_[0] / X.std(axis=0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("l2", [0.0, 0.03])
+def test_sparse_weights_are_those_of_scikit_learn(l2):
+    l1 = 0.05
+    found = tables.fit(TABLE, SCHEMA, l2=l2, l1=l1, folds=2)
+    X = SCHEMA.decide(TABLE).samples(TABLE).X.T
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    theirs = LogisticRegression(
+        C=1 / (M * (l1 + l2)), l1_ratio=l1 / (l1 + l2), solver="saga", tol=1e-12,
+        max_iter=100_000,
+    )  # fmt: skip
+    theirs.fit(scaled, frame()["alive"] == "yes")
+    expected = theirs.coef_[0] / X.std(axis=0)
+    np.testing.assert_allclose(found.w, expected, rtol=1e-6, atol=1e-9)
+    assert 0.0 in found.w
+    assert [*found.table] == ["weight"]
+    assert found.validation.l1 == (l1,)
+
+
 def test_the_penalty_is_of_standardised_features(model):
     """Twice the unit changes the weight, and nothing else; statsmodels has none."""
     one, two = (
@@ -225,8 +243,12 @@ def test_a_penalty_out_of_range_is_refused(l2):
 
 
 def test_several_penalties_need_folds():
-    with pytest.raises(ValueError, match="folds must be at least 2 to choose"):
+    with pytest.raises(ValueError, match="of several penalties folds must choose"):
         tables.fit(TABLE, SCHEMA, l2=[0.1, 1.0], folds=0)
+    with pytest.raises(ValueError, match=r"^l2 has 2 penalties, but l1 3$"):
+        tables.fit(TABLE, SCHEMA, l2=[0.1, 1.0], l1=[0.1, 0.2, 0.3])
+    with pytest.raises(ValueError, match=r"^firth=True has no penalty beside it"):
+        tables.fit(TABLE, SCHEMA, l1=0.1, firth=True)
     with pytest.raises(ValueError, match="folds must be 0, or at least 2"):
         tables.fit(TABLE, SCHEMA, folds=1)
 

@@ -1,0 +1,157 @@
+"""The penalty of a fit to a table, and what folds say of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jlogreg import metrics
+from jlogreg.base.params import stack
+from jlogreg.base.status import Status
+from jlogreg.batch.cross_validation import CrossValidation, cross_validate
+from jlogreg.batch.fit_many import fit_many
+from jlogreg.data.standardized import Standardized
+from jlogreg.objective.prediction import logits
+from jlogreg.tables.model import Validation
+
+__all__ = ["Penalty", "check_penalties", "numbers", "validated"]
+
+METRICS = ("roc_auc", "average_precision", "brier", "accuracy")
+OF_PROBABILITY = ("brier", "accuracy")
+# The strength of Jeffreys' prior that is Firth's.
+FIRTH = 0.5
+
+
+class Penalty(NamedTuple):
+    """What is added to the mean loss of a fit."""
+
+    l2: float
+    l1: float
+    firth: bool = False
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of `jlogreg.fit`."""
+        return {"l2": self.l2, "l1": self.l1, "jeffreys": FIRTH if self.firth else 0.0}
+
+
+def check_penalties(l2: Any, l1: Any, firth: bool) -> np.ndarray:
+    """Return the pairs of l2 and l1 (L, 2).
+
+    Raises:
+        ValueError: if they are none.
+    """
+    columns = []
+    for name, given in (("l2", l2), ("l1", l1)):
+        column = np.atleast_1d(np.asarray(given, float))
+        if not (np.isfinite(column) & (column >= 0)).all() or not column.size:
+            raise ValueError(
+                f"{name} must be a number of at least 0, or several, but is {given!r}"
+            )
+        columns.append(column)
+    sizes = {len(column) for column in columns} - {1}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"l2 has {len(columns[0])} penalties, but l1 {len(columns[1])}"
+        )
+    if firth and any(column.any() or len(column) > 1 for column in columns):
+        raise ValueError("firth=True has no penalty beside it: leave l2 and l1 out")
+    return np.stack(np.broadcast_arrays(*columns), axis=1)
+
+
+def validated(
+    X: Standardized,
+    y: np.ndarray,
+    penalties: np.ndarray,
+    firth: bool,
+    bias: bool,
+    folds: int,
+    seed: int,
+    progress: Any,
+) -> tuple[Validation | None, int]:
+    """Return what the folds say, if each can have both labels, and the best penalty.
+
+    Shapes: penalties (L, 2), l2 and l1; the best is its row.
+    """
+    count = min(folds, int(min(y.sum(), (1 - y).sum())))
+    if count < 2:
+        return None, 0
+    rows = _stratified(y[0], count, seed)
+    options: dict[str, Any] = {"bias": bias, "progress": progress}
+    if firth:
+        return _firth_validation(X, y, rows, options), 0
+    l2, l1 = penalties[:, :1], penalties[:, 1:]
+    options |= {"l1": l1, "folds": rows, "metrics": METRICS}
+    found = cross_validate(X, y, l2, **options)
+    row = max(int(found.best[0, 0]), 0)
+    return _validation(found, penalties, row, count), row
+
+
+def _stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return rows of weights (F, m): 0 where a fold holds a sample out."""
+    rng, place = np.random.default_rng(seed), np.empty(len(y), int)
+    for value in (0.0, 1.0):
+        own = rng.permutation(np.flatnonzero(y == value))
+        place[own] = np.arange(len(own)) % count
+    return (place != np.arange(count)[:, None]).astype(float)
+
+
+def _validation(
+    found: CrossValidation, penalties: np.ndarray, row: int, count: int
+) -> Validation:
+    scores = {"log_loss": float(found.loss[0, row])}
+    for name in METRICS:
+        scores[name] = float(np.mean(np.asarray(found.metrics[name])[0, row]))
+    status = np.asarray(found.status)[0, row]
+    return Validation(
+        count,
+        tuple(penalties[:, 0].tolist()),
+        numbers(found.loss[0]),
+        numbers(found.standard_error[0]),
+        {name: _number(value) for name, value in scores.items()},
+        _failed(status),
+        tuple(penalties[:, 1].tolist()) if penalties[:, 1].any() else (),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def numbers(values: Any) -> tuple[float | None, ...]:
+    """Return numbers as Python's own, None for what is not finite."""
+    return tuple(_number(value) for value in np.asarray(values, float).tolist())
+
+
+def _firth_validation(
+    X: Standardized, y: np.ndarray, rows: np.ndarray, options: dict[str, Any]
+) -> Validation:
+    """Return what the folds say of Firth's estimate."""
+    found = fit_many(X, y, weight=rows, jeffreys=FIRTH, **options)
+    z, held, status = logits(stack(found.params), X), 1 - rows, np.asarray(found.status)
+    of_fold = {
+        name: np.asarray(getattr(metrics, name)(
+            jax.nn.sigmoid(z) if name in OF_PROBABILITY else z, y, weight=held
+        ))
+        for name in ("log_loss", *METRICS)
+    }  # fmt: skip
+    ended = status == Status.CONVERGED
+    of_fold = {name: np.where(ended, each, np.nan) for name, each in of_fold.items()}
+    loss, size = of_fold["log_loss"], held.sum(axis=1)
+    total = float((size * loss).sum() / size.sum())
+    scores = {name: float(each.mean()) for name, each in of_fold.items()}
+    error = float(loss.std(ddof=1) / len(loss) ** 0.5)
+    return Validation(
+        len(rows),
+        (0.0,),
+        (_number(total),),
+        (_number(error),),
+        {name: _number(value) for name, value in {**scores, "log_loss": total}.items()},
+        _failed(status),
+    )
+
+
+def _failed(status: np.ndarray) -> tuple[str, ...]:
+    return tuple(Status(int(code)).name for code in status if code != Status.CONVERGED)
