@@ -36,6 +36,7 @@ from jlogreg.objective.sums import curvature_total, gram, sum_over_written
 from jlogreg.solvers.cholesky import factorize_reversed
 
 __all__ = [
+    "RIVAL_LEVERAGE",
     "AtZero",
     "Jeffreys",
     "JeffreysTotals",
