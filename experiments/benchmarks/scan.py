@@ -163,6 +163,7 @@ def _program(files: GenotypeConfig, judge: Judge) -> Attempt:
             *("--data.phenotype", files.phenotype),
             *("--data.covariates", files.covariates),
             *("--figures", "false"),
+            *("--method.firth", "never"),  # as PLINK 2 is told
         ]
         plink.call(command, cwd=ROOT)
         return runs

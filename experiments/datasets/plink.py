@@ -227,3 +227,20 @@ def _covariates(config: GenotypeConfig, samples: Words) -> dict[str, Covariate]:
     table = read_table(path, "COVAR", samples)
     names = config.covariate_names or list(table)
     return {name: read_covariate(path, name, table) for name in names}
+
+
+def case_control_frequencies(
+    block: Block, y: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return the frequencies (v,) of the rarer allele A1 in cases, and in controls.
+
+    Shapes: y (1, m), 1 for cases. NaN where no sample has a genotype.
+    """
+    seen = block.G >= 0
+    groups = np.concatenate([y, 1 - y]).T.astype(np.float32)
+    alleles = np.where(seen, block.G, 0).astype(np.float32) @ groups
+    people = seen.astype(np.float32) @ groups
+    with np.errstate(invalid="ignore"):
+        share = alleles / (2 * people)
+    share = np.where(block.swapped, 1 - share, share)
+    return share[:, 0], share[:, 1]

@@ -17,7 +17,6 @@ from typing import BinaryIO, Literal, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from experiments.baselines import newton_converges
@@ -33,12 +32,12 @@ from jlogreg import Status, fit, scan_blocks
 
 TABLE = "scan.glm.logistic"
 COLUMNS = (
-    "#CHROM", "POS", "ID", "REF", "ALT", "A1", "TEST", "OBS_CT", "BETA", "SE", "Z_STAT",
-    "LOG10_P", "ERRCODE",
+    "#CHROM", "POS", "ID", "REF", "ALT", "A1", "A1_CASE_FREQ", "A1_CTRL_FREQ", "FIRTH?",
+    "TEST", "OBS_CT", "BETA", "SE", "Z_STAT", "LOG10_P", "ERRCODE",
 )  # fmt: skip
 
 
-LINE = "%s\t%d\t%s\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
+LINE = "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
 ERRORS = (".", *(status.name for status in Status if status))
 # The usual level of significance over the human genome.
 GENOME_WIDE = 5e-8
@@ -53,7 +52,7 @@ Value = TypeVar("Value")
 
 
 class Estimates(NamedTuple):
-    """Estimates of v variants for the allele A1, by the first fields of a `Scan`.
+    """Estimates of v variants for the allele A1, by the fields of a `Scan`.
 
     Shapes: all (v, 1).
     """
@@ -63,14 +62,22 @@ class Estimates(NamedTuple):
     z: NDArray[np.floating]
     log10_p: NDArray[np.floating]
     status: NDArray[np.int32]
+    firth: NDArray[np.bool_]
+
+
+class MethodConfig(Section):
+    """Whose estimates are Firth's: those without another, all, or none."""
+
+    firth: Literal["never", "fallback", "always"] = "fallback"
 
 
 class Config(Section):
-    """The study to scan, or the size of one to simulate."""
+    """The study to scan, or the size of one to simulate, and how."""
 
     program: Literal["scan"]
     data: GenotypeConfig
     simulation: SimulationConfig
+    method: MethodConfig
     seed: WholeNumber = 0
     figures: bool = True
 
@@ -127,13 +134,13 @@ def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
         run.console.print(
             f"{others} samples without a phenotype or a covariate are left out."
         )
-    found = _scan(study, run)
+    found = _scan(study, config.method.firth, run)
     if config.figures:
         _draw(study, found, run)
     return _summary(study, found)
 
 
-def _scan(study: Study, run: Run) -> Estimates:
+def _scan(study: Study, firth: str, run: Run) -> Estimates:
     """Return the estimates of all variants, once their table is written."""
     found: list[Estimates] = []
     with (
@@ -141,13 +148,14 @@ def _scan(study: Study, run: Run) -> Estimates:
         run.progress("scanning", study.places.size) as advance,
     ):
         file.write(("\t".join(COLUMNS) + "\n").encode())
-        for part in _ahead(partial(_write, file, study.variants), _fitted(study)):
+        write = partial(_write, file, study)
+        for part in _ahead(write, _fitted(study, firth)):
             found.append(part)
             advance(len(part.status))
     return Estimates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def _fitted(study: Study) -> Iterator[tuple[Block, Estimates]]:
+def _fitted(study: Study, firth: str) -> Iterator[tuple[Block, Estimates]]:
     """Yield each block with its estimates."""
     waiting: deque[Block] = deque()
     read = partial(plink.read, study, plink.opened(study))
@@ -157,8 +165,8 @@ def _fitted(study: Study) -> Iterator[tuple[Block, Estimates]]:
             waiting.append(block)
             yield block.G
 
-    for scan in scan_blocks(blocks(), study.covariates, study.y):
-        block, found = waiting.popleft(), Estimates(*map(np.asarray, scan[:5]))
+    for scan in scan_blocks(blocks(), study.covariates, study.y, firth=firth):
+        block, found = waiting.popleft(), Estimates(*map(np.asarray, scan))
         sign = np.where(block.swapped, -1, 1).astype(found.z.dtype)
         yield block, found._replace(estimate=sign * found.estimate, z=sign * found.z)
 
@@ -177,17 +185,17 @@ def _ahead(
             yield waiting.popleft().result()
 
 
-def _write(
-    file: BinaryIO, variants: pa.Table, fitted: tuple[Block, Estimates]
-) -> Estimates:
+def _write(file: BinaryIO, study: Study, fitted: tuple[Block, Estimates]) -> Estimates:
     """Write the lines of a block; return its estimates."""
     block, found = fitted
-    table = variants[block.part].to_pydict()
+    table = study.variants[block.part].to_pydict()
     swapped = block.swapped[:, 0].tolist()
     pairs = zip(table["ref"], table["alt"], swapped, strict=True)
     columns = [
         *(table[name] for name in ("chromosome", "position", "id", "ref", "alt")),
         [ref if exchanged else alt for ref, alt, exchanged in pairs],
+        *(_words(shares) for shares in plink.case_control_frequencies(block, study.y)),
+        ["NY"[used] for used in found.firth[:, 0].tolist()],
         block.observed[:, 0].tolist(),
         *(values[:, 0].tolist() for values in found[:3]),
         (0 - found.log10_p)[:, 0].tolist(),
@@ -198,6 +206,11 @@ def _write(
         lines[k] = lines[k].replace(4 * "\tnan", 4 * "\tNA")
     file.write("".join(lines).encode())
     return found
+
+
+def _words(shares: NDArray[np.floating]) -> list[str]:
+    """Return frequencies as words, NA where there are none."""
+    return ["NA" if math.isnan(share) else f"{share:.6g}" for share in shares.tolist()]
 
 
 def _draw(study: Study, found: Estimates, run: Run) -> None:
@@ -217,6 +230,7 @@ def _summary(study: Study, found: Estimates) -> Sequence[Row]:
         _row("samples", study.y.size),
         _row("cases", int(study.y.sum())),
         _row("fits that converged", int(converged.sum())),
+        _row("of them by Firth's method", int((converged & found.firth).sum())),
         _row("genomic inflation λ", _inflation(found)),
         _row("p < 5e-8", int((found.log10_p < np.log10(GENOME_WIDE)).sum())),
     ]

@@ -30,7 +30,7 @@ from jlogreg.fitting.solve import (
 )
 from jlogreg.formulations.centering import Centering
 from jlogreg.formulations.problem import Limits, Problem, SolveState
-from jlogreg.objective.jeffreys import Jeffreys, pair_entries
+from jlogreg.objective.jeffreys import Jeffreys, row_entries
 from jlogreg.solvers.driver import Solver, unfinished
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
@@ -149,10 +149,10 @@ class BatchSolver(NamedTuple):
         return entries * np.dtype(self.X.dtype).itemsize
 
     def row_entries(self) -> int:
-        """Return how many numbers the widest row of a problem has: m, or its pairs."""
+        """Return how many numbers of the samples a problem forms at once."""
         n, m = self.X.shape
         prior = self.problems.jeffreys is not None
-        return m + prior * pair_entries(n + (self.free is None), m)
+        return m + prior * row_entries(self.X, n + (self.free is None))
 
     def _common(self) -> _Common:
         given = (self.X, self.center, self.free, self.finite, self.shared, self.limits)
@@ -270,6 +270,8 @@ def _finalize(
         start, shared, limits = centering.start(init), common.shared, common.limits
         solution = finalize(solver, problem, shared, state, start, limits, decides)
         left = is_open(solver, problem, solution, limits)
+        if problem.jeffreys is not None:
+            left |= state.prepared.own.rivals
         return Fit.of(centering.solution(solution, init)), left
 
     return jax.vmap(one, axis_size=width)(own, state)

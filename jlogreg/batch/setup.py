@@ -17,7 +17,7 @@ from jlogreg.base.programs import program
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems, check_problems, unless_zero
 from jlogreg.data.design import Dense, Design, check_design
-from jlogreg.data.pairwise import pairwise
+from jlogreg.data.pairwise import n_triples, pairwise, triplewise
 from jlogreg.data.samples import Samples, finite_samples, scale_weights
 from jlogreg.fitting.options import (
     check_l1_solver,
@@ -97,7 +97,7 @@ def setup_batch(
     solver = Newton(keep_factor=False) if isinstance(solver, Newton) else solver
     # Prepare the part that the problems share.
     used = problems.used_samples(dtype)
-    X, center = _centered(solver, X, used, free)
+    X, center = _centered(solver, X, used, free, problems.jeffreys is not None)
     penalties_differ |= len(problems.l2) > 1
     shared = _shared(solver, penalties_differ, X, used, problems.l2[0], free)
     valid = finite is None and problems.all_valid()
@@ -144,23 +144,30 @@ def _problem(X: Design, weight: Array | None, l2: Array, free: Array | None) -> 
 
 
 def _centered(
-    solver: Solver, X: Design, weight: Array | None, free: Array | None
+    solver: Solver,
+    X: Design,
+    weight: Array | None,
+    free: Array | None,
+    has_prior: bool,
 ) -> tuple[Design, Array | None]:
     """Return the features less their center, and the center.
 
-    For Newton's method with few features, with the products of all their pairs.
+    For Newton's method with few features, with the products of all their pairs; with
+    Jeffreys' prior, of their triples.
     """
     center, (n, m) = _center(X, weight, free), X.shape
     fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
     is_primal = formulation_of(solver, X, ONE_PENALTY) in (PRIMAL, COMPOSITE)
     if fits and isinstance(X, Dense) and is_primal:
-        return _centered_pairs(X.X, center), center
+        triples = has_prior and n_triples(n) * m <= MAX_PAIR_ENTRIES
+        return _centered_products(triples, X.X, center), center
     return (X if center is None else centered(X, center)), center
 
 
-@program
-def _centered_pairs(X: Array, center: Array | None) -> Design:
-    return pairwise(X if center is None else X - center)
+@partial(program, static_argnums=0)
+def _centered_products(triples: bool, X: Array, center: Array | None) -> Design:
+    X = X if center is None else X - center
+    return triplewise(X) if triples else pairwise(X)
 
 
 @program

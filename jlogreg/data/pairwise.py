@@ -1,8 +1,9 @@
-"""Products of all pairs of features, for the Gram matrices of many problems."""
+"""Products of all pairs and triples of features, for the sums of many problems."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float
 from jlogreg.base.programs import program
 from jlogreg.data.design import Dense, inner_products
 
-__all__ = ["Pairwise", "pairwise"]
+__all__ = ["Pairwise", "Triplewise", "n_triples", "pairwise", "triplewise"]
 
 
 @jax.tree_util.register_dataclass
@@ -49,6 +50,54 @@ class Pairwise(Dense):
     def validated(self, name: str) -> Pairwise:
         """Return the same design: `pairwise` is given checked features."""
         return self
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Triplewise(Pairwise):
+    """A `Pairwise` design with the products of all triples of its rows, too.
+
+    Shapes: triples (n (n + 1) (n + 2) / 6, m). The third moments
+    sum_i c_i x_ji x_ki x_li for many rows c are one matrix product.
+    """
+
+    triples: Float[Array, "t m"]
+
+    def slice_samples(self, start: Array | int, size: int) -> Triplewise:
+        """Return the samples `start` to `start + size - 1`."""
+        part = Pairwise.slice_samples(self, start, size)
+        triples = lax.dynamic_slice_in_dim(self.triples, start, size, 1)
+        return Triplewise(part.X, part.pairs, triples)
+
+    def third_moments(self, c: Float[Array, "1 m"]) -> Float[Array, "n n n"]:
+        """Return the sum of c x_j x_k x_l for all j, k and l."""
+        n = self.X.shape[0]
+        at, entries = _triples(n), np.zeros((n, n, n), int)
+        for order in permutations(at):
+            entries[order] = np.arange(at[0].size)
+        return jnp.take(inner_products(c, self.triples)[0], entries).reshape(n, n, n)
+
+
+def n_triples(n: int) -> int:
+    """Return how many products of three of n rows there are."""
+    return n * (n + 1) * (n + 2) // 6
+
+
+def _triples(n: int) -> tuple[np.ndarray, ...]:
+    """Return the rows of every triple, in falling order."""
+    one, two, three = np.indices((n, n, n)).reshape(3, -1)
+    falling = (one >= two) & (two >= three)
+    return one[falling], two[falling], three[falling]
+
+
+@program
+def triplewise(X: Float[Array, "n m"]) -> Triplewise:
+    """Return the design of X with the products of all pairs and triples of its rows.
+
+    Shapes: X (n, m).
+    """
+    one, two, three = _triples(X.shape[0])
+    return Triplewise(X, pairwise(X).pairs, X[one] * X[two] * X[three])
 
 
 @program

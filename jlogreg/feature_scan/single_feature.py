@@ -31,7 +31,7 @@ from jlogreg.formulations.centering import feature_center
 from jlogreg.formulations.problem import Problem
 from jlogreg.inference.covariance import model_covariance, variance_of_weight
 
-__all__ = ["Scan", "fit_scan", "newton_scan"]
+__all__ = ["FIRTH", "Scan", "fit_scan", "newton_scan", "one_feature", "result"]
 
 # The strength of Jeffreys' prior that makes an estimate Firth's.
 FIRTH = 0.5
@@ -100,7 +100,31 @@ def _numbers(g: Array, null: NullModel) -> tuple[Array, Array]:
     return jnp.where(number < 0, jnp.inf, number), missing
 
 
-def _result(
+def one_feature(
+    null: NullModel, g: Array, missing: bool, cleaned: bool = True
+) -> tuple[Design, Samples, Array]:
+    """Return the covariates above a feature, the samples that have it, and its numbers.
+
+    Args:
+        null: the null model.
+        g: the feature (1, m).
+        missing: whether it may miss samples.
+        cleaned: whether numbers that are not finite are 0 in samples that do not count;
+            where they are not, a fit takes them up.
+    """
+    number, is_missing = _numbers(g, null)
+    samples = null.samples
+    if missing:
+        weight = jnp.where(is_missing, 0.0, samples.weights())
+        samples = samples._replace(weight=weight)
+    if cleaned:
+        left_out = (samples.weights() == 0) & ~jnp.isfinite(number)
+        number = jnp.where(left_out, 0.0, number)
+    X: Design = Dense(number)
+    return (Stacked(null.rows, X) if len(null.theta) else X), samples, number
+
+
+def result(
     estimate: Array, variance: Array, status: Array, firth: bool = False
 ) -> Scan:
     """Return the results of one feature; an estimate of 0 where it has not converged.
@@ -131,17 +155,7 @@ def newton_scan(
     """
 
     def one(g: Array) -> Scan:
-        number, is_missing = _numbers(g[None], null)
-        samples = null.samples
-        if missing:
-            weight = jnp.where(is_missing, 0.0, samples.weights())
-            samples = samples._replace(weight=weight)
-        if steps == 0:  # no fit takes up what is excluded or invalid
-            left_out = (samples.weights() == 0) & ~jnp.isfinite(number)
-            number = jnp.where(left_out, 0.0, number)
-        X: Design = Dense(number)
-        if len(null.theta):
-            X = Stacked(null.rows, X)
+        X, samples, number = one_feature(null, g[None], missing, steps == 0)
         theta = jnp.append(null.theta, jnp.zeros((1, 1), number.dtype), axis=0)
 
         def advance(now: tuple[Array, NewtonStep], _: None) -> tuple[Any, None]:
@@ -161,7 +175,7 @@ def newton_scan(
         status = jnp.where(small, Status.CONVERGED, Status.MAX_STEPS)
         if steps == 0:
             status = _score_status(null, samples, number, step)
-        return _result((theta - step.vector)[-1], step.variance, status)
+        return result((theta - step.vector)[-1], step.variance, status)
 
     # Many batches in one call use the memory of one, again and again.
     return lax.map(one, G, batch_size=width)
@@ -195,15 +209,15 @@ def fit_scan(firth: bool, null: NullModel, G: Array) -> Scan:
             X = Stacked(Dense(covariates), X)
         given: dict[str, Any] = {"weight": weight, "offset": offset, "bias": bias}
         tau = FIRTH if firth else 0.0
-        result = fit(X, y, tol=null.tol, jeffreys=tau, **given)
+        found = fit(X, y, tol=null.tol, jeffreys=tau, **given)
         if firth:
-            own = prepare_fit(result, X, y, weight, offset, 0.0, bias, tau)
+            own = prepare_fit(found, X, y, weight, offset, 0.0, bias, tau)
             kind = Kind("augmented", "frequency", y.shape[1])
             variance = model_covariance(kind, own, None)[0][-2, -2:-1]
         else:
             samples = Samples(X, y, weight, offset)
             problem = Problem(samples, jnp.zeros((), y.dtype), null.free)
-            variance = variance_of_weight(problem, result.params, -2)  # above the bias
-        return _result(result.params.w[-1], variance, result.status, firth)
+            variance = variance_of_weight(problem, found.params, -2)  # above the bias
+        return result(found.params.w[-1], variance, found.status, firth)
 
     return jax.vmap(one)(G)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,6 @@ from jlogreg.base.arrays import at_least, at_most, largest
 from jlogreg.base.params import Params
 from jlogreg.data.design import inner_products
 from jlogreg.data.reduction import gram_block
-from jlogreg.data.samples import Samples
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -31,76 +31,44 @@ from jlogreg.formulations.problem import (
     to_params,
     to_vector,
 )
-from jlogreg.objective.jeffreys import Jeffreys, jeffreys_term, jeffreys_totals
-from jlogreg.objective.pointwise import pointwise_at
-from jlogreg.objective.prediction import adjoint
-from jlogreg.objective.sums import curvature_total, gram, sum_over_written
-from jlogreg.solvers.cholesky import ReversedFactor, factorize, factorize_reversed
+from jlogreg.objective.jeffreys import AtZero, Jeffreys, at_zero, jeffreys_totals
+from jlogreg.objective.newton_totals import newton_totals
+from jlogreg.objective.sums import curvature_total
+from jlogreg.solvers.cholesky import ReversedFactor, factorize_reversed
 from jlogreg.solvers.driver import (
     DenseObjective,
     Direction,
     Evaluation,
     Solver,
     minimize,
+    once,
 )
 
-__all__ = ["PRIMAL", "NewtonTotals", "Primal", "newton_totals", "primal_objective"]
+__all__ = [
+    "PRIMAL",
+    "Primal",
+    "PriorCurvature",
+    "largest_logit",
+    "primal_objective",
+]
 
 # A fit of many samples begins with fits of a 64th, then of an eighth of them, rough and
 # in few steps, where that leaves at least 32 samples for each feature.
 START_PARTS, MIN_START_SAMPLES = (64, 8), 32
 START_TOLERANCE, MAX_START_STEPS = 0.1, 8
-# A step with Jeffreys' prior changes no logit by more than this.
+# A step with Jeffreys' prior changes no logit by more than this, where none is large.
 MAX_CHANGE = 5.0
 
 
-class NewtonTotals(NamedTuple):
-    """The sums over samples that a Newton step needs.
+class PriorCurvature(NamedTuple):
+    """The curvature with Jeffreys' prior, and how far a step may go.
 
-    Shapes: weight () of the samples; gradient w (n, 1), b (1, 1); curvature
-    (n + 1, n + 1); the others as in Pointwise.
+    Shapes: exact and augmented (n + 1, n + 1), equations (57) and (58); max_change ().
     """
 
-    weight: Float[Array, ""]
-    loss: Float[Array, ""]
-    gradient: Params
-    curvature: Float[Array, "n+1 n+1"]
-    n_moved: Float[Array, ""]
-    n_large_moves: Float[Array, ""]
-    n_not_separated: Float[Array, ""]
-    pearson: Float[Array, ""]
-
-
-def newton_totals(
-    samples: Samples,
-    point: Params,
-    step: Params,
-    l2: Array,
-    tol: Array,
-    every: int = 1,
-) -> NewtonTotals:
-    """Return the sums that a Newton step needs at a point, in one pass over the data.
-
-    With `every`, one block in `every` is summed, evenly spread: a first approximation.
-    """
-
-    def summand(
-        part: Samples, point: Params, step: Params, l2: Array, tol: Array
-    ) -> NewtonTotals:
-        each = pointwise_at(part, point, step, l2, tol)
-        return NewtonTotals(
-            weight=part.weights().sum(),
-            loss=each.loss,
-            gradient=adjoint(part.X, each.dz),
-            curvature=gram(part, each.dz2),
-            n_moved=each.n_moved,
-            n_large_moves=each.n_large_moves,
-            n_not_separated=each.n_not_separated,
-            pearson=each.pearson,
-        )
-
-    given, block = (point, step, l2, tol), gram_block(samples)
-    return sum_over_written(summand, samples, *given, block=block, every=every)
+    exact: Float[Array, "n+1 n+1"]
+    augmented: Float[Array, "n+1 n+1"]
+    max_change: Float[Array, ""]
 
 
 # Over 40 lines: the evaluation and the direction share what they are given.
@@ -162,7 +130,8 @@ def _with_prior(
     """Return the cost with Jeffreys' prior; section 23 of docs/derivation.md.
 
     It is not convex: where the Hessian is not positive definite, the step takes the
-    augmented matrix, and no step changes a logit by more than MAX_CHANGE.
+    augmented matrix, and no step changes a logit by more than MAX_CHANGE, or half of
+    the largest logit.
     """
     penalty, k = ridge(problem), problem.samples.X.shape[0] + jeffreys.bias
     m, samples, free = prepared.total_weight, problem.samples, problem.free
@@ -182,10 +151,12 @@ def _with_prior(
         curved = inner_products(more.third, more.third) * jeffreys.strength
         both = jnp.stack([more.curvature + curved, more.augmented])
         both = (sums.curvature[None] + both) / m + jnp.diag(penalty[:, 0])[None]
+        both = jax.vmap(lambda H: restricted_matrix(H, free))(both)
+        most = at_least(largest_logit(problem, point) / 2, MAX_CHANGE)
         return Evaluation(
             value=value + jnp.sum((penalty * point) * point) / 2,
             gradient=gradient,
-            curvature=jax.vmap(lambda H: restricted_matrix(H, free))(both),
+            curvature=PriorCurvature(both[0], both[1], most),
             slope=jnp.sum(gradient * step),
             n_moved=sums.n_moved,
             n_large_moves=sums.n_large_moves,
@@ -194,27 +165,32 @@ def _with_prior(
         )
 
     def newton_direction(evaluation: Evaluation, inspected: Array) -> Direction:
-        H, augmented = evaluation.curvature
-        indefinite = factorize(H, repaired=False).singular
-        matrix = jnp.where(indefinite, augmented, H)
-        factor = factorize_reversed(matrix, inspected)
+        H, augmented, most = evaluation.curvature
+        exact = factorize_reversed(H, inspected)
+        other = partial(factorize_reversed, augmented, inspected)
+        factor = once(exact.singular, other, exact)
         vector = -factor.solve(evaluation.gradient)
-        change = samples.X.forward(vector[:-1]) + vector[-1:]
-        change = largest(jnp.abs(jnp.where(samples.weights() > 0, change, 0.0)))
-        vector = vector * jnp.where(change > MAX_CHANGE, MAX_CHANGE / change, 1.0)
+        change = largest_logit(problem, vector)
+        vector = vector * jnp.where(change > most, most / change, 1.0)
         return Direction(
             vector=vector,
             decrement=jnp.sqrt(at_least(-jnp.sum(vector * evaluation.gradient), 0)),
-            singular=factor.singular | indefinite,
+            singular=exact.singular,
             solved=jnp.ones((), bool),
             inflation=factor.inflation,
             factor=factor,
         )
 
     # Where it is not known what the prior adds at 0, no start falls back to it.
-    added = jnp.inf if prepared.own is None else prepared.own
+    added = jnp.inf if prepared.own is None else prepared.own.added
     at_zero = prepared.value_at_zero + added
     return DenseObjective(evaluate, newton_direction, at_zero, tol)
+
+
+def largest_logit(problem: Problem, point: Array) -> Float[Array, ""]:
+    """Return the largest |logit| of the samples with a weight, without the offset."""
+    z = problem.samples.X.forward(point[:-1]) + point[-1:]
+    return largest(jnp.abs(jnp.where(problem.samples.weights() > 0, z, 0.0)))
 
 
 class Primal:
@@ -223,12 +199,10 @@ class Primal:
     def shared(self, problem: Problem, penalties_differ: bool) -> None:
         """Return nothing."""
 
-    def own(self, problem: Problem, shared: None) -> Float[Array, ""] | None:
-        """Return what Jeffreys' prior adds to the cost at 0, None without it."""
-        if problem.jeffreys is None:
-            return None
-        zeros = jnp.zeros((problem.samples.X.shape[0] + 1, 1), problem.l2.dtype)
-        return jeffreys_term(to_params(zeros), problem.samples, problem.jeffreys)
+    def own(self, problem: Problem, shared: None) -> AtZero | None:
+        """Return what Jeffreys' prior does at 0, None without it."""
+        prior = problem.jeffreys
+        return None if prior is None else at_zero(problem.samples, prior)
 
     def objective(
         self, problem: Problem, shared: None, prepared: Prepared, tol: Array
@@ -288,7 +262,7 @@ class Primal:
             cost = primal_objective(problem, prepare(samples), jnp.zeros_like(params.b))
             point = to_vector(params)
             evaluation = cost.evaluate(point, jnp.zeros_like(point))
-            factor = factorize_reversed(evaluation.curvature[0])
+            factor = factorize_reversed(evaluation.curvature.exact)
         if factor is None:
             H = curvature_total(params, samples) / samples.total_weight()
             H = restricted_matrix(H + jnp.diag(ridge(problem)[:, 0]), problem.free)

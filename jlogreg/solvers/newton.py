@@ -79,5 +79,5 @@ def _without_matrix(evaluation: Evaluation) -> Evaluation:
     To carry it along would take as long as to compute it. A curvature that is a column
     stays.
     """
-    is_matrix = evaluation.curvature.shape[1] > 1
+    is_matrix = jax.tree.leaves(evaluation.curvature)[0].shape[1] > 1
     return evaluation._replace(curvature=None) if is_matrix else evaluation

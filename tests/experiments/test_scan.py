@@ -26,6 +26,8 @@ from tests.oracles.sklearn_fit import information, refit
 
 CONFIG = CONFIGS / "scan.toml"
 TABLE = "scan.glm.logistic"
+# The columns that PLINK 2 writes if asked.
+FIRTH = ("A1_CASE_FREQ", "A1_CTRL_FREQ", "FIRTH?")
 KINDS = ("bed", "bim", "fam", "phe", "cov")
 
 # As many samples in the .fam file; not a multiple of four, which share a byte.
@@ -112,7 +114,7 @@ def files(source):
 
 
 class Table(NamedTuple):
-    """A table of PLINK 2's: eight columns of texts, four of numbers, and the errors."""
+    """Columns of a table of PLINK 2's: eight of texts, four of numbers, the errors."""
 
     texts: np.ndarray
     numbers: np.ndarray
@@ -122,12 +124,23 @@ class Table(NamedTuple):
 def read_table(folder):
     with (folder / TABLE).open(newline="") as file:
         header, *rows = csv.reader(file, delimiter="\t")
-    assert header == list(scan.COLUMNS)
     table = np.array(rows)
     assert not (table == "nan").any()
-    numbers = np.where(table == "NA", "nan", table)[:, 8:12].astype(float)
-    assert (np.isnan(numbers) == (table[:, 12:] != ".")).all()
-    return Table(table[:, :8], numbers, table[:, 12] != ".")
+    columns = dict(zip(header, table.T, strict=True))
+    own = [name for name in scan.COLUMNS if name not in FIRTH]
+    texts, failed = np.stack([columns[name] for name in own[:8]]).T, columns["ERRCODE"]
+    numbers = np.stack([columns[name] for name in own[8:12]]).T
+    numbers = np.where(numbers == "NA", "nan", numbers).astype(float)
+    assert (np.isnan(numbers) == (failed != ".")[:, None]).all()
+    return Table(texts, numbers, failed != ".")
+
+
+def firth_columns(folder):
+    """Return the columns of frequencies, and of the use of Firth's method."""
+    with (folder / TABLE).open(newline="") as file:
+        header, *rows = csv.reader(file, delimiter="\t")
+    assert header == list(scan.COLUMNS)
+    return np.array(rows)[:, [header.index(name) for name in FIRTH]]
 
 
 def fitted(g):
@@ -145,7 +158,7 @@ def fitted(g):
 
 
 def test_the_table_is_that_of_fits_one_by_one(files, run_ok):
-    folder, out = run_ok(CONFIG, *files)
+    folder, out = run_ok(CONFIG, *files, "--method.firth=never")
     assert out.startswith(
         f"35 variants; {USED.sum()} samples, {Y[USED].sum()} of them cases; "
         "2 covariates\n"
@@ -182,6 +195,24 @@ def test_the_table_is_that_of_fits_one_by_one(files, run_ok):
     assert not list(folder.glob("*.png"))
 
 
+def test_what_has_no_estimate_gets_firths(files, run_ok):
+    folder, _ = run_ok(CONFIG, *files)
+    table, columns = read_table(folder), firth_columns(folder)
+    used = columns[:, 2] == "Y"
+    assert used[[CONSTANT, UNSEEN, SEPARATED]].any()
+    assert np.flatnonzero(used & ~table.failed).tolist() == [SEPARATED]
+    assert table.failed.sum() == 2
+    for j, g in enumerate(G[:35]):
+        for column, label in enumerate((1, 0)):
+            some = g[USED & (g >= 0) & (label == Y)]
+            if not some.size:
+                assert columns[j, column] == "NA"
+                continue
+            share = some.mean() / 2
+            expected = 1 - share if table.texts[j, 5] == "G" else share
+            assert float(columns[j, column]) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.skipif(shutil.which("plink2") is None, reason="plink2 is not on the PATH")
 @pytest.mark.parametrize("form", ["plain", "with commas, words and odd lines"])
 def test_the_table_is_that_of_plink_2(form, source, files, run_ok, tmp_path):
@@ -191,7 +222,7 @@ def test_the_table_is_that_of_plink_2(form, source, files, run_ok, tmp_path):
         city(["Rome", "Bern", "<Oslo>", "NONE"])(source / "a.cov")
         text(lambda t: t.replace(" ", "\t\t"))(source / "a.cov")
         swap("\t107\t", "\t-5\t")(source / "a.bim")
-    folder, _ = run_ok(CONFIG, *files)
+    folder, _ = run_ok(CONFIG, *files, "--method.firth=never")
     words = [
         "plink2", "--bfile", source / "a", "--pheno", source / "a.phe",
         "--pheno-name", "CC", "--covar", source / "a.cov", "--autosome", "--glm",

@@ -63,8 +63,6 @@ def is_open(
     if isinstance(solver, ProximalNewton):
         # The bias alone is seen to separate the labels at once.
         return has_failed(solution) & ~(penalties(problem)[:-1] > 0).all()
-    if problem.jeffreys is not None:  # there may be another minimum
-        return solution.status != Status.BAD_INPUT
     if not can_decide(solver, problem):
         return jnp.zeros((), bool)
     return has_failed(solution) | may_be_hidden(solution, limits)

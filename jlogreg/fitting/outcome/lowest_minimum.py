@@ -1,9 +1,11 @@
 """The lower of two minima: with Jeffreys' prior the cost is not convex.
 
 Second minima are real: features with a few values far from the others have them, above
-all where a plane separates the labels. Newton's method starts a second time eight times
-as far from zero as the first minimum, or where logits are so large that there would be
-no curvature left, nearer. In any units of the features that is the same point.
+all where a plane separates the labels. Where some sample lies far enough from the
+others for a second minimum, by its leverage, Newton's method starts a second time:
+eight times as far from zero as the first minimum, or where logits are so large that
+there would be no curvature left, nearer. In any units of the features that is the same
+point.
 """
 
 from __future__ import annotations
@@ -15,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from jlogreg.base.arrays import largest
 from jlogreg.base.status import Status
 from jlogreg.formulations.convergence import hidden_as_singular
-from jlogreg.formulations.primal import primal_objective
+from jlogreg.formulations.primal import largest_logit, primal_objective
 from jlogreg.formulations.problem import (
     Limits,
     Problem,
@@ -76,7 +77,7 @@ def lowest_minimum(
         solution = where(lower, found, now.solution)._replace(several=other)
         return _Search(
             is_second=jnp.ones((), bool),
-            goes_on=answered & ~now.is_second,
+            goes_on=answered & ~now.is_second & solve.prepared.own.rivals,
             state=solver.init(own, _second_start(problem, end.point)),
             solution=where(now.is_second, solution, found),
         )
@@ -85,7 +86,7 @@ def lowest_minimum(
     unknown = solution_of(state, to_params(state.point), state.direction.factor)
     end = loop(lambda now: now.goes_on, search, _Search(~yes, yes, state, unknown))
     # A cost that is infinite at zero has a singular information everywhere.
-    solution, added = end.solution, solve.prepared.own
+    solution, added = end.solution, solve.prepared.own.added
     singular = (solution.status == Status.NONFINITE) & (added == jnp.inf)
     status = jnp.where(singular, Status.SINGULAR, solution.status)
     return solution._replace(status=status.astype(jnp.int32))
@@ -94,7 +95,7 @@ def lowest_minimum(
 def _second_start(problem: Problem, point: Array) -> Array:
     """Return where the second search starts."""
     eps = float(np.finfo(point.dtype).eps)
-    bound = -LARGEST_LOGIT * math.log(eps) / _largest_logit(problem, point)
+    bound = -LARGEST_LOGIT * math.log(eps) / largest_logit(problem, point)
     return jnp.where(bound < SECOND_START, bound, SECOND_START) * point
 
 
@@ -103,10 +104,4 @@ def _is_elsewhere(
 ) -> Bool[Array, ""]:
     """Return whether two solutions differ in the logit of some sample."""
     step = to_vector(solution.params) - to_vector(other.params)
-    return _largest_logit(problem, step) > SAME_LOGITS
-
-
-def _largest_logit(problem: Problem, point: Array) -> Array:
-    """Return the largest |logit| of the samples with a weight, without the offset."""
-    z = problem.samples.X.forward(point[:-1]) + point[-1:]
-    return largest(jnp.abs(jnp.where(problem.samples.weights() > 0, z, 0.0)))
+    return largest_logit(problem, step) > SAME_LOGITS

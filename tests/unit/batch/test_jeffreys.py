@@ -32,6 +32,13 @@ def test_each_problem_ends_as_alone(common):
         assert_close(one.cost, alone.cost, 1e-12)
 
 
+def test_the_lower_of_two_minima_is_taken_where_a_sample_is_far():
+    x = np.array([[2.0, 16, -1, -32, 2]])
+    many = jl.fit_many(x, np.array([[1.0, 0, 1, 1, 1], [1, 1, 0, 0, 1]]), jeffreys=0.5)
+    assert many.several.tolist() == [True, False]
+    assert_close(many.params.w[0, 0, 0], -0.19677, 6e-6)
+
+
 def test_a_strength_out_of_range_is_bad_input_of_its_problem():
     many = jl.fit_many(X, ROWS[:2], jeffreys=np.array([[0.5], [-1.0]]))
     assert many.status.tolist() == [0, jl.Status.BAD_INPUT]

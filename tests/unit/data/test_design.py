@@ -10,7 +10,7 @@ from jax.experimental.sparse import BCOO
 
 import jlogreg as jl
 from jlogreg.data.design import check_design
-from jlogreg.data.pairwise import pairwise
+from jlogreg.data.pairwise import pairwise, triplewise
 from tests.helpers import EPS, assert_close, leaf_pairs, make_problem, newton
 
 N, M = 5, 9
@@ -182,6 +182,15 @@ def test_many_grams_of_pairs_are_one_product():
         for size in (M, 4):
             assert (f"[2,{N},{size}]" in text) == one_by_one
             assert (f"[{N * (N + 1) // 2},{size}]" in text) != one_by_one
+
+
+def test_third_moments_are_those_of_each_sample():
+    X, c = np.arange(12.0).reshape(3, 4) ** 2, np.array([[1.0, -2.0, 0.5, 3.0]])
+    whole = triplewise(jnp.asarray(X))
+    part = whole.slice_samples(1, 3)
+    for design, at in ((whole, slice(None)), (part, slice(1, None))):
+        expected = np.einsum("m,jm,km,lm->jkl", c[0, at], X[:, at], X[:, at], X[:, at])
+        assert np.array_equal(design.third_moments(jnp.asarray(c[:, at])), expected)
 
 
 @jax.jit

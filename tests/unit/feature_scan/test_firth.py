@@ -6,6 +6,8 @@ import pytest
 
 import jlogreg as jl
 from jlogreg import Status, inference
+from jlogreg.feature_scan.firth import one_sided
+from jlogreg.feature_scan.null_model import check_scan, fit_null_model
 from tests.helpers import assert_close
 
 RNG = np.random.default_rng(0)
@@ -113,3 +115,18 @@ def test_unknown_words_are_errors(options, message):
         jl.scan_features(G, C, Y, **options)
     with pytest.raises(ValueError, match=message):
         jl.scan_blocks(iter([G]), C, Y, **options)
+
+
+def test_carriers_of_one_label_are_known_from_the_counts():
+    y = np.array([[1.0, 1, 0, 0, 1, 0]])
+    weight = np.array([[1.0, 1, 1, 1, 1, 0]])
+    null = fit_null_model(*check_scan(None, y, weight, None, True, None))
+    rows = [
+        [1, 2, 0, 0, 0, 0],
+        [0, 0, 1, -1, 0, 0],
+        [1, 0, 0, 0, 0, 2],
+        [1, 0, 1, 0, 0, 0],
+    ]
+    G = np.array([*rows, [0] * 6], np.int8)
+    assert one_sided(null, G).tolist() == [True, True, True, False, False]
+    assert not one_sided(null, G.astype(float)).any()

@@ -1,0 +1,136 @@
+"""Firth's estimate of one feature given covariates, by a few steps from the null model.
+
+The steps take the augmented matrix, equation (58) of docs/derivation.md, whose sums are
+those of plain Newton steps. They converge linearly; what has not converged after them
+is left to `fit`, which has the exact Hessian and a second start.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jlogreg.base.arrays import largest
+from jlogreg.base.programs import program
+from jlogreg.base.status import Status
+from jlogreg.data.design import Design
+from jlogreg.data.samples import Samples
+from jlogreg.feature_scan.null_model import NullModel
+from jlogreg.feature_scan.single_feature import FIRTH, Scan, one_feature, result
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
+from jlogreg.objective.jeffreys import RIVAL_LEVERAGE
+from jlogreg.solvers.cholesky import factorize
+from jlogreg.solvers.driver import where
+from jlogreg.solvers.line_search import rounding
+
+__all__ = ["firth_scan", "one_sided"]
+
+# A step changes no logit by more than this.
+MAX_CHANGE = 5.0
+# A last step of this part of the tolerance leaves an error below the tolerance, where
+# the steps shrink by a tenth or more.
+LAST_STEP = 1 / 8
+
+
+class _Look(NamedTuple):
+    """The penalised loss at a point, and the step from there.
+
+    Shapes: value, variance and top () the loss, the last entry of the inverse of the
+    augmented matrix, and the largest leverage of a sample that counts once; vector
+    (k, 1); singular ().
+    """
+
+    value: Float[Array, ""]
+    vector: Float[Array, "k 1"]
+    variance: Float[Array, ""]
+    top: Float[Array, ""]
+    singular: Bool[Array, ""]
+
+
+def _look(X: Design, samples: Samples, theta: Array) -> _Look:
+    """Return the sums at a point, by equations (55), (56) and (58)."""
+    z = samples.add_offset(X.forward(theta))
+    s, half = log_loss_dz2(FAST, z), log_loss_dz(FAST, z, jnp.full_like(z, 0.5))
+    information = factorize(X.gram(samples.weighted(s)), repaired=False)
+    u = X.forward(information.inverse_root())
+    each = s * jnp.square(u).sum(axis=0, keepdims=True)
+    h = samples.weighted(each)
+    dz = samples.weighted(log_loss_dz(FAST, z, samples.y)) + 2 * FIRTH * h * half
+    loss = samples.weighted(log_loss(FAST, z, samples.y)).sum()
+    more = samples.weighted(s) + 2 * FIRTH * h * s
+    factor = factorize(X.gram(more), repaired=False)
+    return _Look(
+        value=loss - FIRTH * information.log_det(),
+        vector=factor.solve(X.adjoint(dz)),
+        variance=jnp.square(factor.scale[-1, 0] / factor.L[-1, -1]),
+        top=largest(jnp.where(samples.weights() > 0, each, 0.0)),
+        singular=factor.singular | information.singular,
+    )
+
+
+class _State(NamedTuple):
+    """A point, the look from it, the part of the step to try, and the last change."""
+
+    theta: Float[Array, "k 1"]
+    look: _Look
+    part: Float[Array, ""]
+    moved: Float[Array, ""]
+
+
+@partial(program, static_argnums=(0, 1, 2))
+def firth_scan(
+    steps: int, missing: bool, width: int, null: NullModel, G: Array
+) -> Scan:
+    """Return Firth's estimates after a few steps: each CONVERGED or MAX_STEPS.
+
+    A step after which the penalised loss is higher is taken back, and halved. A feature
+    of floats with a sample far from the others is left to `fit`: it may have a second
+    minimum. Counts had none in trials.
+    """
+    counts = jnp.issubdtype(G.dtype, jnp.integer)
+
+    def one(g: Array) -> Scan:
+        X, samples, number = one_feature(null, g[None], missing)
+        theta = jnp.append(null.theta, jnp.zeros((1, 1), number.dtype), axis=0)
+        row_max = jnp.append(null.row_max, largest(jnp.abs(number)))[:, None]
+
+        def advance(now: _State, _: None) -> tuple[_State, None]:
+            change = jnp.sum(jnp.abs(now.look.vector) * row_max)
+            part = jnp.where(change > MAX_CHANGE, MAX_CHANGE / change, 1.0) * now.part
+            trial = now.theta - part * now.look.vector
+            look = _look(X, samples, trial)
+            most = now.look.value + rounding(now.look.value)
+            taken = (look.value <= most) & ~look.singular
+            kept = _State(
+                now.theta, now.look, now.part / 2, jnp.full_like(part, jnp.inf)
+            )
+            moved = jnp.where(now.part < 1, jnp.inf, change)
+            new = _State(trial, look, jnp.ones_like(part), moved)
+            return where(taken, new, kept), None
+
+        first, infinite = _look(X, samples, theta), jnp.full((), jnp.inf, theta.dtype)
+        start = _State(theta, first, jnp.ones_like(infinite), infinite)
+        end, _ = lax.scan(advance, start, length=steps)
+        known = (end.moved <= LAST_STEP * null.tol) & ~end.look.singular
+        known &= jnp.asarray(counts) | (first.top <= RIVAL_LEVERAGE)
+        status = jnp.where(known, Status.CONVERGED, Status.MAX_STEPS)
+        return result(end.theta[-1], end.look.variance, status, firth=True)
+
+    return lax.map(one, G, batch_size=width)
+
+
+def one_sided(null: NullModel, G: np.ndarray) -> np.ndarray:
+    """Return which features are counts above 0 in samples of one label only.
+
+    Their weights have no finite estimates, which is known before any fit.
+    """
+    y, weight = map(np.asarray, (null.samples.y, null.samples.weights()))
+    carried = (G > 0) & (weight > 0) & (G.dtype == np.int8)
+    mixed = [(carried & (y != label)).any(axis=1) for label in (0, 1)]
+    return carried.any(axis=1) & ~(mixed[0] & mixed[1])
