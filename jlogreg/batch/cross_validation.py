@@ -30,7 +30,7 @@ from jlogreg.batch.validation import (
 )
 from jlogreg.data.design import Design, check_design
 from jlogreg.data.devices import gather
-from jlogreg.data.samples import check_weight
+from jlogreg.data.samples import check_features, check_weight
 from jlogreg.fitting.fit import Fit
 from jlogreg.metrics.named import check_names
 from jlogreg.objective.penalties import check_grid
@@ -221,7 +221,7 @@ def _check(
     """Return the arguments as arrays."""
     (_, m), dtype = X.shape, X.dtype
     if weight is None:
-        X.check_values("X")
+        check_features("X", X)
     Y = check_matrix("Y", Y, ("K", m), dtype)
     l2, l1 = check_grid(l2, l1, dtype)
     if weight is not None:

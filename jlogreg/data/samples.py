@@ -23,9 +23,11 @@ from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design
 from jlogreg.data.devices import spread_alike
+from jlogreg.data.streaming.streamed import streams_of
 
 __all__ = [
     "Samples",
+    "check_features",
     "check_samples",
     "check_weight",
     "finite_samples",
@@ -137,7 +139,10 @@ def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
             ...
         ValueError: y must be in [0, 1] everywhere, but 1 of 2 entries are not; ...
     """
-    prepare_samples(check_samples(X, y, weight, offset))
+    samples = check_samples(X, y, weight, offset)
+    if streams_of(samples.X) and weight is None:  # this pass has been asked for
+        samples.X.check_values("X")
+    prepare_samples(samples)
 
 
 def prepare_samples(samples: Samples) -> Samples:
@@ -152,11 +157,20 @@ def prepare_samples(samples: Samples) -> Samples:
         ValueError: if a known number is out of its range, NaN or infinite.
     """
     if samples.weight is None:
-        samples.X.check_values("X")
+        check_features("X", samples.X)
         return prepare_rows(samples)
     weight = check_weight(samples.weight)
     X, weight = _finite_features(samples.X, weight)
     return prepare_rows(samples._replace(X=X, weight=weight))
+
+
+def check_features(name: str, X: Design) -> None:
+    """Raise a ValueError unless all features that are known are finite.
+
+    Those that are read from files count as unknown, since a check would be a pass.
+    """
+    if not streams_of(X):
+        X.check_values(name)
 
 
 def prepare_rows(samples: Samples) -> Samples:

@@ -7,6 +7,7 @@ imports it but the command. Here a row is a sample until `Schema.samples` transp
 from jlogreg.tables.columns.kinds import Boolean, Category, Date, LeftOut, Number
 from jlogreg.tables.files import load, save
 from jlogreg.tables.model import Model, Validation
+from jlogreg.tables.parquet import ParquetColumns
 from jlogreg.tables.reading.faults import Fault, TableError
 from jlogreg.tables.reading.read import Table, read
 from jlogreg.tables.samples import Samples
@@ -22,6 +23,7 @@ __all__ = [
     "LeftOut",
     "Model",
     "Number",
+    "ParquetColumns",
     "Samples",
     "Schema",
     "Score",
