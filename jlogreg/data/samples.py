@@ -22,7 +22,7 @@ from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design
-from jlogreg.data.devices import spread_alike
+from jlogreg.data.devices import gather, spread_alike
 from jlogreg.data.streaming.streamed import streams_of
 
 __all__ = [
@@ -98,13 +98,15 @@ class Samples(NamedTuple):
 def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Samples:
     """Return the samples with every row checked against X (n, m).
 
-    Where X or a row is spread over devices, all are.
+    Where X or a row is spread over devices, all are, but for an X that is read.
 
     Raises:
         DtypeError: if an argument is not an array of floats, or the dtypes differ.
         RankError, ShapeError: if an argument has the wrong rank or shape.
     """
     X = check_design("X", X)
+    if streams_of(X):  # is read on the host, whose samples are not spread
+        y, weight, offset = gather((y, weight, offset))
 
     def row(name: str, value: Any) -> Array:
         return check_matrix(name, value, (1, X.shape[1]), X.dtype)
