@@ -28,7 +28,13 @@ The folders are floors, and each imports only from lower floors:
 """
 
 from jlogreg import inference, loops, metrics, progress
-from jlogreg.base.errors import DtypeError, FitError, RankError, ShapeError
+from jlogreg.base.errors import (
+    DtypeError,
+    FitError,
+    RankError,
+    ReadError,
+    ShapeError,
+)
 from jlogreg.base.params import Params, init_params, stack
 from jlogreg.base.shapes import broadcast_shape, flatten_images, one_against_rest
 from jlogreg.base.status import Status, raise_if_failed
@@ -41,6 +47,7 @@ from jlogreg.data.design import Dense, Stacked
 from jlogreg.data.samples import validate
 from jlogreg.data.sparse import Sparse
 from jlogreg.data.standardized import Standardized, standardize
+from jlogreg.data.streaming.streamed import Streamed
 from jlogreg.diagnostics.influence import influence, leave_one_out
 from jlogreg.feature_scan.scan_features import scan_blocks, scan_features
 from jlogreg.feature_scan.single_feature import Scan
@@ -98,12 +105,14 @@ __all__ = [
     "Progress",
     "ProximalNewton",
     "RankError",
+    "ReadError",
     "Scan",
     "ShapeError",
     "Sparse",
     "Stacked",
     "Standardized",
     "Status",
+    "Streamed",
     "Summary",
     "bootstrap_weights",
     "broadcast_shape",

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
+from unittest import mock
 
 import jax
 import numpy as np
@@ -24,6 +27,7 @@ from jlogreg import (
     testing,
     value_and_gradient,
 )
+from jlogreg.data import reduction
 from jlogreg.testing import Kind, Problem
 from jlogreg.testing.assertions import assert_close
 from jlogreg.testing.strategies import SHAPES
@@ -45,6 +49,7 @@ __all__ = [
     "fit_problem",
     "has_converged",
     "hessian_slack",
+    "in_blocks",
     "leaf_pairs",
     "make_problem",
     "newton",
@@ -144,6 +149,15 @@ def compiled(caplog: Any, function: Any) -> Counter[str]:
         jax.block_until_ready(function())
     texts = [record.getMessage() for record in caplog.records]
     return Counter(text.split()[1] for text in texts if text.startswith("Compiling"))
+
+
+@contextmanager
+def in_blocks(samples: int = 1024) -> Iterator[None]:
+    """Cut into blocks of so many samples whatever is compiled in this context."""
+    jax.clear_caches()  # or what was compiled without would be found
+    with mock.patch.multiple(reduction, BLOCK_ENTRIES=1, GRAM_SAMPLES=samples):
+        yield
+    jax.clear_caches()
 
 
 class Slack(NamedTuple):

@@ -33,10 +33,10 @@ NOT_OF_ARRAYS = {
 SAME_AS_ANOTHER = {"scan_blocks"}
 # What is not a function of the library: classes, errors, and the module of loops.
 NOT_FUNCTIONS = {
-    *("Dense", "Sparse", "Stacked", "Standardized"),
+    *("Dense", "Sparse", "Stacked", "Standardized", "Streamed"),
     *("Certificate", "Descent", "Fit", "Params", "Status", "Summary"),
     *("CrossValidation", "Graph", "Node", "Progress", "Scan"),
-    *("DtypeError", "FitError", "RankError", "ShapeError"),
+    *("DtypeError", "FitError", "RankError", "ReadError", "ShapeError"),
     *("LBFGS", "Newton", "NewtonCG", "Optax", "ProximalNewton"),
     *("inference", "loops", "metrics", "progress"),
 }

@@ -1,11 +1,11 @@
-"""Exceptions for arguments of wrong rank, shape or dtype, and for failed fits."""
+"""Exceptions for arguments of wrong rank, shape or dtype, files, and failed fits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["DtypeError", "FitError", "RankError", "ShapeError", "extra"]
+__all__ = ["DtypeError", "FitError", "RankError", "ReadError", "ShapeError", "extra"]
 
 
 @contextmanager
@@ -83,6 +83,27 @@ class FitError(RuntimeError):
         Traceback (most recent call last):
             ...
         jlogreg.FitError: SEPARATED: a plane separates the labels, ...
+    """
+
+    __module__ = "jlogreg"  # where users import it from, in every traceback
+
+
+class ReadError(OSError):
+    """Error for features that cannot be read from their file.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import numpy as np
+        >>> from jlogreg import Streamed, fit
+        >>> class Broken:
+        ...     shape, dtype = (1, 4), np.dtype(np.float32)
+        ...
+        ...     def read(self, start, stop):
+        ...         raise OSError("the disk is gone")
+        >>> fit(Streamed(Broken()), jnp.array([[0.0, 1.0, 0.0, 1.0]], jnp.float32))
+        Traceback (most recent call last):
+            ...
+        jlogreg.ReadError: Broken: ... cannot be read: the disk is gone
     """
 
     __module__ = "jlogreg"  # where users import it from, in every traceback

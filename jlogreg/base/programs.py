@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,7 +20,7 @@ from typing import Any, TypeVar, cast
 import jax
 from jax.extend.core import get_opaque_trace_state
 
-__all__ = ["is_tracing", "program"]
+__all__ = ["HostReader", "is_tracing", "program"]
 
 # XLA's older emitters, and fewer passes of LLVM: the first fit of a process took 0.9 s
 # instead of 2.0, and later ones as long as before, of 200 samples and of a million.
@@ -30,6 +32,8 @@ ALLOWED = 65_530
 MAPPINGS_EACH = 50
 # Mappings are counted once in so many compilations: 30 000 take 25 ms.
 INTERVAL = 16
+# How often a program that reads files is asked whether it has ended.
+POLL_SECONDS = 0.001
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,8 +63,11 @@ class _Program:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Return the function's value."""
-        compiled = self.part if is_tracing() else self.whole()
-        return compiled(*arguments, **named)
+        if is_tracing():
+            return self.part(*arguments, **named)
+        if not _READERS:
+            return self.whole()(*arguments, **named)
+        return _awaited(lambda: self.whole()(*arguments, **named))
 
     def clear_cache(self) -> None:
         """Let the programs go."""
@@ -69,6 +76,50 @@ class _Program:
 
     def _cache_size(self) -> int:
         return int(self.part._cache_size() + self.whole()._cache_size())
+
+
+class HostReader:
+    """What compiled programs call to read on the host; a base class.
+
+    An error that is raised while a program runs reaches the user as what XLA makes of
+    it, if at all, and other devices may wait for ever for the one that met it. So a
+    reader keeps its failure and returns NaN, which ends a search, as long as a program
+    of this package is awaited. The program then raises the failure itself.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a failure, and with no program that is awaited."""
+        self.failure: BaseException | None = None
+        self.n_awaited = 0
+        _READERS.add(self)
+
+
+_READERS: weakref.WeakSet[HostReader] = weakref.WeakSet()
+
+
+def _awaited(run: Callable[[], Any]) -> Any:
+    """Return the outcome of a program once it is there, or raise a reader's failure."""
+    readers = tuple(_READERS)
+    for reader in readers:
+        reader.n_awaited += 1
+    try:
+        outcome = run()
+        try:
+            # In Python: a wait within XLA would not hear the user's interrupt.
+            while not all(leaf.is_ready() for leaf in jax.tree.leaves(outcome)):
+                time.sleep(POLL_SECONDS)
+        except BaseException as interrupt:
+            for reader in readers:
+                reader.failure = interrupt
+        return jax.block_until_ready(outcome)
+    finally:
+        for reader in readers:
+            reader.n_awaited -= 1
+        failures = [reader.failure for reader in readers if reader.failure is not None]
+        for reader in readers:
+            reader.failure = None
+        if failures:
+            raise failures[0]
 
 
 @functools.cache

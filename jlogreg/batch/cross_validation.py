@@ -42,7 +42,7 @@ from jlogreg.batch.validation import (
 )
 from jlogreg.data.design import Design, check_design
 from jlogreg.data.devices import gather
-from jlogreg.data.samples import check_weight
+from jlogreg.data.samples import check_features, check_weight
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.regularization_path import penalty_grid
 from jlogreg.metrics.named import check_names
@@ -273,7 +273,7 @@ def _check(
     """Return the arguments as arrays."""
     (_, m), dtype = X.shape, X.dtype
     if weight is None:
-        X.check_values("X")
+        check_features("X", X)
     check_orientation("X", X.shape, "Y", Y)
     Y = check_matrix("Y", as_labels(Y, dtype), ("K", m), dtype)
     if l1 is None or (l2 is None and getattr(l1, "ndim", 0) == 0):

@@ -17,6 +17,7 @@ from jlogreg.batch.scheduler import Progress, solve_all
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Design
 from jlogreg.data.devices import gather
+from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.driver import Solver
 
@@ -96,7 +97,8 @@ def fit_many(
     problems = Problems(*rows)
     batch = setup_batch(X, problems, bias, solver, tol, max_steps)
     watched = progress is not None or resume is not None
-    settings = (str(bias), type(solver).__name__, tol, max_steps)
+    files = tuple(part.identity() for part in streams_of(batch.X))
+    settings = (str(bias), type(solver).__name__, tol, max_steps, *files)
     arguments = _digest(X, problems, settings) if watched else ""
     return solve_all(batch, memory_limit, progress, resume, arguments)
 

@@ -18,7 +18,12 @@ from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems, check_problems, unless_zero
 from jlogreg.data.design import Dense, Design, check_design
 from jlogreg.data.pairwise import n_triples, pairwise, triplewise
-from jlogreg.data.samples import Samples, finite_samples, scale_weights
+from jlogreg.data.samples import (
+    Samples,
+    check_features,
+    finite_samples,
+    scale_weights,
+)
 from jlogreg.fitting.options import (
     check_l1_solver,
     check_limits,
@@ -183,7 +188,7 @@ def _check_features(X: Any, has_weights: bool) -> tuple[Design, Any]:
     """
     X = check_design("X", X)
     if not has_weights:
-        X.check_values("X")
+        check_features("X", X)
         return X, None
     finite = finite_samples(X)
     return (X, None) if on_host(finite).all() else (X.zero_nonfinite(), finite)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from jlogreg.base.arrays import is_traced
@@ -29,6 +29,7 @@ def is_spread(tree: Any) -> bool:
 
 def spread_alike(tree: Tree, m: int) -> Tree:
     """Return the tree with all arrays (r, m) spread like the first that is spread."""
+    tree = jax.tree.map(_with_explicit_axes, tree)
     model = next((leaf for leaf in jax.tree.leaves(tree) if _axis(leaf)), None)
     if model is None:
         return tree
@@ -55,6 +56,26 @@ def gather(tree: Tree) -> Tree:
         return np.asarray(leaf) if on_host else leaf
 
     return jax.tree.map(whole, tree)
+
+
+def _with_explicit_axes(leaf: Any) -> Any:
+    """Return a known array whose samples are spread on a mesh with explicit axes.
+
+    Nothing moves. On a mesh with automatic axes, which `jax.sharding.Mesh` makes, XLA
+    would gather all samples on each device wherever a block of them is cut.
+    """
+    if is_traced(leaf) or not isinstance(leaf, jax.Array):
+        return leaf
+    found = leaf.sharding
+    if not isinstance(found, NamedSharding) or _is_explicit(found):
+        return leaf
+    if len(found.spec) != 2 or found.spec[0] or not isinstance(found.spec[1], str):
+        return leaf
+    names = found.mesh.axis_names
+    kinds = (AxisType.Explicit,) * len(names)
+    mesh = Mesh(found.mesh.devices, names, axis_types=kinds)
+    with jax.ensure_compile_time_eval():
+        return jax.device_put(leaf, NamedSharding(mesh, found.spec))
 
 
 def _is_explicit(sharding: Any) -> bool:

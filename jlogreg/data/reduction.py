@@ -16,9 +16,18 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
+from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
+from jlogreg.data.streaming.streamed import streams_of
 
-__all__ = ["Sums", "cache_block", "gram_block", "sum_over_samples"]
+__all__ = [
+    "Sums",
+    "cache_block",
+    "estimates_cheaply",
+    "gram_block",
+    "sum_over_devices",
+    "sum_over_samples",
+]
 
 Sums = TypeVar("Sums")
 
@@ -57,16 +66,33 @@ def sum_over_samples(
             features are few, and else all of them.
         every: sum one block in `every`, for an estimate; by default all blocks.
     """
-    axis = _axis_of(samples)
-    if axis is None:
-        return _sum_blocks(lambda part: summand(part, *given), samples, block, every)
 
-    # On each device: the sums of its samples, then the sum over devices.
-    def own(shard: Samples, *given: Any) -> Sums:
+    def of_device(part: Samples, axis: str | None, *given: Any) -> Sums:
         def of_part(part: Samples) -> Sums:
             return summand(part, *given)
 
-        return lax.psum(_sum_blocks(of_part, shard, block, every, axis), axis)
+        return _sum_blocks(of_part, part, block, every, axis)
+
+    return _sum_devices(of_device, samples, *given)
+
+
+def sum_over_devices(summand: Callable[[Samples], Sums], samples: Samples) -> Sums:
+    """Return the sum of summand(part) over the devices that hold a part each."""
+    return _sum_devices(lambda part, axis: summand(part), samples)
+
+
+def _sum_devices(of_device: Callable[..., Sums], samples: Samples, *given: Any) -> Sums:
+    """Return the sum of of_device(part, axis, *given) over the devices.
+
+    axis is that of the mesh, or None where one device has all samples.
+    """
+    axis = _axis_of(samples)
+    if axis is None:
+        return of_device(samples, None, *given)
+
+    # On each device: the sums of its samples, then the sum over devices.
+    def own(shard: Samples, *given: Any) -> Sums:
+        return lax.psum(of_device(shard, axis, *given), axis)
 
     spread = jax.tree.map(lambda leaf: jax.typeof(leaf).sharding.spec, samples)
     mesh = jax.typeof(samples.y).sharding.mesh
@@ -87,38 +113,63 @@ def _sum_blocks(
     samples: Samples,
     block: int | None,
     every: int,
-    axis: str | None = None,
+    axis: str | None,
 ) -> Sums:
     """Return the sums over the samples of one device; arguments as above."""
     n, m = samples.X.shape
     if block is None:
         block = m if n > MAX_BLOCK_FEATURES else cache_block(samples)
-    length = min(block, m)
     if not samples.X.sliceable:
         return summand(samples)
-    count, rest = divmod(m, length)
+    streams = streams_of(samples.X)
+    if streams:
+        block = min(block, _entries_block(n))
+    length = min(block, m)
+    if length == m and not streams:
+        return summand(samples)
+    # The sums of nothing.
+    shapes = jax.eval_shape(lambda: summand(samples.slice_samples(0, length)))
+    sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    if axis is not None:  # the sums differ between devices
+        sums = jax.tree.map(lambda leaf: lax.pcast(leaf, axis, to="varying"), sums)
 
-    def add(sums: Sums, index: Array) -> tuple[Sums, None]:
-        more = summand(samples.slice_samples(index * length, length))
-        return jax.tree.map(jnp.add, sums, more), None
+    def add(sums: Sums, part: Samples) -> Sums:
+        return jax.tree.map(jnp.add, sums, summand(part))
 
-    # The whole blocks, by a loop if there are two or more.
-    if count == 1:
-        sums = summand(samples.slice_samples(0, length) if rest else samples)
-    else:
-        shapes = jax.eval_shape(lambda: summand(samples.slice_samples(0, length)))
-        sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        if axis is not None:  # the sums differ between devices
-            sums = jax.tree.map(lambda leaf: lax.pcast(leaf, axis, to="varying"), sums)
-        # Reverse differentiation would keep every block's slice of X, a second X; with
+    # A block that is read has several that are summed, in the same order as in memory.
+    def add_read(sums: Sums, part: Samples) -> Sums:
+        return _over_parts(add, sums, part, length)
+
+    if not streams or every > 1:
+        return _over_parts(add, sums, samples, length, every)
+    read = max(min(stream.block for stream in streams) // length, 1) * length
+    return _over_parts(add_read, sums, samples, read)
+
+
+def _over_parts(
+    add: Callable[[Sums, Samples], Sums],
+    sums: Sums,
+    samples: Samples,
+    length: int,
+    every: int = 1,
+) -> Sums:
+    """Return what add(sums, part) makes of the sums, part after part.
+
+    An estimate, of one part in `every`, does without the last samples, which are fewer
+    than a part.
+    """
+    count, rest = divmod(samples.X.shape[1], length)
+
+    def step(sums: Sums, index: Array) -> tuple[Sums, None]:
+        return add(sums, samples.slice_samples(index * length, length)), None
+
+    if count:
+        # Reverse differentiation would keep every part's slice of X, a second X; with
         # checkpoint it cuts the slice again.
-        checkpointed = jax.checkpoint(add, prevent_cse=False)
+        checkpointed = jax.checkpoint(step, prevent_cse=False)
         sums, _ = lax.scan(checkpointed, sums, jnp.arange(0, count, every))
-    # The last samples, fewer than a block; an estimate does without them.
     if rest and every == 1:
-        sums = jax.tree.map(
-            jnp.add, sums, summand(samples.slice_samples(count * length, rest))
-        )
+        sums = add(sums, samples.slice_samples(count * length, rest))
     return sums
 
 
@@ -128,10 +179,23 @@ def gram_block(samples: Samples) -> int:
     return min(m, GRAM_SAMPLES) if jax.default_backend() == "cpu" else m
 
 
+def estimates_cheaply(X: Design) -> bool:
+    """Return whether the sum of one block in many costs as little of a pass.
+
+    A file of compressed pieces that are larger than a block would be read as a whole.
+    """
+    pieces = [stream.piece for stream in streams_of(X)]
+    return X.sliceable and all(piece <= 2 * GRAM_SAMPLES for piece in pieces)
+
+
 def cache_block(samples: Samples) -> int:
     """Return the number of samples in a block that fits the cache of a CPU."""
     n, m = samples.X.shape
     if jax.default_backend() != "cpu" or n == 0:
         return m
+    return min(m, _entries_block(n))
+
+
+def _entries_block(n: int) -> int:
     # Whole cache lines: blocks of an odd length took a sixth longer.
-    return min(m, max(1024, BLOCK_ENTRIES // n // 128 * 128))
+    return max(1024, BLOCK_ENTRIES // max(n, 1) // 128 * 128)

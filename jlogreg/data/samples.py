@@ -23,10 +23,12 @@ from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.data.design import Design, check_design
-from jlogreg.data.devices import spread_alike
+from jlogreg.data.devices import gather, spread_alike
+from jlogreg.data.streaming.streamed import streams_of
 
 __all__ = [
     "Samples",
+    "check_features",
     "check_samples",
     "check_weight",
     "finite_samples",
@@ -97,7 +99,7 @@ class Samples(NamedTuple):
 def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Samples:
     """Return the samples with every row checked against X (n, m).
 
-    Where X or a row is spread over devices, all are.
+    Where X or a row is spread over devices, all are, but for an X that is read.
 
     Raises:
         DtypeError: if an argument is not an array of floats, or the dtypes differ.
@@ -106,6 +108,8 @@ def check_samples(X: Any, y: Any, weight: Any = None, offset: Any = None) -> Sam
     X = check_design("X", X)
     for name, value in (("y", y), ("weight", weight)):
         check_orientation("X", X.shape, name, value)
+    if streams_of(X):  # is read on the host, whose samples are not spread
+        y, weight, offset = gather((y, weight, offset))
 
     def row(name: str, value: Any) -> Array:
         return check_matrix(name, value, (1, X.shape[1]), X.dtype)
@@ -140,7 +144,10 @@ def validate(X: Any, y: Any, *, weight: Any = None, offset: Any = None) -> None:
             ...
         ValueError: y must be in [0, 1] everywhere, but 1 of 2 entries are not; ...
     """
-    prepare_samples(check_samples(X, y, weight, offset))
+    samples = check_samples(X, y, weight, offset)
+    if streams_of(samples.X) and weight is None:  # this pass has been asked for
+        samples.X.check_values("X")
+    prepare_samples(samples)
 
 
 def prepare_samples(samples: Samples) -> Samples:
@@ -155,11 +162,20 @@ def prepare_samples(samples: Samples) -> Samples:
         ValueError: if a known number is out of its range, NaN or infinite.
     """
     if samples.weight is None:
-        samples.X.check_values("X")
+        check_features("X", samples.X)
         return prepare_rows(samples)
     weight = check_weight(samples.weight)
     X, weight = _finite_features(samples.X, weight)
     return prepare_rows(samples._replace(X=X, weight=weight))
+
+
+def check_features(name: str, X: Design) -> None:
+    """Raise a ValueError unless all features that are known are finite.
+
+    Those that are read from files count as unknown, since a check would be a pass.
+    """
+    if not streams_of(X):
+        X.check_values(name)
 
 
 def prepare_rows(samples: Samples) -> Samples:

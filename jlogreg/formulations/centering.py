@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, Stacked, matmul
-from jlogreg.data.reduction import sum_over_samples
+from jlogreg.data.reduction import sum_over_devices
 from jlogreg.data.samples import Samples
 from jlogreg.data.standardized import Standardized
 from jlogreg.formulations.problem import Problem, Solution
@@ -172,6 +172,5 @@ def _mean_over_devices(function: Any, samples: Samples) -> Array:
     def summand(part: Samples) -> tuple[Array, Array]:
         return function(part), jnp.ones((), part.y.dtype)
 
-    # One block: all the samples of a device.
-    total, count = sum_over_samples(summand, samples, block=samples.X.shape[1])
+    total, count = sum_over_devices(summand, samples)
     return lax.stop_gradient(total / count)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from jlogreg.base.arrays import at_least, at_most, largest
 from jlogreg.base.params import Params
 from jlogreg.data.design import inner_products
-from jlogreg.data.reduction import gram_block
+from jlogreg.data.reduction import estimates_cheaply, gram_block
 from jlogreg.formulations.problem import (
     Formulation,
     Limits,
@@ -229,7 +229,7 @@ class Primal:
             return start
         X, samples = problem.samples.X, problem.samples
         n, m = X.shape
-        parts = X.sliceable and problem.jeffreys is None
+        parts = estimates_cheaply(X) and problem.jeffreys is None
         blocks = m // gram_block(samples) if parts else 1
         known, tol = prepare(samples), jnp.full((), START_TOLERANCE, X.dtype)
         for every in START_PARTS:

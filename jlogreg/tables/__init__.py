@@ -10,6 +10,7 @@ with extra("tables"):
     from jlogreg.tables.columns.kinds import Boolean, Category, Date, LeftOut, Number
     from jlogreg.tables.files import load, save
     from jlogreg.tables.model import Model, Validation
+    from jlogreg.tables.parquet import ParquetColumns
     from jlogreg.tables.reading.faults import Fault, TableError
     from jlogreg.tables.reading.read import Table, read
     from jlogreg.tables.samples import Samples
@@ -25,6 +26,7 @@ __all__ = [
     "LeftOut",
     "Model",
     "Number",
+    "ParquetColumns",
     "Samples",
     "Schema",
     "Score",

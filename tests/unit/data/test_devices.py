@@ -170,3 +170,22 @@ def test_alike_and_gathered():
         return gather(X).sum()
 
     assert_close(sum_of(X), ONE.X.sum(), 1e-12)
+
+
+def test_automatic_axes_become_explicit_and_nothing_moves():
+    mesh = jax.sharding.Mesh(jax.devices()[:4], ("samples",))
+    put = jax.device_put(ONE.X, NamedSharding(mesh, PartitionSpec(None, "samples")))
+    assert not is_spread(put)
+    X, y = spread_alike((put, jnp.asarray(ONE.y)), M)
+    assert is_spread(X)
+    assert is_spread(y)
+    for old, new in zip(put.addressable_shards, X.addressable_shards, strict=True):
+        assert old.device == new.device
+        assert old.data.unsafe_buffer_pointer() == new.data.unsafe_buffer_pointer()
+    found, expected = jl.cost(ONE.params, put, ONE.y), jl.cost(ONE.params, ONE.X, ONE.y)
+    assert_close(found, expected, 1e-14)
+
+
+def test_rows_come_to_features_that_are_read():
+    found = jl.cost(ONE.params, jl.Streamed(ONE.X), spread(ONE.y))
+    assert_close(found, jl.cost(ONE.params, ONE.X, ONE.y), 1e-14)

@@ -1,8 +1,5 @@
 """Samples in blocks and spread over devices: the sums are those of all at once."""
 
-from contextlib import contextmanager
-from unittest import mock
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,19 +7,15 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jlogreg as jl
-from jlogreg.data import reduction as module
-from tests.helpers import assert_close, cost_and_derivatives, leaf_pairs, make_problem
+from tests.helpers import (
+    assert_close,
+    cost_and_derivatives,
+    in_blocks,
+    leaf_pairs,
+    make_problem,
+)
 
 M = 9000  # several blocks and a rest on each of four devices
-
-
-@contextmanager
-def in_blocks():
-    """Cut into blocks of 1024 samples whatever is compiled in this context."""
-    jax.clear_caches()  # or what was compiled without would be found
-    with mock.patch.multiple(module, BLOCK_ENTRIES=1, GRAM_SAMPLES=1024):
-        yield
-    jax.clear_caches()
 
 
 def spread_problem(axis_type=AxisType.Explicit):
