@@ -29,7 +29,7 @@ from jlogreg.diagnostics.sandwich import Kind, centred_covariance
 from jlogreg.diagnostics.tails import check_level, log10_p_value, normal_quantile
 from jlogreg.fitting.fit import Fit
 from jlogreg.formulations.problem import to_params, to_vector
-from jlogreg.inference.covariance import check_kind
+from jlogreg.inference.covariance import check_kind, check_kind_of_fit
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz2, sigmoid
 from jlogreg.objective.prediction import adjoint
@@ -74,6 +74,7 @@ def marginal_effects(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     covariance: str = "fisher",
     clusters: Any = None,
@@ -81,7 +82,8 @@ def marginal_effects(
 ) -> Effects:
     """Return how much the probability changes with each feature.
 
-    Shapes: fit, X, y, weight, offset, l2 and clusters as for `covariance`; level ();
+    Shapes: fit, X, y, weight, offset, l2,
+    jeffreys and clusters as for `covariance`; level ();
     result Effects of (n, 1), for K problems with a leading axis. Equation (45) of
     docs/derivation.md.
 
@@ -97,6 +99,7 @@ def marginal_effects(
         weight: that of the fit.
         offset: that of the fit.
         l2: that of the fit.
+        jeffreys: that of the fit.
         bias: that of the fit.
         covariance: the kind of `covariance`.
         clusters: as for `covariance`.
@@ -126,11 +129,12 @@ def marginal_effects(
     level = check_level(level, dtype)
 
     def compute(given: Given) -> tuple[Effects, Array, Array]:
+        check_kind_of_fit(kind, given)
         check_enough_samples(given)
         return _effects(kind, at, rows, given, labels, level)
 
-    samples = (y, weight, offset)
-    found: Effects = answer_of(compute, fit, X, *samples, l2=l2, bias=bias)
+    samples, penalties = (y, weight, offset), {"l2": l2, "jeffreys": jeffreys}
+    found: Effects = answer_of(compute, fit, X, *samples, **penalties, bias=bias)
     return found
 
 

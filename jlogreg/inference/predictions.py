@@ -30,7 +30,7 @@ from jlogreg.diagnostics.tails import check_level, normal_quantile
 from jlogreg.fitting.fit import Fit
 from jlogreg.formulations.centering import centered
 from jlogreg.formulations.problem import restricted
-from jlogreg.inference.covariance import check_kind
+from jlogreg.inference.covariance import check_kind, check_kind_of_fit
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import sigmoid
 
@@ -72,6 +72,7 @@ def predict_interval(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     l2: Any = 0.0,
+    jeffreys: Any = 0.0,
     bias: bool = True,
     covariance: str = "fisher",
     clusters: Any = None,
@@ -79,7 +80,8 @@ def predict_interval(
 ) -> Prediction:
     """Return the probabilities of samples with their confidence intervals.
 
-    Shapes: fit, X, y, weight, offset, l2 and clusters as for `covariance`; samples (n,
+    Shapes: fit, X, y, weight, offset, l2,
+    jeffreys and clusters as for `covariance`; samples (n,
     k) and sample_offset (1, k), of the samples that are predicted; level (); result
     Prediction of (1, k), for K problems with a leading axis. The ends are those of the
     logit, z -+ standard errors, as probabilities. Equation (45) of docs/derivation.md.
@@ -110,11 +112,12 @@ def predict_interval(
         sample_offset = check_range("sample_offset", added)
 
     def compute(given: Given) -> tuple[Prediction, Array, Array]:
+        check_kind_of_fit(kind, given)
         check_enough_samples(given)
         return _predict(kind, given, labels, new, sample_offset, level)
 
-    rows = (y, weight, offset)
-    found: Prediction = answer_of(compute, fit, X, *rows, l2=l2, bias=bias)
+    rows, penalties = (y, weight, offset), {"l2": l2, "jeffreys": jeffreys}
+    found: Prediction = answer_of(compute, fit, X, *rows, **penalties, bias=bias)
     return found
 
 

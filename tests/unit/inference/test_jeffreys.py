@@ -129,6 +129,28 @@ def test_many_fits_have_the_errors_of_each_alone():
         assert_close(errors[k], alone, 1e-9 * np.abs(alone))
 
 
+def test_effects_and_predictions_have_the_errors_of_the_covariance():
+    X, y, _ = weighted()
+    found = jl.fit(X, y, **FIRTH)
+    matrix = inference.covariance(found, X, y, **FIRTH)
+    x = np.append(X[:, 0], 1.0)[:, None]
+    z, error = theta_of(found) @ x[:, 0], np.sqrt(x.T @ matrix @ x)[0, 0]
+    predicted = inference.predict_interval(found, X, y, X[:, :1], **FIRTH)
+    for end, sign in ((predicted.low, -1), (predicted.high, 1)):
+        assert_close(end[0, 0], 1 / (1 + np.exp(-z - sign * Z * error)), 1e-9)
+    mean = np.append(X.mean(axis=1), 1.0)[:, None]
+    a = 1 / (1 + np.exp(-theta_of(found) @ mean[:, 0]))
+    w, s = theta_of(found)[:-1, None], a * (1 - a)
+    slopes = s * (np.eye(len(w), len(mean)) + (1 - 2 * a) * w * mean.T)
+    errors = np.sqrt(np.diagonal(slopes @ matrix @ slopes.T))
+    effects = inference.marginal_effects(found, X, y, at="mean", **FIRTH)
+    assert_close(effects.standard_error[:, 0], errors, 1e-9)
+
+
+def theta_of(found):
+    return np.append(found.params.w, found.params.b)
+
+
 def test_without_a_bias_its_error_is_zero():
     X, y, _ = weighted()
     found = jl.fit(X, y, bias=False, **FIRTH)
