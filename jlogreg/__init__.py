@@ -38,10 +38,11 @@ from jlogreg.base.errors import (
 from jlogreg.base.params import Params, init_params, stack
 from jlogreg.base.shapes import broadcast_shape, flatten_images, one_against_rest
 from jlogreg.base.status import Status, raise_if_failed
-from jlogreg.batch.cross_validation import CrossValidation, cross_validate
+from jlogreg.batch.cross_validation import cross_validate
 from jlogreg.batch.fit_many import fit_many
 from jlogreg.batch.resampling import bootstrap_weights, fold_weights
 from jlogreg.batch.scheduler import Progress
+from jlogreg.batch.validation import CrossValidation
 from jlogreg.certification.certificate import Certificate, certificate
 from jlogreg.data.design import Dense, Stacked
 from jlogreg.data.samples import validate

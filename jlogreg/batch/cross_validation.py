@@ -4,16 +4,14 @@ A fold is a row of weights and a penalty a number of the problem's own, so all t
 are one batch, solved along the path of penalties.
 """
 
-# Over 300 lines: the record of the results, and the call that makes it.
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Float
 
 from jlogreg.base.arrays import as_array, largest
 from jlogreg.base.checks import (
@@ -23,15 +21,14 @@ from jlogreg.base.checks import (
     check_range,
     refuse_traced,
 )
-from jlogreg.base.formatting import as_html, brief, record_text
 from jlogreg.base.params import check_bias
 from jlogreg.base.shapes import as_labels, check_orientation
-from jlogreg.base.status import count_statuses
 from jlogreg.batch.problems import Gathered, Problems
 from jlogreg.batch.resampling import fold_weights
 from jlogreg.batch.scheduler import Progress, solve_path
 from jlogreg.batch.setup import setup_batch
 from jlogreg.batch.validation import (
+    CrossValidation,
     ValidationData,
     choose_penalty,
     held_out_losses,
@@ -49,98 +46,13 @@ from jlogreg.metrics.named import check_names
 from jlogreg.objective.penalties import check_grid
 from jlogreg.solvers.driver import Solver
 
-__all__ = ["CrossValidation", "cross_validate"]
+__all__ = ["cross_validate"]
 
 INSTEAD = "map regularization_path over rows of weights with jax.vmap instead"
 
 
 Rule = Literal["best", "one_standard_error"]
 Reduction = Literal["mean", "sum"]
-
-
-class CrossValidation(NamedTuple):
-    """The results of every penalty on every fold, for K rows of labels.
-
-    Shapes: l2 (L, 1), and l1 (L, 1) or None; fold_loss (K, L, F), the mean log loss of
-    the samples that a fold holds out; loss (K, L), that of all held-out samples, and
-    standard_error (K, L), the standard deviation of the folds' losses over the square
-    root of F; best (K, 1), the penalty with the smallest loss, by its row in l2;
-    one_standard_error (K, 1), the largest penalty, by l1 and then l2, whose loss is at
-    most one standard error of the best above that; status (K, L, F) of the fits;
-    probability (K, m), that of label 1 for each sample by
-    the fit at the chosen penalty that did not see it, NaN for a sample that no fold
-    holds out, or where that fit failed; path, the fits of all samples, with leading
-    axes K and L, and fit, those of the chosen penalties, with a leading axis K;
-    fold_fits, those of the folds, with leading axes K, L and F; metrics, by name, of
-    the samples that a fold holds out (K, L, F), NaN where they are not defined. A
-    penalty with a fit that did not converge has a loss of NaN and is not chosen. If no
-    penalty is left, best is -1 and fit has the status of a fold that failed. A row of
-    labels with a number out of range ends BAD_INPUT, as in `fit_many`.
-
-    Examples:
-        >>> import jax.numpy as jnp
-        >>> from jlogreg import cross_validate
-        >>> X = jnp.arange(12.0)[None]
-        >>> y = jnp.array([[0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 1, 1]]).astype(X.dtype)
-        >>> l2 = jnp.array([[0.01], [0.1], [1.0], [10.0]])
-        >>> found = cross_validate(X, y, l2, folds=3)
-        >>> [f"{loss:.2f}" for loss in found.loss[0]]  # of each penalty
-        ['1.70', '0.85', '0.60', '0.64']
-        >>> found.best.tolist(), found.one_standard_error.tolist()  # by row
-        ([[2]], [[3]])
-    """
-
-    l2: Float[Array, "L 1"]
-    fold_loss: Float[Array, "K L F"]
-    loss: Float[Array, "K L"]
-    standard_error: Float[Array, "K L"]
-    best: Int[Array, "K 1"]
-    one_standard_error: Int[Array, "K 1"]
-    status: Int[Array, "K L F"]
-    probability: Float[Array, "K m"]
-    path: Fit
-    fit: Fit
-    fold_fits: Fit
-    metrics: dict[str, Any]
-    l1: Float[Array, "L 1"] | None = None
-
-    @property
-    def at_edge(self) -> Bool[np.ndarray, "K 1"]:
-        """Whether the best penalty is the smallest or the largest: another may win."""
-        places = np.lexsort([np.asarray(one)[:, 0] for one in self._sizes()])
-        return (self.best == places[0]) | (self.best == places[-1])
-
-    def __repr__(self) -> str:
-        """Return the choice in short: what is best, and how the fits ended."""
-        return record_text("CrossValidation", self._described())
-
-    def _repr_html_(self) -> str:
-        return as_html(self._described())
-
-    def _sizes(self) -> list[Any]:
-        return [self.l2] if self.l1 is None else [self.l2, self.l1]
-
-    def _described(self) -> dict[str, str]:
-        K, _, F = self.fold_loss.shape
-        found = np.asarray(self.best)[:, 0] >= 0
-        rows = np.asarray(self.best)[found, 0]
-        texts = {"rows": str(K), "folds": str(F)}
-        grids = zip(("l2", "l1"), self._sizes(), strict=False)
-        given = {name: sizes for name, sizes in grids if np.asarray(sizes).any()}
-        texts |= {name: brief(sizes) for name, sizes in given.items()}
-        if rows.size:
-            loss = np.asarray(self.loss)[found, rows]
-            for name, sizes in given.items():
-                texts[f"best {name}"] = brief(np.asarray(sizes)[rows])
-            texts["loss"] = brief(loss[:, None])
-            if edges := int(self.at_edge[found].sum()):
-                texts["best at the edge of the grid"] = f"{edges} of {K}"
-        return {**texts, "status": count_statuses(self.status)}
-
-    @property
-    def n_selected(self) -> Int[Array, "K L"]:
-        """The number of weights that are not 0, in the fits of all samples."""
-        return (self.path.params.w != 0).sum(axis=(2, 3))
 
 
 def cross_validate(

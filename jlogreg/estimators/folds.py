@@ -10,7 +10,7 @@ from sklearn import linear_model
 from sklearn.utils.validation import _check_method_params
 
 from jlogreg.base.status import Status
-from jlogreg.batch.cross_validation import CrossValidation
+from jlogreg.batch.validation import CrossValidation
 from jlogreg.estimators.samples import Training
 
 __all__ = ["METRICS", "Folds", "best_of", "scores_of"]

@@ -16,7 +16,8 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
-from jlogreg.batch.cross_validation import CrossValidation, cross_validate
+from jlogreg.batch.cross_validation import cross_validate
+from jlogreg.batch.validation import CrossValidation
 from jlogreg.estimators.folds import METRICS, Folds, best_of, scores_of
 from jlogreg.estimators.parameters import check_penalty
 from jlogreg.estimators.prediction import OneAgainstRestMixin

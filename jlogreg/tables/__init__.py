@@ -10,8 +10,8 @@ with extra("tables"):
     from jlogreg.tables.columns.kinds import Boolean, Category, Date, LeftOut, Number
     from jlogreg.tables.files import load, save
     from jlogreg.tables.model import Model, Validation
-    from jlogreg.tables.parquet import ParquetColumns
     from jlogreg.tables.reading.faults import Fault, TableError
+    from jlogreg.tables.reading.parquet import ParquetColumns
     from jlogreg.tables.reading.read import Table, read
     from jlogreg.tables.samples import Samples
     from jlogreg.tables.schema import Schema

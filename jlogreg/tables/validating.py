@@ -11,8 +11,9 @@ import numpy as np
 from jlogreg import metrics
 from jlogreg.base.params import stack
 from jlogreg.base.status import Status
-from jlogreg.batch.cross_validation import CrossValidation, cross_validate
+from jlogreg.batch.cross_validation import cross_validate
 from jlogreg.batch.fit_many import fit_many
+from jlogreg.batch.validation import CrossValidation
 from jlogreg.data.standardized import Standardized
 from jlogreg.objective.prediction import logits
 from jlogreg.tables.model import Validation
