@@ -235,7 +235,9 @@ def _inverse_of_lower(L: Float[Array, "k k"]) -> Float[Array, "k k"]:
     """
     k, size = len(L), 1
     padding = (1 << (k - 1).bit_length()) - k
-    whole = jnp.pad(L, (0, padding)) + jnp.diag((jnp.arange(k + padding) >= k).astype(L.dtype))
+    whole = jnp.pad(L, (0, padding)) + jnp.diag(
+        (jnp.arange(k + padding) >= k).astype(L.dtype)
+    )
     inverses = (1 / jnp.diagonal(whole))[:, None, None]
     while len(inverses) > 1:
         pairs = len(inverses) // 2
