@@ -26,12 +26,18 @@ _OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
 
 
 LARGEST_POWER = 1000  # of the powers that are computed as products
-FUNCTIONS: Mapping[str, Callable[[Any], Any]] = {
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "exp": jnp.exp,
     "log": jnp.log,
-    "sigmoid": jax.nn.sigmoid,
+    "sqrt": jnp.sqrt,
+    "abs": jnp.abs,
+    "max": jnp.maximum,
+    "sin": jnp.sin,
+    "cos": jnp.cos,
     "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
 }
+OF_TWO = ("max",)
 
 
 _ALLOWED = f"names, numbers, + - * / **, parentheses and {', '.join(FUNCTIONS)}"
@@ -42,8 +48,8 @@ def parse(formula: str, names: Sequence[str]) -> Callable[..., Any]:
 
     Raises:
         UserError: if the formula contains anything but names, numbers, + - * / **,
-            parentheses and the functions exp, log, sigmoid and tanh, or other names
-            than the given ones.
+            parentheses and the functions of FUNCTIONS, or other names than the given
+            ones.
     """
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -77,9 +83,12 @@ def _check(node: ast.AST, formula: str) -> Iterator[str]:
             raise UserError(
                 f"{node.func.id} is not a known function: use one of {known}"
             )
-        if len(node.args) != 1 or node.keywords:
-            raise UserError(f"{node.func.id} takes one number, in parentheses")
-        yield from _check(node.args[0], formula)
+        count = 2 if node.func.id in OF_TWO else 1
+        if len(node.args) != count or node.keywords:
+            numbers = "two numbers" if count == 2 else "one number"
+            raise UserError(f"{node.func.id} takes {numbers}, in parentheses")
+        for argument in node.args:
+            yield from _check(argument, formula)
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         yield from _check(node.left, formula)
         yield from _check(node.right, formula)
@@ -114,8 +123,8 @@ def _compute(node: Any, known: dict[str, Any]) -> Any:
     match node:
         case ast.Constant(value=int(number) | float(number)):
             return jnp.asarray(float(number))
-        case ast.Call(func=ast.Name(id=name), args=[argument]):
-            return FUNCTIONS[name](_value(argument, known))
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            return FUNCTIONS[name](*(_value(each, known) for each in arguments))
         case ast.UnaryOp():
             return _OPERATORS[type(node.op)](_value(node.operand, known))
         case ast.BinOp(op=ast.Pow(), right=ast.Constant(value=int(exponent))) if (

@@ -52,7 +52,7 @@ def load(config: Config) -> Data:
 
 
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
-    """Descend; write the parameters, and draw costs, weights and mistakes."""
+    """Descend; write the parameters, and draw costs, weights and largest losses."""
     X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
     run.console.print(
         f"{X.shape[1]} samples to learn from, {data.X_test.shape[1]} held out, "
@@ -63,18 +63,27 @@ def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     run.console.print(f"step {config.descent.steps:>6}   J {J:.6f}")
     run.write_figure("cost.png", cost_curves(costs))
     _draw_weights(params, data, run)
-    _draw_mistakes(params, data, run)
+    _draw_largest_losses(params, data, run)
     rows: list[Row] = [
         _row("cost J at the start", float(costs[0, 0]), "nats"),
         _row("cost J at the end", J, "nats"),
         _row("train accuracy", _accuracy(params, data.X_train, data.y_train), "%"),
         _row("test accuracy", _accuracy(params, data.X_test, data.y_test), "%"),
     ]
-    if not bool(costs[0, 0] >= J):
-        run.console.print(
-            "J rose, or is not a number: descent.learning_rate is too large."
-        )
+    if trouble := _trouble(np.append(costs[0], J)):
+        run.console.print(f"{trouble}: descent.learning_rate is too large.")
     return rows
+
+
+def _trouble(costs: np.ndarray) -> str:
+    """Return how a descent with these costs went wrong, "" if it did not.
+
+    Near the minimum a cost may rise by rounding.
+    """
+    if not costs[-1] <= costs[0]:
+        return "J rose, or is not a number"
+    rises = int((np.diff(costs) > 1e-4 * costs[:-1]).sum())
+    return f"J rose in {rises} of {len(costs) - 1} steps" if rises else ""
 
 
 def _descend(config: Config, data: Data, run: Run) -> tuple[Params, Floats]:
@@ -122,11 +131,15 @@ def _draw_weights(params: Params, data: Data, run: Run) -> None:
     if data.image_shape is not None:
         figure = weights_image(params.w, data.image_shape)
     else:
-        figure = weights_bars(params.w, data.features)
+        figure = weights_bars(
+            params.w,
+            data.features,
+            per="standard deviation" if data.units else "unit",
+        )
     run.write_figure("weights.png", figure)
 
 
-def _draw_mistakes(params: Params, data: Data, run: Run, most: int = 8) -> None:
+def _draw_largest_losses(params: Params, data: Data, run: Run, most: int = 8) -> None:
     """Draw the held-out images with the largest loss, the largest first."""
     if data.image_shape is None:
         return
@@ -141,4 +154,4 @@ def _draw_mistakes(params: Params, data: Data, run: Run, most: int = 8) -> None:
     images = data.X_test[:, order].T.reshape(-1, *data.image_shape)
     figure = image_grid(images, titles)
     figure.suptitle(f"held out, largest loss first; a = P({data.classes[1]})")
-    run.write_figure("mistakes.png", figure)
+    run.write_figure("largest_losses.png", figure)

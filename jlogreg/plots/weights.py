@@ -54,11 +54,16 @@ def weights_image(w: Float[AnyArray, "n 1"], shape: Sequence[int]) -> Figure:
 
 
 def weights_bars(
-    w: Float[AnyArray, "n 1"], names: Sequence[str] | None = None, most: int = 20
+    w: Float[AnyArray, "n 1"],
+    names: Sequence[str] | None = None,
+    most: int = 20,
+    *,
+    per: str = "unit",
 ) -> Figure:
     """Draw the largest weights as bars, the largest at the top.
 
-    Shapes: w (n, 1); names has length n.
+    Shapes: w (n, 1); names has length n. per: what a weight is per, such as "standard
+    deviation" for standardised features.
 
     Raises:
         DtypeError, RankError, ShapeError: if w has the wrong type, dtype, rank
@@ -79,7 +84,7 @@ def weights_bars(
     colors = ["#b2182b" if column[j] > 0 else "#2166ac" for j in order]
     axes.barh(labels, column[order], color=colors)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel("weight w (log-odds per unit)")
+    axes.set_xlabel(f"weight w (log-odds per {per})")
     return figure
 
 

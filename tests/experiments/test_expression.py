@@ -1,4 +1,4 @@
-"""A formula is read as mathematics: names, numbers, + - * / ** and four functions."""
+"""A formula is read as mathematics: names, numbers, + - * / ** and functions."""
 
 import math
 import re
@@ -16,9 +16,14 @@ from experiments.formula.expression import parse
 FUNCTIONS = {
     "exp": np.exp,
     "log": np.log,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "sin": np.sin,
+    "cos": np.cos,
     "tanh": np.tanh,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
 }
+KNOWN = "exp, log, sqrt, abs, max, sin, cos, tanh, sigmoid"
 AT = {"a": 1.5, "b": -0.75, "c": 2.0}
 
 
@@ -84,7 +89,7 @@ def test_what_is_not_mathematics(formula):
             parse(formula, ["a"])
     assert not seen  # "1if" and "\\d" have Python warn of them
     assert str(caught.value).endswith(
-        ": write names, numbers, + - * / **, parentheses and exp, log, sigmoid, tanh"
+        f": write names, numbers, + - * / **, parentheses and {KNOWN}"
     )
 
 
@@ -95,7 +100,8 @@ def test_what_is_not_mathematics(formula):
         ("exp(a, a)", "a", "exp takes one number, in parentheses"),
         ("exp()", "a", "exp takes one number, in parentheses"),
         ("exp(a, x=a)", "a", "exp takes one number, in parentheses"),
-        ("a()", "a", "a is not a known function: use one of exp, log, sigmoid, tanh"),
+        ("max(a)", "a", "max takes two numbers, in parentheses"),
+        ("a()", "a", f"a is not a known function: use one of {KNOWN}"),
         ("1e400 * a", "a", "a number in the formula is too large"),
         ("9" * 400 + "* a", "a", "a number in the formula is too large"),
         ("exp(b) + a", "", "a, b: no value is given; add a=1 b=1, say"),
@@ -107,6 +113,12 @@ def test_functions_numbers_and_names_that_do_not_fit(formula, names, message):
     with pytest.raises(UserError) as caught:
         parse(formula, names.split())
     assert str(caught.value) == message
+
+
+def test_the_larger_of_two():
+    larger = parse("max(a, b ** 2)", ["a", "b"])
+    assert float(larger(jnp.asarray(3.0), jnp.asarray(-2.0))) == 4
+    assert float(larger(jnp.asarray(5.0), jnp.asarray(-2.0))) == 5
 
 
 def test_powers_of_negative_numbers():

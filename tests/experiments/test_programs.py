@@ -105,7 +105,7 @@ def test_images_may_have_any_number_of_colours(colours, config, tmp_path, run_ok
     path = write_hdf5(tmp_path / "images.h5", train_set_x=images, train_set_y=labels)
     folder, out = run_ok(config, f"--data.train={path}")
     assert f"{16 * colours} features each" in out
-    assert_is_png(folder / "mistakes.png")
+    assert_is_png(folder / "largest_losses.png")
 
 
 # To matplotlib what stands between dollars is mathematics.
