@@ -30,6 +30,7 @@ BENCHMARKS = {
     "scaling": ("scaling", "run"),
     "scan": ("scan", "scan"),
     "scan_files": ("scan", "scan_files"),
+    "stream": ("stream", "run"),
     "tall": ("one_fit", "tall"),
     "tall_100": ("one_fit", "tall_100"),
     "wide": ("one_fit", "wide"),

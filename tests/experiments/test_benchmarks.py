@@ -28,6 +28,7 @@ from experiments.benchmarks import (
     profile,
     scaling,
     scan,
+    stream,
 )
 from experiments.benchmarks.harness import compare, report
 from experiments.benchmarks.harness.compare import Attempt, Way
@@ -108,6 +109,10 @@ CASES = {
     ),
     "estimators": (estimators.WORK._replace(**DIGITS), ["functions"]),
     "estimators_cv": (estimators.WORK._replace(**DIGITS), ["functions"]),
+    "stream": (
+        stream.Work(features=3, samples=3000, block=1024, goal=0.01, rounds=1),
+        ["Streamed", "in memory", "one pass over the disk", "SGDClassifier"],
+    ),
     "scan": (SCAN, []),
     "scan_files": (SCAN, []),
 }
