@@ -21,7 +21,14 @@ from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
 from jlogreg.feature_scan.null_model import NullModel
-from jlogreg.feature_scan.single_feature import FIRTH, Scan, one_feature, result
+from jlogreg.feature_scan.single_feature import (
+    FIRTH,
+    Plan,
+    Scan,
+    one_feature,
+    result,
+    rise,
+)
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
 from jlogreg.objective.jeffreys import RIVAL_LEVERAGE
@@ -41,20 +48,24 @@ LAST_STEP = 1 / 8
 class _Look(NamedTuple):
     """The penalised loss at a point, and the step from there.
 
-    Shapes: value, variance and top () the loss, the last entry of the inverse of the
-    augmented matrix, and the largest leverage of a sample that counts once; vector
-    (k, 1); singular ().
+    Shapes: value, log_det, variance and top () the loss, the log determinant of the
+    information, the last entry of the inverse of the augmented matrix, and the largest
+    leverage of a sample that counts once; vector (k, 1); singular ().
     """
 
     value: Float[Array, ""]
+    log_det: Float[Array, ""]
     vector: Float[Array, "k 1"]
     variance: Float[Array, ""]
     top: Float[Array, ""]
     singular: Bool[Array, ""]
 
 
-def _look(X: Design, samples: Samples, theta: Array) -> _Look:
-    """Return the sums at a point, by equations (55), (56) and (58)."""
+def _look(X: Design, samples: Samples, theta: Array, free: Array) -> _Look:
+    """Return the sums at a point, by equations (55), (56) and (58).
+
+    free (k, 1) is 1 for parameters that the step may change, else 0.
+    """
     z = samples.add_offset(X.forward(theta))
     s, half = log_loss_dz2(FAST, z), log_loss_dz(FAST, z, jnp.full_like(z, 0.5))
     information = factorize(X.gram(samples.weighted(s)), repaired=False)
@@ -64,10 +75,13 @@ def _look(X: Design, samples: Samples, theta: Array) -> _Look:
     dz = samples.weighted(log_loss_dz(FAST, z, samples.y)) + 2 * FIRTH * h * half
     loss = samples.weighted(log_loss(FAST, z, samples.y)).sum()
     more = samples.weighted(s) + 2 * FIRTH * h * s
-    factor = factorize(X.gram(more), repaired=False)
+    held = jnp.diag(1 - free[:, 0])
+    factor = factorize(X.gram(more) * free * free.T + held, repaired=False)
+    log_det = information.log_det()
     return _Look(
-        value=loss - FIRTH * information.log_det(),
-        vector=factor.solve(X.adjoint(dz)),
+        value=loss - FIRTH * log_det,
+        log_det=log_det,
+        vector=factor.solve(X.adjoint(dz) * free),
         variance=jnp.square(factor.scale[-1, 0] / factor.L[-1, -1]),
         top=largest(jnp.where(samples.weights() > 0, each, 0.0)),
         singular=factor.singular | information.singular,
@@ -83,46 +97,68 @@ class _State(NamedTuple):
     moved: Float[Array, ""]
 
 
-@partial(program, static_argnums=(0, 1, 2))
-def firth_scan(
-    steps: int, missing: bool, width: int, null: NullModel, G: Array
-) -> Scan:
+def _search(
+    steps: int, X: Design, samples: Samples, start: Array, free: Array, row_max: Array
+) -> tuple[_State, Array]:
+    """Return the state after a few steps, and the largest leverage at the start.
+
+    A step after which the penalised loss is higher is taken back, and halved.
+    """
+
+    def advance(now: _State, _: None) -> tuple[_State, None]:
+        change = jnp.sum(jnp.abs(now.look.vector) * row_max)
+        part = jnp.where(change > MAX_CHANGE, MAX_CHANGE / change, 1.0) * now.part
+        trial = now.theta - part * now.look.vector
+        look = _look(X, samples, trial, free)
+        most = now.look.value + rounding(now.look.value)
+        taken = (look.value <= most) & ~look.singular
+        kept = _State(now.theta, now.look, now.part / 2, jnp.full_like(part, jnp.inf))
+        moved = jnp.where(now.part < 1, jnp.inf, change)
+        new = _State(trial, look, jnp.ones_like(part), moved)
+        return where(taken, new, kept), None
+
+    first, infinite = _look(X, samples, start, free), jnp.full((), jnp.inf, start.dtype)
+    begin = _State(start, first, jnp.ones_like(infinite), infinite)
+    end, _ = lax.scan(advance, begin, length=steps)
+    return end, first.top
+
+
+@partial(program, static_argnums=(0, 1))
+def firth_scan(plan: Plan, steps: int, null: NullModel, G: Array) -> Scan:
     """Return Firth's estimates after a few steps: each CONVERGED or MAX_STEPS.
 
-    A step after which the penalised loss is higher is taken back, and halved. A feature
-    of floats with a sample far from the others is left to `fit`: it may have a second
-    minimum. Counts had none in trials.
+    A feature of floats with a sample far from the others is left to `fit`, which looks
+    for a second minimum. One of counts is not: it ends in the minimum that is reached
+    from the null model, and no other is looked for. The null model of the likelihood
+    ratio holds the weight of the feature at 0, and has the information of all.
     """
     counts = jnp.issubdtype(G.dtype, jnp.integer)
 
     def one(g: Array) -> Scan:
-        X, samples, number = one_feature(null, g[None], missing)
+        X, samples, number = one_feature(null, g[None], plan.missing)
         theta = jnp.append(null.theta, jnp.zeros((1, 1), number.dtype), axis=0)
         row_max = jnp.append(null.row_max, largest(jnp.abs(number)))[:, None]
+        free = jnp.ones_like(theta)
 
-        def advance(now: _State, _: None) -> tuple[_State, None]:
-            change = jnp.sum(jnp.abs(now.look.vector) * row_max)
-            part = jnp.where(change > MAX_CHANGE, MAX_CHANGE / change, 1.0) * now.part
-            trial = now.theta - part * now.look.vector
-            look = _look(X, samples, trial)
-            most = now.look.value + rounding(now.look.value)
-            taken = (look.value <= most) & ~look.singular
-            kept = _State(
-                now.theta, now.look, now.part / 2, jnp.full_like(part, jnp.inf)
+        def is_minimum(end: _State) -> Array:
+            return (end.moved <= LAST_STEP * null.tol) & ~end.look.singular
+
+        end, top = _search(steps, X, samples, theta, free, row_max)
+        known, drop = is_minimum(end), None
+        known &= jnp.asarray(counts) | (top <= RIVAL_LEVERAGE)
+        if plan.ratio:
+            free = free.at[-1].set(0.0)
+            nested, _ = _search(steps, X, samples, theta, free, row_max)
+            known &= is_minimum(nested)
+            z, best = (
+                samples.add_offset(X.forward(each.theta)) for each in (nested, end)
             )
-            moved = jnp.where(now.part < 1, jnp.inf, change)
-            new = _State(trial, look, jnp.ones_like(part), moved)
-            return where(taken, new, kept), None
-
-        first, infinite = _look(X, samples, theta), jnp.full((), jnp.inf, theta.dtype)
-        start = _State(theta, first, jnp.ones_like(infinite), infinite)
-        end, _ = lax.scan(advance, start, length=steps)
-        known = (end.moved <= LAST_STEP * null.tol) & ~end.look.singular
-        known &= jnp.asarray(counts) | (first.top <= RIVAL_LEVERAGE)
+            gained = FIRTH * (nested.look.log_det - end.look.log_det)
+            drop = rise(samples, z, best) - gained
         status = jnp.where(known, Status.CONVERGED, Status.MAX_STEPS)
-        return result(end.theta[-1], end.look.variance, status, firth=True)
+        return result(end.theta[-1], end.look.variance, status, drop, firth=True)
 
-    return lax.map(one, G, batch_size=width)
+    return lax.map(one, G, batch_size=plan.width)
 
 
 def one_sided(null: NullModel, G: np.ndarray) -> np.ndarray:

@@ -4,39 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import largest
-from jlogreg.base.checks import check_matrix, check_range, refuse_traced
-from jlogreg.base.params import check_bias
 from jlogreg.base.programs import program
-from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.data.design import Design
-from jlogreg.data.devices import gather
 from jlogreg.data.pairwise import Pairwise, pairwise
-from jlogreg.data.samples import Samples, check_samples, prepare_samples
+from jlogreg.data.samples import Samples
 from jlogreg.data.standardized import standardize
-from jlogreg.fitting.options import check_limits, free_unknowns
+from jlogreg.fitting.options import free_unknowns
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
 from jlogreg.solvers.cholesky import factorize
-from jlogreg.solvers.newton import Newton
 
 __all__ = [
-    "ON_HOST",
     "NewtonStep",
     "NullModel",
-    "check_scan",
+    "fit_covariates",
     "fit_null_model",
     "newton_step",
 ]
 
-# The words of the error for traced arguments: what runs on the host, and the cure.
-ON_HOST = ("a scan", "map fit over Stacked designs with jax.vmap instead")
 # Newton steps for the covariates alone.
 NULL_STEPS = 10
 
@@ -61,41 +53,9 @@ class NullModel(NamedTuple):
     converged: Bool[Array, ""]
 
 
-def check_scan(
-    covariates: Any, y: Any, weight: Any, offset: Any, bias: bool, tol: Any
-) -> tuple[Samples, bool, bool, Array]:
-    """Return the samples, whether features stand alone, the flag of the bias, and tol.
-
-    Raises:
-        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
-            rank or shape.
-        TypeError: if an argument is traced.
-        ValueError: if a number is out of range, NaN or infinite.
-    """
-    refuse_traced(*ON_HOST, covariates, y, weight, offset, tol)
-    covariates, y, weight, offset = gather((covariates, y, weight, offset))
-    y = as_labels(y, getattr(covariates, "dtype", None))
-    y = check_matrix("y", y, (1, "m"))
-    X = y[:0] if covariates is None else covariates
-    X = check_matrix("covariates", X, ("p", "m"), y.dtype, no_rows=True)
-    check_orientation("covariates", X.shape, "y", y)
-    alone = len(X) == 0
-    used = X
-    if weight is not None:
-        weight = check_matrix("weight", weight, (1, y.shape[1]), y.dtype)
-        used = jnp.where(weight == 0, 0.0, X)
-    check_range("covariates", used)
-    samples = prepare_samples(check_samples(X, y, weight, offset))
-    tol, _ = check_limits(Newton(), tol, None, y.dtype)
-    return samples, alone, check_bias(bias), tol
-
-
 @partial(program, static_argnums=(1, 2))
 def fit_null_model(samples: Samples, alone: bool, bias: bool, tol: Array) -> NullModel:
     """Return the null model, after a few Newton steps with the covariates alone.
-
-    The features' fits may start anywhere, so these steps need no safeguard but that
-    numbers stay finite. Equation (18) of docs/derivation.md.
 
     Args:
         samples: the covariates, labels, weights and offset, checked.
@@ -114,28 +74,51 @@ def fit_null_model(samples: Samples, alone: bool, bias: bool, tol: Array) -> Nul
         rows = jnp.concatenate([jnp.where(kept, covariates.dense(), 0.0), rows])
     X = pairwise(rows)
 
-    def advance(theta: Array, _: None) -> tuple[Array, None]:
-        z = samples.add_offset(X.forward(theta))
-        new = theta - newton_step(X, samples, z).vector
-        return jnp.where(jnp.isfinite(new).all(), new, theta), None
-
-    theta, row_max = jnp.zeros((len(rows), 1), rows.dtype), largest(jnp.abs(rows), 1)
-    converged = jnp.ones((), bool)
-    if len(rows):
-        theta, _ = lax.scan(advance, theta, length=NULL_STEPS)
-        step = newton_step(X, samples, samples.add_offset(X.forward(theta)))
-        moved = jnp.sum(jnp.abs(step.vector[:, 0]) * row_max)
-        converged = (moved <= tol) & ~step.singular
+    row_max = largest(jnp.abs(rows), 1)
+    zero = jnp.zeros((len(rows), 1), rows.dtype)
+    theta, z, converged = fit_covariates(X, samples, zero, row_max, tol, NULL_STEPS)
     return NullModel(
         rows=X,
         theta=theta,
-        z=samples.add_offset(X.forward(theta)),
+        z=z,
         row_max=row_max,
         samples=samples,
         tol=tol,
         free=free_unknowns(bias, samples.X.shape[0] + 1, rows.dtype),
         converged=converged,
     )
+
+
+def fit_covariates(
+    X: Design, samples: Samples, theta: Array, row_max: Array, tol: Array, steps: int
+) -> tuple[Array, Array, Array]:
+    """Return parameters after Newton steps, their logits, and whether they converged.
+
+    The features' fits may start anywhere, so these steps need no safeguard but that
+    numbers stay finite. Equation (18) of docs/derivation.md.
+
+    Args:
+        X: the rows of the null model.
+        samples: its samples, or some of them.
+        theta: where to start.
+        row_max: the largest |entries| of the rows.
+        tol: the largest change of a logit by another step.
+        steps: how many.
+    """
+    if not len(theta):
+        z = samples.add_offset(X.forward(theta))
+        return theta, z, jnp.ones((), bool)
+
+    def advance(theta: Array, _: None) -> tuple[Array, None]:
+        z = samples.add_offset(X.forward(theta))
+        new = theta - newton_step(X, samples, z).vector
+        return jnp.where(jnp.isfinite(new).all(), new, theta), None
+
+    theta, _ = lax.scan(advance, theta, length=steps)
+    z = samples.add_offset(X.forward(theta))
+    step = newton_step(X, samples, z)
+    moved = jnp.sum(jnp.abs(step.vector[:, 0]) * row_max)
+    return theta, z, (moved <= tol) & ~step.singular
 
 
 class NewtonStep(NamedTuple):

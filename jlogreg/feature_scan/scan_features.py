@@ -8,26 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jlogreg.base.arrays import as_array
-from jlogreg.base.checks import AnyArray, refuse_traced
-from jlogreg.base.errors import DtypeError, RankError, ShapeError
-from jlogreg.base.shapes import check_orientation
+from jlogreg.base.checks import AnyArray
+from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
 from jlogreg.data.samples import Samples
+from jlogreg.feature_scan.checks import Method, check_block, check_method, check_scan
 from jlogreg.feature_scan.firth import firth_scan, one_sided
-from jlogreg.feature_scan.null_model import (
-    ON_HOST,
-    NullModel,
-    check_scan,
-    fit_null_model,
-)
-from jlogreg.feature_scan.single_feature import Scan, fit_scan, newton_scan
+from jlogreg.feature_scan.null_model import NullModel, fit_null_model
+from jlogreg.feature_scan.single_feature import Plan, Scan, fit_scan, newton_scan
 
 __all__ = ["scan_blocks", "scan_features"]
 
@@ -66,8 +61,8 @@ def scan_features(
     (p, m) or None, y, weight and offset (1, m); result Scan of (V, 1). The fit of a
     feature is `fit` on the standardised covariates stacked above it, without a penalty,
     to the same tolerance and with the same status: equation (8) of docs/derivation.md;
-    standard error, z and p are those of Wald's test, equation (27) (Wald, Trans. Am.
-    Math. Soc. 54, 1943).
+    standard error is that of Wald's test, equation (27) (Wald, Trans. Am. Math. Soc.
+    54, 1943), and so are z and p unless another test is chosen.
 
     Args:
         G: whole numbers from 0 up as int8, with -1 for missing, or floats like y, with
@@ -82,7 +77,9 @@ def scan_features(
         test: "wald", or "score" for the score test, equation (40), which takes no fit
             of a feature but one pass over the samples: z is its statistic, and the
             estimate the first step of Newton's method. A feature that misses samples
-            is tested at the parameters of all samples.
+            is tested at the parameters of all samples. Or "lr" for the likelihood-ratio
+            test, equation (40), of the penalised likelihoods where the estimate is
+            Firth's: z is the root of its statistic, with the sign of the estimate.
         firth: "never"; "fallback" for Firth's estimate, `fit` with jeffreys = 0.5,
             where the labels are separated or the steps run out; or "always". Its
             standard error is that of the augmented information, as in PLINK 2.
@@ -105,7 +102,7 @@ def scan_features(
         >>> [f"{p:.2f}" for p in 10 ** scan.log10_p[:, 0]]
         ['0.56', '0.63']
     """
-    method = _check_method(test, firth)
+    method = check_method(test, firth)
     given = check_scan(covariates, y, weight, offset, bias, tol)
     blocks = [G] if isinstance(G, jax.Array | np.ndarray) else _copied(G)
     scans = list(_scans(given, blocks, method))
@@ -141,7 +138,7 @@ def scan_blocks(
         >>> [scan.status.tolist() for scan in scan_blocks(iter([G, G]), None, y)]
         [[[0], [0]], [[0], [0]]]
     """
-    method = _check_method(test, firth)
+    method = check_method(test, firth)
     given = check_scan(covariates, y, weight, offset, bias, tol)
     scans = _scans(given, _copied(blocks), method)
     return (jax.tree.map(as_array, scan) for scan in scans)
@@ -152,26 +149,6 @@ Parts = list[Scan]
 INFINITE = (Status.MAX_STEPS, Status.SEPARATED, Status.DIVERGED)
 
 
-class _Method(NamedTuple):
-    """The test of each feature, and when the estimate is Firth's."""
-
-    test: str
-    firth: str
-
-
-def _check_method(test: Any, firth: Any) -> _Method:
-    """Return the method, its words checked."""
-    tests, uses = ("wald", "score"), ("never", "fallback", "always")
-    for name, word, words in (("test", test, tests), ("firth", firth, uses)):
-        if not isinstance(word, str) or word not in words:
-            raise ValueError(f"{name} must be one of {words}, but is {word!r}")
-    if test == "score" and firth != "never":
-        raise ValueError(
-            'test="score" has no estimate of its own: take firth="never", or "wald"'
-        )
-    return _Method(test, firth)
-
-
 def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
     """Yield copies of the blocks: a reader may fill the same memory with the next."""
     for block in blocks:
@@ -179,13 +156,13 @@ def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
 
 
 def _scans(
-    given: tuple[Samples, bool, bool, Array], blocks: Iterable[Any], method: _Method
+    given: tuple[Samples, bool, bool, Array], blocks: Iterable[Any], method: Method
 ) -> Iterator[Scan]:
     """Yield the scan of each block, as NumPy arrays, once the next is under way."""
     null: NullModel | None = None
     height, before = 0, None
     for block in blocks:
-        G = _check_block(block, given[0].y)
+        G = check_block(block, given[0].y)
         if null is None:
             # All the blocks use the programs that are compiled for the first.
             height = len(G)
@@ -198,43 +175,47 @@ def _scans(
         yield _end(method, null, *before)
 
 
-def _begin(method: _Method, null: NullModel, G: np.ndarray, height: int) -> Parts:
+def _begin(method: Method, null: NullModel, G: np.ndarray, height: int) -> Parts:
     """Return the results of a few steps, under way, `height` features in a call."""
     width = _width(G, height)
     calls = -(-height // (width * BATCHES))
     height = -(-height // (width * calls)) * width
+    plan = _plan(method, G, width)
     if method.firth == "always":
-        few = partial(firth_scan, FIRTH_STEPS[0], _missing(G), width, null)
+        few = partial(firth_scan, plan, FIRTH_STEPS[0], null)
         return _in_parts(few, G, height)
     steps = 0 if method.test == "score" else STEPS[null.z.dtype.itemsize]
-    few = partial(newton_scan, steps, _missing(G), width, null)
-    return _in_parts(few, G, height)
+    return _in_parts(partial(newton_scan, plan, steps, null), G, height)
 
 
-def _end(method: _Method, null: NullModel, G: np.ndarray, begun: Parts) -> Scan:
+def _end(method: Method, null: NullModel, G: np.ndarray, begun: Parts) -> Scan:
     """Finish the features that have not converged: more Newton steps, then `fit`.
 
     Where that has no answer either, Firth's, in the same order.
     """
     scan, width = _joined(begun, len(G)), _width(G, len(G))
+    plan = _plan(method, G, width)
     if method.firth == "fallback":
         known = (scan.status == Status.MAX_STEPS)[:, 0] & one_sided(null, G)
         scan.status[known] = Status.DIVERGED
     unfinished = (Status.MAX_STEPS,)
     rounds: list[tuple[Any, int, tuple[Status, ...]]] = []
-    if method.test == "wald" and method.firth != "always":
-        more = partial(newton_scan, MORE_STEPS, _missing(G), width, null)
+    if method.test != "score" and method.firth != "always":
+        more = partial(newton_scan, plan, MORE_STEPS, null)
         rounds += [(more, width, unfinished)]
-        rounds += [(partial(fit_scan, False, null), FIT_FEATURES, unfinished)]
+        rounds += [
+            (partial(fit_scan, False, plan.ratio, null), FIT_FEATURES, unfinished)
+        ]
     if method.firth != "never":
         first, *others = (
-            partial(firth_scan, steps, _missing(G), width, null)
-            for steps in FIRTH_STEPS
+            partial(firth_scan, plan, steps, null) for steps in FIRTH_STEPS
         )
         if method.firth == "fallback":
             rounds += [(first, width, INFINITE)]
         rounds += [(steps, width, unfinished) for steps in others]
-        rounds += [(partial(fit_scan, True, null), FIT_FEATURES, unfinished)]
+        rounds += [
+            (partial(fit_scan, True, plan.ratio, null), FIT_FEATURES, unfinished)
+        ]
     for function, side_by_side, statuses in rounds:
         left = np.flatnonzero(np.isin(scan.status[:, 0], statuses))
         if left.size:
@@ -253,30 +234,9 @@ def _width(G: np.ndarray, height: int) -> int:
     return min(max(MIN_FEATURES, min(MAX_FEATURES, ENTRIES // G.shape[1])), enough)
 
 
-def _missing(G: np.ndarray) -> bool:
-    return bool(G.min() < 0 if G.dtype.kind == "i" else np.isnan(G).any())
-
-
-def _check_block(G: Any, z: Array) -> np.ndarray:
-    """Return some features as a NumPy array."""
-    refuse_traced(*ON_HOST, G)
-    if not isinstance(G, jax.Array | np.ndarray):
-        raise DtypeError(f"G must be an array, but is of type {type(G).__name__}")
-    if G.ndim != 2:
-        raise RankError(
-            f"G has rank {G.ndim}, shape {G.shape}, but must have rank 2, shape (V, "
-            f"{z.shape[1]}): write G.reshape(1, -1) for one feature"
-        )
-    check_orientation("G", G.shape, "y", z)
-    if G.shape[1] != z.shape[1] or not len(G):
-        raise ShapeError(
-            f"G has shape {G.shape}, but must have (V, {z.shape[1]}), a row per feature"
-        )
-    if G.dtype not in (np.int8, z.dtype):
-        raise DtypeError(
-            f"G has dtype {G.dtype}, but must be int8, or {z.dtype} like y"
-        )
-    return np.asarray(G)
+def _plan(method: Method, G: np.ndarray, width: int) -> Plan:
+    missing = bool(G.min() < 0 if G.dtype.kind == "i" else np.isnan(G).any())
+    return Plan(width, missing, ratio=method.test == "lr")
 
 
 def _in_parts(

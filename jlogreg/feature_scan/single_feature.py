@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jlogreg.base.arrays import largest
+from jlogreg.base.arrays import at_least, largest
 from jlogreg.base.formatting import as_html, power_text, record_text
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status, count_statuses
@@ -25,24 +25,54 @@ from jlogreg.data.samples import Samples
 from jlogreg.diagnostics.fitted import prepare_fit
 from jlogreg.diagnostics.sandwich import Kind
 from jlogreg.diagnostics.tails import log10_p_value
-from jlogreg.feature_scan.null_model import NewtonStep, NullModel, newton_step
+from jlogreg.feature_scan.null_model import (
+    NewtonStep,
+    NullModel,
+    fit_covariates,
+    newton_step,
+)
 from jlogreg.fitting.fit import fit
 from jlogreg.formulations.centering import feature_center
 from jlogreg.formulations.problem import Problem
 from jlogreg.inference.covariance import model_covariance, variance_of_weight
+from jlogreg.inference.nested_models import likelihood_ratio_test
+from jlogreg.losses.arithmetic import FAST
+from jlogreg.losses.elementwise import log_loss
 
-__all__ = ["FIRTH", "Scan", "fit_scan", "newton_scan", "one_feature", "result"]
+__all__ = [
+    "FIRTH",
+    "Plan",
+    "Scan",
+    "fit_scan",
+    "newton_scan",
+    "one_feature",
+    "result",
+    "rise",
+]
 
 # The strength of Jeffreys' prior that makes an estimate Firth's.
 FIRTH = 0.5
+
+
+class Plan(NamedTuple):
+    """How the features of a call are computed, the same for all.
+
+    width is how many go side by side; missing whether they may miss samples; ratio
+    whether the test is that of the likelihood ratio.
+    """
+
+    width: int
+    missing: bool
+    ratio: bool
 
 
 class Scan(NamedTuple):
     """The results of a scan, for V features.
 
     Shapes: all (V, 1). estimate is the feature's weight, adjusted for the covariates;
-    standard_error that of the Fisher information; z their ratio; log10_p the logarithm
-    to the base 10 of the two-sided p-value, which does not underflow; status a Status.
+    standard_error that of the Fisher information; z their ratio, or the root of the
+    likelihood-ratio statistic with the sign of the estimate; log10_p the logarithm to
+    the base 10 of the two-sided p-value, which does not underflow; status a Status.
     Where the status is not CONVERGED the others are NaN. firth says that the estimate
     is Firth's, with the standard error of the augmented information.
 
@@ -125,16 +155,24 @@ def one_feature(
 
 
 def result(
-    estimate: Array, variance: Array, status: Array, firth: bool = False
+    estimate: Array,
+    variance: Array,
+    status: Array,
+    drop: Array | None,
+    firth: bool = False,
 ) -> Scan:
     """Return the results of one feature; an estimate of 0 where it has not converged.
 
-    It may go on, so that its numbers are not NaN yet.
+    It may go on, so that its numbers are not NaN yet. With a drop of the log-likelihood
+    without the feature the test is that of the likelihood ratio, equation (40).
     """
     converged = status == Status.CONVERGED
     estimate = jnp.where(converged, estimate, 0.0)
     standard_error = jnp.sqrt(jnp.where(converged, variance, 1.0))
     z = estimate / standard_error
+    if drop is not None:
+        drop = at_least(jnp.where(converged, drop, 0.0), 0)
+        z = jnp.sign(estimate) * jnp.sqrt(2 * drop)
     scan = Scan(
         *(estimate, standard_error, z, log10_p_value(z), status.astype(jnp.int32)),
         jnp.full((), firth),
@@ -142,10 +180,17 @@ def result(
     return jax.tree.map(lambda number: number.reshape(1), scan)
 
 
-@partial(program, static_argnums=(0, 1, 2))
-def newton_scan(
-    steps: int, missing: bool, width: int, null: NullModel, G: Array
-) -> Scan:
+def rise(samples: Samples, z: Array, best: Array) -> Array:
+    """Return the summed losses at logits z less those at others.
+
+    Sample by sample: the digits of the sums themselves are not enough.
+    """
+    y = samples.y
+    return samples.weighted(log_loss(FAST, z, y) - log_loss(FAST, best, y)).sum()
+
+
+@partial(program, static_argnums=(0, 1))
+def newton_scan(plan: Plan, steps: int, null: NullModel, G: Array) -> Scan:
     """Return the results after a few steps: each CONVERGED or MAX_STEPS.
 
     Equation (18) of docs/derivation.md, from the null model. After none, the results
@@ -155,7 +200,7 @@ def newton_scan(
     """
 
     def one(g: Array) -> Scan:
-        X, samples, number = one_feature(null, g[None], missing, steps == 0)
+        X, samples, number = one_feature(null, g[None], plan.missing, steps == 0)
         theta = jnp.append(null.theta, jnp.zeros((1, 1), number.dtype), axis=0)
 
         def advance(now: tuple[Array, NewtonStep], _: None) -> tuple[Any, None]:
@@ -172,13 +217,31 @@ def newton_scan(
         moved = jnp.sum(jnp.abs(step.vector) * row_max)
         decrement = jnp.sqrt(step.predicted_decrease / samples.total_weight())
         small = (moved <= null.tol) & (decrement <= null.tol) & ~step.singular
+        theta, drop = theta - step.vector, None
+        if plan.ratio:
+            without, known = _without(plan, steps, null, samples)
+            drop = rise(samples, without, samples.add_offset(X.forward(theta)))
+            small &= known
         status = jnp.where(small, Status.CONVERGED, Status.MAX_STEPS)
         if steps == 0:
             status = _score_status(null, samples, number, step)
-        return result((theta - step.vector)[-1], step.variance, status)
+        return result(theta[-1], step.variance, status, drop)
 
     # Many batches in one call use the memory of one, again and again.
-    return lax.map(one, G, batch_size=width)
+    return lax.map(one, G, batch_size=plan.width)
+
+
+def _without(
+    plan: Plan, steps: int, null: NullModel, samples: Samples
+) -> tuple[Array, Array]:
+    """Return the logits of the covariates alone, and whether they are a minimum.
+
+    A feature that misses samples has a null model of its own.
+    """
+    if not plan.missing:
+        return null.z, null.converged
+    given = (null.theta, null.row_max, null.tol)
+    return fit_covariates(null.rows, samples, *given, steps)[1:]
 
 
 def _score_status(
@@ -193,8 +256,8 @@ def _score_status(
     return jnp.where(valid, status, Status.BAD_INPUT)
 
 
-@partial(program, static_argnums=0)
-def fit_scan(firth: bool, null: NullModel, G: Array) -> Scan:
+@partial(program, static_argnums=(0, 1))
+def fit_scan(firth: bool, ratio: bool, null: NullModel, G: Array) -> Scan:
     """Return the results of `fit`, or of Firth's, for the features that need it."""
 
     def one(g: Array) -> Scan:
@@ -218,6 +281,13 @@ def fit_scan(firth: bool, null: NullModel, G: Array) -> Scan:
             samples = Samples(X, y, weight, offset)
             problem = Problem(samples, jnp.zeros((), y.dtype), null.free)
             variance = variance_of_weight(problem, found.params, -2)  # above the bias
-        return result(found.params.w[-1], variance, found.status, firth)
+        status, drop = found.status, None
+        if ratio:
+            feature, more = [X.shape[0] - 1], {"jeffreys": tau, **given}
+            test = likelihood_ratio_test(found, X, y, feature, **more)
+            answered = status == Status.CONVERGED
+            status = jnp.where(answered, test.status, status)
+            drop = test.statistic / 2
+        return result(found.params.w[-1], variance, status, drop, firth)
 
     return jax.vmap(one)(G)

@@ -6,8 +6,10 @@ import pytest
 
 import jlogreg as jl
 from jlogreg import Status, inference
+from jlogreg.feature_scan import scan_features as module
+from jlogreg.feature_scan.checks import check_scan
 from jlogreg.feature_scan.firth import one_sided
-from jlogreg.feature_scan.null_model import check_scan, fit_null_model
+from jlogreg.feature_scan.null_model import fit_null_model
 from tests.helpers import assert_close
 
 RNG = np.random.default_rng(0)
@@ -85,6 +87,41 @@ def test_the_score_is_that_of_the_score_test():
         # The first step has the sign of the score.
         score = (g * (Y - jl.predict_proba(null.params, C))).sum()
         assert np.sign(found.estimate[j, 0]) == np.sign(score)
+
+
+@pytest.mark.parametrize(("firth", "tau"), [("never", 0.0), ("always", 0.5)])
+def test_the_likelihood_ratio_is_that_of_the_test(
+    firth, tau, plain, always, monkeypatch
+):
+    """After a few steps, and by `fit`; with a missing entry, and separated labels.
+
+    The cost at a minimum is off by the square of what the parameters are off by.
+    """
+    wald = always if tau else plain
+    few = scanned(G, test="lr", firth=firth)
+    for name in ("newton_scan", "firth_scan"):
+        scan = getattr(module, name)
+
+        def gives_up(*arguments, scan=scan):
+            found = scan(*arguments)
+            return found._replace(status=found.status * 0 + int(Status.MAX_STEPS))
+
+        monkeypatch.setattr(module, name, gives_up)
+    by_fit = scanned(G, test="lr", firth=firth)
+    for found in (few, by_fit):
+        assert (found.status == wald.status).all()
+        for name in ("estimate", "standard_error"):
+            same = getattr(found, name), getattr(wald, name)
+            np.testing.assert_allclose(*same, atol=1e-8)
+    for j in (0, 2, 4, 5) if tau else (2, 4, 5):
+        X = np.vstack([C, G[j : j + 1]])
+        given = {"weight": (G[j : j + 1] >= 0) * 1.0, "jeffreys": tau}
+        fitted = jl.fit(X, Y, **given)
+        test = inference.likelihood_ratio_test(fitted, X, Y, [1], **given)
+        for found in (few, by_fit):
+            assert np.sign(found.z[j]) == np.sign(found.estimate[j])
+            assert_close(found.z[j, 0] ** 2, test.statistic, 1e-8)
+            assert_close(found.log10_p[j, 0], test.log10_p, 1e-8)
 
 
 def test_without_a_null_model_there_is_no_score():
