@@ -137,6 +137,19 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         columns.add_argument(
             f"--{name}", action="append", default=[], metavar=metavar, help=help_
         )
+    for name, help_ in (
+        ("weight", "numbers that say how much a row counts"),
+        ("offset", "numbers that are added to the logit"),
+        ("clusters", "rows that belong together: the errors are robust against it"),
+    ):
+        columns.add_argument(f"--{name}", default="", metavar="NAME", help=help_)
+    columns.add_argument(
+        "--weights",
+        choices=("frequency", "probability"),
+        default="",
+        help="what a weight is: how many samples a row is, or the inverse of the "
+        "probability of being sampled, for which the errors are robust",
+    )
     columns.add_argument(
         "--missing",
         choices=("leave-out", "indicator"),

@@ -19,14 +19,14 @@ __all__ = ["forest", "path", "reliability", "roc", "svg"]
 def roc(found: Score) -> Figure:
     """Return the ROC curve of a table."""
     with jax.enable_x64(True):
-        return plots.roc_curve(found.z, found.y)
+        return plots.roc_curve(found.z, found.y, weight=found.weight)
 
 
 def reliability(found: Score) -> Figure:
     """Return the reliability diagram of a table."""
     with jax.enable_x64(True):
         a = np.asarray(jax.nn.sigmoid(found.z))
-        return plots.reliability_diagram(a, found.y)
+        return plots.reliability_diagram(a, found.y, weight=found.weight)
 
 
 def forest(model: Model) -> Figure | None:

@@ -49,6 +49,10 @@ def fit(options: argparse.Namespace) -> None:
         columns=_columns(options),
         missing=options.missing.replace("-", "_"),
         formula=options.formula,
+        weight=options.weight,
+        weights=options.weights,
+        offset=options.offset,
+        clusters=options.clusters,
     )
     if not options.label and "~" not in options.formula:
         raise UserError("--label is not given, nor a formula with a label before ~")

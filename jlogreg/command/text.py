@@ -80,7 +80,7 @@ def validation_rows(model: Model) -> list[list[str]]:
 
 
 def _share(model: Model) -> float:
-    return model.positives / model.rows
+    return model.share if model.share == model.share else model.positives / model.rows
 
 
 def described(model: Model) -> dict[str, Any]:

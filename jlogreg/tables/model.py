@@ -67,9 +67,10 @@ class Model(msgspec.Struct, frozen=True):
     and b, in the units of the table; l2 and l1, the penalties of the standardised
     features, and scale, their n standard deviations; firth, whether it is Firth's
     estimate; status, steps and cost of the fit; source, the name of the table, rows and
-    positives, how many are used, and how many of them have the positive label, told,
-    the lines on what was decided for it; table, heading,
-    statistics and remarks of the summary; validation, or None; versions of packages.
+    positives, how many are used, and how many of them have the positive label; share,
+    that of the positive label by weight; told, the lines on what was decided for the
+    table; table, heading, statistics and remarks of the summary; validation, or None;
+    versions of packages.
 
     Examples:
         >>> import numpy as np, pandas
@@ -106,6 +107,7 @@ class Model(msgspec.Struct, frozen=True):
     versions: dict[str, str]
     l1: float = 0.0
     firth: bool = False
+    share: float = math.nan
     format: int = FORMAT
 
     @property
@@ -142,7 +144,8 @@ class Model(msgspec.Struct, frozen=True):
         A row that lacks a cell has NaN, unless the schema fills it.
 
         Args:
-            table: with the columns of the model; it may have others.
+            table: with the columns of the model, the offset among them, but without
+                need of the label, the weights and the clusters; it may have others.
             unseen: what happens to a word that the model has not seen: "refuse" is an
                 error, "missing" treats it as a missing cell.
 
@@ -155,8 +158,7 @@ class Model(msgspec.Struct, frozen=True):
             raise TableError(table.source, [Fault(what)])
         z = np.full((1, len(table)), np.nan)
         with jax.enable_x64(True):
-            z[0, found.usable] = np.asarray(logits(self.params, jnp.asarray(found.X)))[
-                0
-            ]
+            own = logits(self.params, jnp.asarray(found.X), offset=found.offset)
+            z[0, found.usable] = np.asarray(own)[0]
             a = np.asarray(jax.nn.sigmoid(jnp.asarray(z)))
         return Predictions(z, a, found.lacking)

@@ -14,13 +14,14 @@ from jlogreg.tables.columns.kinds import (
     Parsed,
     parse,
 )
-from jlogreg.tables.reading.faults import Fault, listed
+from jlogreg.tables.reading.faults import Fault, TableError, listed
 from jlogreg.tables.reading.read import Table
 
 __all__ = [
     "Rows",
     "Samples",
     "Unseen",
+    "check_finite",
     "encode",
     "frame_of",
     "marks_of",
@@ -35,13 +36,24 @@ class Rows(NamedTuple):
     """The features of the usable rows of a table.
 
     Shapes: X (n, u), names of the n features, usable (M,), which of the rows of the
-    table are those u. lacking: how many rows lack a cell that they need, by column.
+    table are those u, offset (1, u), or None. lacking: how many rows lack a cell that
+    they need, by column.
     """
 
     X: np.ndarray
     names: tuple[str, ...]
     usable: np.ndarray
     lacking: dict[str, int]
+    offset: np.ndarray | None = None
+
+    def with_offset(self, column: str, values: np.ndarray) -> Rows:
+        """Return the rows that have an offset, of values (M,), NaN where missing."""
+        there = ~np.isnan(values)
+        X = self.X if there.all() else self.X[:, there[self.usable]]
+        usable = self.usable & there
+        gone = {column: int((~there).sum())} if not there.all() else {}
+        lacking, offset = self.lacking | gone, values[None, usable]
+        return Rows(X, self.names, usable, lacking, offset)
 
 
 class Samples(NamedTuple):
@@ -49,7 +61,8 @@ class Samples(NamedTuple):
 
     Shapes: X (n, m), y (1, m), names of the n features, rows (m,), the row of each
     sample in the table, from 1. lacking: how many rows lack a cell that they need, by
-    column; total: the rows of the table.
+    column, a weight of 0 among them; total: the rows of the table. weight, offset and
+    clusters, whole numbers, are (1, m), or None.
 
     Examples:
         >>> import pandas
@@ -67,6 +80,14 @@ class Samples(NamedTuple):
     rows: np.ndarray
     lacking: dict[str, int]
     total: int
+    weight: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    clusters: np.ndarray | None = None
+
+    @property
+    def weight_and_offset(self) -> dict[str, np.ndarray | None]:
+        """The arguments weight and offset of a fit."""
+        return {"weight": self.weight, "offset": self.offset}
 
     @property
     def told(self) -> str:
@@ -152,6 +173,18 @@ def usable_rows(kinds: dict[str, Kind], parsed: dict[str, Parsed]) -> np.ndarray
         if getattr(kind, "mean", None) is None:
             rows &= ~parsed[name].missing
     return rows
+
+
+def check_finite(
+    source: str, names: tuple[str, ...], X: np.ndarray, usable: np.ndarray
+) -> None:
+    """Raise a TableError if a feature of a formula is not finite."""
+    finite = np.isfinite(X)
+    if not finite.all():
+        feature, place = np.argwhere(~finite)[0]
+        row = int(np.flatnonzero(usable)[place]) + 1
+        what = f"{names[feature]!r} has no finite value"
+        raise TableError(source, [Fault(what, None, row, "change the formula")])
 
 
 def encode(

@@ -14,19 +14,21 @@ from jlogreg.tables.columns.decide import (
     complete,
     find_kind,
     is_filled,
+    notes_of,
     rows_to_keep,
-    similar,
     told,
 )
 from jlogreg.tables.columns.formula import features_of, parse_formula
-from jlogreg.tables.columns.kinds import Category, Kind, LeftOut, Parsed, Policy, parse
+from jlogreg.tables.columns.kinds import Kind, LeftOut, Parsed, Policy, parse
 from jlogreg.tables.columns.labels import Label, find_label, label_values
+from jlogreg.tables.columns.roles import ROLES, Roles
 from jlogreg.tables.reading.faults import Fault, TableError, listed, nearest
 from jlogreg.tables.reading.read import Table
 from jlogreg.tables.samples import (
     Rows,
     Samples,
     Unseen,
+    check_finite,
     encode,
     frame_of,
     marks_of,
@@ -37,7 +39,7 @@ from jlogreg.tables.samples import (
 __all__ = ["Schema"]
 
 
-class Schema(msgspec.Struct, frozen=True):
+class Schema(Roles, frozen=True):
     """What each column of a table becomes: asked in part, and then decided for a table.
 
     Attributes: label, the name of its column; positive, the word or number that is 1,
@@ -45,9 +47,10 @@ class Schema(msgspec.Struct, frozen=True):
     you decide, a `Number`, `Boolean`, `Date`, `Category` or `LeftOut`; missing, what
     happens to rows with missing cells: "leave_out", or "indicator" (numbers are filled
     with the mean and marked by a feature, categories have a word for it); formula, in
-    the manner of R, of which the part before ~ is the label. `decide` fills in the
-    rest, with missing_words, the words that stood for a missing cell, which do so in
-    other tables, too.
+    the manner of R, of which the part before ~ is the label; weight, offset and
+    clusters, columns that are no features, and weights, "frequency" or "probability",
+    what they mean, as in `jlogreg.summary`. `decide` fills in the rest, with
+    missing_words, the words that stood for a missing cell, which do so in other tables.
 
     Shapes: a table has a row for each sample; `samples` has a column.
 
@@ -67,12 +70,12 @@ class Schema(msgspec.Struct, frozen=True):
     label: str = ""
     positive: str | float | bool | None = None
     negative: str | float | bool | None = None
-    columns: dict[str, Kind] = {}
+    columns: dict[str, Kind] = msgspec.field(default_factory=dict)
     missing: Policy = "leave_out"
     formula: str = ""
     missing_words: tuple[str, ...] = ()
     decided: Label | None = None
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = msgspec.field(default_factory=dict)
     bias: bool = True
     notes: tuple[str, ...] = ()
 
@@ -81,6 +84,7 @@ class Schema(msgspec.Struct, frozen=True):
         lines = [] if self.decided is None else [str(self.decided)]
         if self.formula:
             lines.append(f"formula {self.formula}{'' if self.bias else ', no bias'}")
+        lines += self.lines()
         lines += [f"{name!r}: {told(kind)}" for name, kind in self.columns.items()]
         return "\n".join([*lines, *self.notes])
 
@@ -116,10 +120,13 @@ class Schema(msgspec.Struct, frozen=True):
                 kinds[name] = kind
             if values:
                 parsed[name] = values
+        y = label_values(found, table, faults) if found else np.zeros(len(table))
+        labeled = ~np.isnan(y)
+        weight = self.role_values(table, faults, needed=labeled).get("weight")
         if faults or found is None:
             raise TableError(table.source, faults)
-        y = label_values(found, table, faults)
-        kept = rows_to_keep(kinds, parsed, ~np.isnan(y), self.missing, faults)
+        labeled = labeled if weight is None else labeled & (weight > 0)
+        kept = rows_to_keep(kinds, parsed, labeled, self.missing, faults)
         check_both(found, y[kept], faults)
         if not faults:
             for name, values in parsed.items():
@@ -130,10 +137,9 @@ class Schema(msgspec.Struct, frozen=True):
             faults.append(Fault("no column is left that says something"))
         if faults:
             raise TableError(table.source, faults)
-        notes = tuple(_notes(parsed, kinds))
         schema = msgspec.structs.replace(
             self, label=label, positive=found.positive, negative=found.negative,
-            columns=kinds, decided=found, notes=notes,
+            columns=kinds, decided=found, notes=notes_of(kinds),
             missing_words=tuple(sorted(table.missing)),
         )  # fmt: skip
         return schema._with_state(table, parsed, kept)
@@ -153,9 +159,11 @@ class Schema(msgspec.Struct, frozen=True):
         table = table.with_missing(self.missing_words)
         rows = np.ones(len(table), bool)
         parsed = parse_all(self.used, table, rows, faults, unseen)
+        offset = self.role_values(table, faults, ["offset"]).get("offset")
         if faults:
             raise TableError(table.source, faults)
-        return self._rows(table, parsed)
+        found = self._rows(table, parsed)
+        return found if offset is None else found.with_offset(self.offset, offset)
 
     def _rows(self, table: Table, parsed: dict[str, Parsed]) -> Rows:
         usable = usable_rows(self.used, parsed)
@@ -169,14 +177,7 @@ class Schema(msgspec.Struct, frozen=True):
             more, marks = marks_of(self.used, parsed)
             names = (*found.names, *more)
             X = np.vstack([found.X, *(mark[None, usable] for mark in marks)])
-        finite = np.isfinite(X)
-        if not finite.all():
-            feature, place = np.argwhere(~finite)[0]
-            row = int(np.flatnonzero(usable)[place]) + 1
-            what = f"{names[feature]!r} has no finite value"
-            raise TableError(
-                table.source, [Fault(what, None, row, "change the formula")]
-            )
+        check_finite(table.source, names, X, usable)
         lacking = {
             name: int(parsed[name].missing.sum())
             for name, kind in self.used.items()
@@ -184,12 +185,15 @@ class Schema(msgspec.Struct, frozen=True):
         }
         return Rows(X, names, usable, lacking)
 
-    def samples(self, table: Table, unseen: Unseen = "refuse") -> Samples:
+    def samples(
+        self, table: Table, unseen: Unseen = "refuse", roles: Sequence[str] = ROLES
+    ) -> Samples:
         """Return the rows of a table that have a label and all the cells they need.
 
         Args:
             table: with the columns of this schema, which is decided, and the label.
             unseen: as for `features`.
+            roles: of which the columns are read, if the schema has them.
 
         Raises:
             TableError: with all that is wrong with the table.
@@ -206,18 +210,23 @@ class Schema(msgspec.Struct, frozen=True):
             y = np.zeros(len(table))
         else:
             y = label_values(label, table, faults)
-        parsed = parse_all(self.used, table, ~np.isnan(y), faults, unseen)
+        labeled = ~np.isnan(y)
+        parsed = parse_all(self.used, table, labeled, faults, unseen)
+        values = self.role_values(table, faults, roles, labeled)
         if faults:
             raise TableError(table.source, faults)
-        X, names, usable, lacking = self._rows(table, parsed)
-        labeled = ~np.isnan(y)
-        if not labeled.all():
-            X = X[:, labeled[usable]]
-            lacking = {label.column: int((~labeled).sum()), **lacking}
-        rows = usable & labeled
-        return Samples(
-            X, y[None, rows], names, np.flatnonzero(rows) + 1, lacking, len(table)
-        )
+        X, names, usable, lacking, _ = self._rows(table, parsed)
+        asked = {label.column: labeled}
+        if "weight" in values:
+            asked[self.weight] = ~(values["weight"] == 0)
+        for name, there in asked.items():
+            lacking = lacking if there.all() else {name: int((~there).sum()), **lacking}
+        wanted = np.logical_and.reduce([*asked.values()])
+        X = X if wanted.all() else X[:, wanted[usable]]
+        rows = usable & wanted
+        own = {role: column[None, rows] for role, column in values.items()}
+        places = np.flatnonzero(rows) + 1
+        return Samples(X, y[None, rows], names, places, lacking, len(table), **own)
 
     def _asked(
         self, table: Table, faults: list[Fault]
@@ -246,7 +255,11 @@ class Schema(msgspec.Struct, frozen=True):
             if name not in names:
                 what = f"has no column {name!r}{nearest(name, names)}"
                 faults.append(Fault(what, cure=f"its columns are {listed(names, 20)}"))
-        asked = {name: self.columns.get(name) for name in chosen if name != label}
+        features = [*self.columns, *(chosen if self.formula else [])]
+        meant = [n for n in features if not isinstance(self.columns.get(n), LeftOut)]
+        self.check_roles(label, meant, faults)
+        special = {label, *self.of_roles.values()}
+        asked = {name: self.columns.get(name) for name in chosen if name not in special}
         for name, count in Counter(chosen).items():
             out = isinstance(self.columns.get(name), LeftOut)
             if count > 1 and not out:
@@ -282,11 +295,3 @@ class Schema(msgspec.Struct, frozen=True):
         frame = frame_of(self.used, parsed, usable_rows(self.used, parsed) & kept)
         features = features_of(parts.terms, frame, {}, table.source)
         return msgspec.structs.replace(self, state=features.state, bias=features.bias)
-
-
-def _notes(parsed: dict[str, Parsed], kinds: dict[str, Kind]) -> list[str]:
-    notes = []
-    for name, kind in kinds.items():
-        if isinstance(kind, Category):
-            notes += [f"note: {name!r}: {line}" for line in similar(kind.words)]
-    return notes

@@ -28,7 +28,8 @@ class Score(NamedTuple):
     larger is the share of the larger class, which a constant prediction gets right;
     confusion counts at the probability 1/2: true and false positives, false and true
     negatives; slope and intercept are those of `calibration_line`, 1 and 0 if
-    probabilities are right. told says which rows are used.
+    probabilities are right. told says which rows are used. weight (1, m), if the model
+    has weights, is that of the rows in all numbers, or None.
 
     Examples:
         >>> import numpy as np, pandas
@@ -53,16 +54,18 @@ class Score(NamedTuple):
     log_loss: float
     accuracy: float
     larger: float
-    confusion: tuple[int, int, int, int]
+    confusion: tuple[float, float, float, float]
     calibration_error: float
     slope: float
     intercept: float
     told: str
+    weight: np.ndarray | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers by name, without the arrays; None where not defined."""
         numbers = self._asdict()
-        z, _, told = numbers.pop("z"), numbers.pop("y"), numbers.pop("told")
+        z, told = numbers.pop("z"), numbers.pop("told")
+        del numbers["y"], numbers["weight"]
         counts = numbers.pop("confusion")
         plain = {
             name: value if np.isfinite(value) else None
@@ -83,7 +86,7 @@ class Score(NamedTuple):
                 f"{self.auc_low:.4f} to {self.auc_high:.4f}",
             ],
             ["average precision", f"{self.average_precision:.4f}"],
-            ["by chance", f"{self.y.mean():.4f}"],
+            ["by chance", f"{np.average(self.y, weights=self.weight):.4f}"],
             ["Brier score", f"{self.brier:.4f}"],
             ["always the base rate", f"{larger * (1 - larger):.4f}"],
             ["log loss (nats)", f"{self.log_loss:.4f}"],
@@ -96,7 +99,7 @@ class Score(NamedTuple):
 
     def counts(self) -> list[list[str]]:
         """Return the confusion table at the probability 1/2, as text."""
-        hit, false, missed, rest = map(str, self.confusion)
+        hit, false, missed, rest = (f"{count:.15g}" for count in self.confusion)
         head = ["", "predicted 1", "predicted 0"]
         return [head, ["label 1", hit, missed], ["label 0", false, rest]]
 
@@ -118,7 +121,8 @@ def score(model: Model, table: Table, unseen: Unseen = "refuse") -> Score:
 
     Args:
         model: fitted or loaded.
-        table: with the columns of the model and the label.
+        table: with the columns of the model, the label, and the weights and the offset
+            if the model has them, which hold in all numbers.
         unseen: as for `Model.predict`.
 
     Raises:
@@ -135,27 +139,35 @@ def score(model: Model, table: Table, unseen: Unseen = "refuse") -> Score:
         >>> print(str(tables.score(model, tables.read(frame[60:]))).splitlines()[0])
         30 of 30 rows are used
     """
-    given = model.schema.samples(table, unseen)
-    y = given.y
+    given = model.schema.samples(table, unseen, ["weight", "offset"])
+    y, weight = given.y, given.weight
+    own: dict[str, Any] = {"weight": weight}
+    share = np.average(y, weights=weight)
     with jax.enable_x64(True):
-        z = jnp.asarray(logits(model.params, jnp.asarray(given.X)))
+        X = jnp.asarray(given.X)
+        z = jnp.asarray(logits(model.params, X, offset=given.offset))
         a = jax.nn.sigmoid(z)
-        area, line = auc_delong(z, y), calibration_line(z, y)
-        counts = metrics.confusion(a, y)
+        area, line = auc_delong(z, y, **own), calibration_line(z, y, **own)
+        counts = metrics.confusion(a, y, **own)
         return Score(
             z=np.asarray(z),
             y=y,
-            auc=float(metrics.roc_auc(z, y)),
+            auc=float(metrics.roc_auc(z, y, **own)),
             auc_low=float(area.low),
             auc_high=float(area.high),
-            average_precision=float(metrics.average_precision(z, y)),
-            brier=float(metrics.brier(a, y)),
-            log_loss=float(metrics.log_loss(z, y)),
-            accuracy=float(metrics.accuracy(a, y)),
-            larger=float(max(y.mean(), 1 - y.mean())),
-            confusion=tuple(int(count) for count in counts),  # type: ignore[arg-type]
-            calibration_error=float(metrics.calibration_error(a, y)),
+            average_precision=float(metrics.average_precision(z, y, **own)),
+            brier=float(metrics.brier(a, y, **own)),
+            log_loss=float(metrics.log_loss(z, y, **own)),
+            accuracy=float(metrics.accuracy(a, y, **own)),
+            larger=float(max(share, 1 - share)),
+            confusion=tuple(_count(count, weight) for count in counts),  # type: ignore[arg-type]
+            calibration_error=float(metrics.calibration_error(a, y, **own)),
             slope=float(line.slope),
             intercept=float(line.intercept),
             told=given.told,
+            weight=weight,
         )
+
+
+def _count(count: Any, weight: np.ndarray | None) -> float:
+    return int(count) if weight is None else float(count)

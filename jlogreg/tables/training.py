@@ -93,16 +93,17 @@ def fit(
         bias, several = complete.bias, len(penalties) > 1
         scaled = _standardized(given, bias)
         if firth:
-            _check_firth(table, given, bias)
+            _check_firth(table, complete, given)
 
         def look() -> tuple[Validation | None, int]:
-            fits = scaled, given.y, penalties, firth, bias
+            fits = scaled, given, penalties, firth, bias
             return validated(*fits, folds, seed, progress)
 
         validation, row = look() if several else (None, 0)
         of_l2, of_l1 = penalties[row].tolist()
         chosen = Penalty(of_l2, of_l1, firth)
-        found = fit_samples(scaled, given.y, bias=bias, **chosen.arguments())
+        options = {**chosen.arguments(), **given.weight_and_offset}
+        found = fit_samples(scaled, given.y, bias=bias, **options)
         explained(found, given)
         if not several:  # after the fit: there may be no answer to validate
             validation, _ = look()
@@ -112,16 +113,20 @@ def fit(
 def _standardized(given: Samples, bias: bool) -> Standardized:
     """Return the features with standard deviation 1, and mean 0 if there is a bias."""
     X = jnp.asarray(given.X)
-    scaled = standardize(X)
+    scaled = standardize(X, given.weight)
     return (
         scaled if bias else Standardized(X, jnp.zeros_like(scaled.mean), scaled.scale)
     )
 
 
-def _check_firth(table: Table, given: Samples, bias: bool) -> None:
-    """Raise a TableError if the rows are too few, or the features too many."""
+def _check_firth(table: Table, schema: Schema, given: Samples) -> None:
+    """Raise a TableError if Firth's estimate is not for such samples."""
+    if schema.clusters or schema.weights == "probability":
+        what = "Firth's estimate has no robust errors"
+        cure = "leave the clusters out, and weights that are no frequencies"
+        raise TableError(table.source, [Fault(what, cure=cure)])
     try:
-        check_parameters(bias, Dense(jnp.asarray(given.X)))
+        check_parameters(schema.bias, Dense(jnp.asarray(given.X)))
     except ShapeError as error:
         raise TableError(table.source, [Fault(f"Firth's estimate: {error}")]) from error
 
@@ -141,7 +146,8 @@ def _model(
     # The penalties of w / scale: half of l2 times (w scale)^2, and l1 times |w scale|.
     options: dict[str, Any] = {
         **chosen.arguments(), "bias": schema.bias, "level": level,
-        "interval": "profile" if chosen.firth else "wald",
+        "interval": "profile" if chosen.firth else "wald", **given.weight_and_offset,
+        **_covariance(schema, given),
     }  # fmt: skip
     for name, size in (("l2", jnp.square(scaled.scale)), ("l1", scaled.scale)):
         options[name] = options[name] * size if options[name] else 0.0
@@ -168,6 +174,7 @@ def _model(
         source=table.source,
         rows=given.y.size,
         positives=int(given.y.sum()),
+        share=float(np.average(given.y, weights=given.weight)),
         told=(*table.notes, given.told, *str(schema).splitlines()),
         table={name: numbers(column) for name, column in told.columns.items()},
         level=told.level,
@@ -177,6 +184,16 @@ def _model(
         validation=validation,
         versions=_versions(),
     )
+
+
+def _covariance(schema: Schema, given: Samples) -> dict[str, Any]:
+    """Return the arguments of the summary on the kind of the standard errors."""
+    if given.clusters is not None:
+        kind: dict[str, Any] = {"covariance": "cluster", "clusters": given.clusters}
+    else:
+        robust = schema.weights == "probability"
+        kind = {"covariance": "HC1" if robust else "fisher"}
+    return kind | ({"weights": schema.weights} if schema.weights else {})
 
 
 def _versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from jlogreg.batch.validation import CrossValidation
 from jlogreg.data.standardized import Standardized
 from jlogreg.objective.prediction import logits
 from jlogreg.tables.model import Validation
+from jlogreg.tables.samples import Samples
 
 __all__ = ["Penalty", "check_penalties", "numbers", "validated"]
 
@@ -64,7 +65,7 @@ def check_penalties(l2: Any, l1: Any, firth: bool) -> np.ndarray:
 
 def validated(
     X: Standardized,
-    y: np.ndarray,
+    given: Samples,
     penalties: np.ndarray,
     firth: bool,
     bias: bool,
@@ -76,11 +77,13 @@ def validated(
 
     Shapes: penalties (L, 2), l2 and l1; the best is its row.
     """
+    y = given.y
     count = min(folds, int(min(y.sum(), (1 - y).sum())))
     if count < 2:
         return None, 0
     rows = _stratified(y[0], count, seed)
     options: dict[str, Any] = {"bias": bias, "progress": progress}
+    options |= given.weight_and_offset
     if firth:
         return _firth_validation(X, y, rows, options), 0
     l2, l1 = penalties[:, :1], penalties[:, 1:]
@@ -130,8 +133,11 @@ def _firth_validation(
     X: Standardized, y: np.ndarray, rows: np.ndarray, options: dict[str, Any]
 ) -> Validation:
     """Return what the folds say of Firth's estimate."""
-    found = fit_many(X, y, weight=rows, jeffreys=FIRTH, **options)
-    z, held, status = logits(stack(found.params), X), 1 - rows, np.asarray(found.status)
+    weight, offset = options.pop("weight"), options["offset"]
+    weight = 1.0 if weight is None else weight
+    found = fit_many(X, y, weight=rows * weight, jeffreys=FIRTH, **options)
+    z = logits(stack(found.params), X, offset=offset)
+    held, status = (1 - rows) * weight, np.asarray(found.status)
     of_fold = {
         name: np.asarray(getattr(metrics, name)(
             jax.nn.sigmoid(z) if name in OF_PROBABILITY else z, y, weight=held

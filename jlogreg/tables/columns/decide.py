@@ -32,6 +32,7 @@ __all__ = [
     "complete",
     "find_kind",
     "is_filled",
+    "notes_of",
     "rows_to_keep",
     "similar",
     "told",
@@ -236,6 +237,16 @@ def similar(words: tuple[str, ...]) -> list[str]:
             found.append(f"{seen[key]!r} and {word!r} count as two words")
         seen.setdefault(key, word)
     return found
+
+
+def notes_of(kinds: dict[str, Kind]) -> tuple[str, ...]:
+    """Return a line for each pair of words of a category that are nearly the same."""
+    return tuple(
+        f"note: {name!r}: {line}"
+        for name, kind in kinds.items()
+        if isinstance(kind, Category)
+        for line in similar(kind.words)
+    )
 
 
 def told(kind: Kind) -> str:

@@ -168,6 +168,21 @@ def test_columns_are_what_the_arguments_say(table, tmp_path, capsys):
     assert tables.load(out).names == ("age [years]", "soil=clay", "soil=loam")
 
 
+def test_columns_have_roles(tmp_path, capsys):
+    path, out = tmp_path / "t.csv", tmp_path / "m.json"
+    given = frame(n=np.arange(M) % 3, base=np.arange(M) % 5, farm=np.arange(M) % 7)
+    given.to_csv(path, index=False)
+    line = "--label alive --positive yes --folds 0 --weight n --weights frequency"
+    words = f"{line} --offset base --clusters farm".split()
+    code, printed, _ = call(capsys, "fit", path, *words, "--out", out)
+    assert code == 0
+    assert "- weight 'n', a frequency\n- offset 'base'\n- clusters 'farm'" in printed
+    assert tables.load(out).rows == 80
+    code, printed, _ = call(capsys, "score", out, path, "--pictures", tmp_path)
+    assert code == 0
+    assert "80 of 120 rows are used; others lack 'n' (40)" in printed
+
+
 FIT = "fit {table} --label alive --positive yes --out {out} "
 WRONG = {
     FIT + "--penalty l2=-1": "must be none, cv, or l2 and l1 with a number of at least",
@@ -183,6 +198,8 @@ WRONG = {
     FIT + "--leave-out soil --category soil": "column 'soil' is given as two kinds",
     FIT + "--leave-out sol": "table.csv: has no column 'sol', did you mean 'soil'?",
     FIT + "--category soil=sad": "column 'soil': the base 'sad' is not there, only 'c",
+    FIT + "--weight dose": "column 'dose': what the weights mean is not given",
+    FIT + "--offset sol": "table.csv: has no column 'sol', the offset, did you mean 's",
     "fit {table} --out {out}": "--label is not given",
     "fit {table} --label aliv --out {out}": "no column 'aliv' for the label: its",
     "fit {table} --label alive --out {out}": "column 'alive': the labels are 'no' (",
