@@ -255,11 +255,9 @@ class Schema(Roles, frozen=True):
             if name not in names:
                 what = f"has no column {name!r}{nearest(name, names)}"
                 faults.append(Fault(what, cure=f"its columns are {listed(names, 20)}"))
-        features = [*self.columns, *(chosen if self.formula else [])]
-        meant = [n for n in features if not isinstance(self.columns.get(n), LeftOut)]
-        self.check_roles(label, meant, faults)
-        special = {label, *self.of_roles.values()}
-        asked = {name: self.columns.get(name) for name in chosen if name not in special}
+        self.check_roles(label, [*self.used, *(chosen if self.formula else [])], faults)
+        own = {label, *self.of_roles.values()}
+        asked = {name: self.columns.get(name) for name in chosen if name not in own}
         for name, count in Counter(chosen).items():
             out = isinstance(self.columns.get(name), LeftOut)
             if count > 1 and not out:

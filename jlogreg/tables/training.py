@@ -151,13 +151,8 @@ def _model(
     }  # fmt: skip
     for name, size in (("l2", jnp.square(scaled.scale)), ("l1", scaled.scale)):
         options[name] = options[name] * size if options[name] else 0.0
-    told = summary(
-        found._replace(params=params),
-        jnp.asarray(given.X),
-        given.y,
-        given.names,
-        **options,
-    )
+    fitted = found._replace(params=params)
+    told = summary(fitted, jnp.asarray(given.X), given.y, given.names, **options)
     w, b = (np.asarray(leaf, float) for leaf in params)
     return Model(
         schema=schema,
