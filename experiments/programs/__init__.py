@@ -7,6 +7,7 @@ from typing import Any
 NAMES = (
     "bootstrap",
     "classify",
+    "coverage",
     "learning_rates",
     "probes",
     "scan",

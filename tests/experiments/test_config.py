@@ -79,7 +79,7 @@ REFUSED = {
     '""': {"bed", "phenotype", "phenotype_name", "covariates", "train", "test"},
     "true": {"standardize", "figures"},
     "[]": {"covariate_names", "leave_out"},
-    "0": {"seed", "l2", "digit"},
+    "0": {"seed", "l2", "digit", "bootstrap"},
     "1e30": FLOATS,
     f"1{'0' * 30}": FLOATS | {"seed"},
     "[1.5]": {"learning_rates"},

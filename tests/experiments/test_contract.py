@@ -77,6 +77,18 @@ CASES = {
         {"params.npz": {"w": (192, 1), "b": (1, 1), "costs": (1, 5)}},
         METRICS,
     ),
+    "coverage": Case(
+        "--simulation.samples=[20] --simulation.replicates=24 "
+        "--simulation.bootstrap=0",
+        ("simulating", 2),
+        "coverage type_one",
+        {
+            "params.npz": {
+                "w": (2, 1), "b": (2, 1, 1), "finished": (2,), "counts": (2, 8, 3),
+            }
+        },
+        METRICS,
+    ),
     "faces": Case(
         "--descent.steps=5 --descent.print_every=2 --data.standardize=true",
         ("descending", 5),
