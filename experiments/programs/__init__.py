@@ -10,6 +10,7 @@ NAMES = (
     "learning_rates",
     "probes",
     "scan",
+    "sparse_probes",
     "surface",
     "tic_toc",
     "vectorising",
