@@ -11,6 +11,7 @@ NAMES = (
     "learning_rates",
     "probes",
     "scan",
+    "sparse_probes",
     "surface",
     "tic_toc",
     "vectorising",

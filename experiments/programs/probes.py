@@ -68,12 +68,7 @@ def load(config: Config) -> Digits:
 def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
     """Fit every label at every penalty on every fold, choose, test, and draw."""
     found = _validate(config.grid, config.seed, data, run)
-    if (found.best < 0).any():
-        digit = int(np.flatnonzero(found.best[:, 0] < 0)[0])
-        raise UserError(
-            f"no penalty can be compared for digit {digit}: at each of them the fit of "
-            "a fold failed; use more samples, fewer folds or larger penalties"
-        )
+    check_choices(found)
     params = found.fit.params
     test = np.asarray(predict_proba(stack(params), data.X_test))
     trees = ("fit", "path", "fold_fits", "metrics")
@@ -97,6 +92,16 @@ def work(config: Config, data: Digits, run: Run) -> Sequence[Row]:
         f"Expected calibration error of the held-out probabilities: {error:.4f}"
     )
     return rows
+
+
+def check_choices(found: CrossValidation) -> None:
+    """Raise a UserError if a digit has no penalty that can be chosen."""
+    if (found.best < 0).any():
+        digit = int(np.flatnonzero(found.best[:, 0] < 0)[0])
+        raise UserError(
+            f"no penalty can be compared for digit {digit}: at each of them the fit of "
+            "a fold failed; use more samples, fewer folds or larger penalties"
+        )
 
 
 def _validate(grid: GridConfig, seed: int, data: Digits, run: Run) -> CrossValidation:
@@ -129,13 +134,13 @@ def _table(
     test_accuracy, test_recall = _scores(test, data.Y_test)
     columns: dict[str, list[str | float]] = {
         "digit": [*map(str, range(len(loss))), "all"],
-        "best l2": [*_rounded(found.l2[found.best[:, 0], 0], 2), ""],
-        "1 SE l2": [*_rounded(found.l2[found.one_standard_error[:, 0], 0], 2), ""],
-        "loss": _rounded([*loss[:, 0], loss.mean()], 3),
-        "acc. %": _rounded(accuracy, 4),
-        "recall %": _rounded(recall, 4),
-        "test acc. %": _rounded(test_accuracy, 4),
-        "test recall %": _rounded(test_recall, 4),
+        "best l2": [*rounded(found.l2[found.best[:, 0], 0], 2), ""],
+        "1 SE l2": [*rounded(found.l2[found.one_standard_error[:, 0], 0], 2), ""],
+        "loss": rounded([*loss[:, 0], loss.mean()], 3),
+        "acc. %": rounded(accuracy, 4),
+        "recall %": rounded(recall, 4),
+        "test acc. %": rounded(test_accuracy, 4),
+        "test recall %": rounded(test_recall, 4),
     }
     return [
         dict(zip(columns, row, strict=True))
@@ -157,7 +162,8 @@ def _scores(a: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return 100 * accuracy, 100 * recall
 
 
-def _rounded(values: Any, digits: int) -> list[str | float]:
+def rounded(values: Any, digits: int) -> list[str | float]:
+    """Return the values rounded to so many significant digits."""
     return [float(f"{value:.{digits}g}") for value in np.asarray(values)]
 
 

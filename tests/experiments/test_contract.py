@@ -42,7 +42,7 @@ class Case(NamedTuple):
     """
 
     overrides: str
-    progress: tuple[str, int] | None
+    progress: dict[str, int]
     figures: str
     arrays: Mapping[str, dict[str, tuple[int, ...]]] = MappingProxyType({})
     others: frozenset[str] = frozenset()
@@ -56,7 +56,7 @@ FIT |= {"w": (24, 30, 1), "b": (24, 1, 1), "finished": (24, 1), "arguments": ()}
 CASES = {
     "bootstrap": Case(
         "--bootstrap.replicates=24 --bootstrap.l2=0.1",
-        ("fitting", 24),
+        {"fitting": 24},
         "intervals",
         {
             "params.npz": {
@@ -72,7 +72,7 @@ CASES = {
         "--data.train={data} --data.test={data} --descent.steps=5 "
         "--descent.print_every=2 --data.test_images=train_set_x "
         "--data.test_labels=train_set_y",
-        ("descending", 5),
+        {"descending": 5},
         "cost weights mistakes",
         {"params.npz": {"w": (192, 1), "b": (1, 1), "costs": (1, 5)}},
         METRICS,
@@ -91,7 +91,7 @@ CASES = {
     ),
     "faces": Case(
         "--descent.steps=5 --descent.print_every=2 --data.standardize=true",
-        ("descending", 5),
+        {"descending": 5},
         "cost weights mistakes",
         {
             "params.npz": {
@@ -103,7 +103,7 @@ CASES = {
     ),
     "learning_rates": Case(
         "--sweep.steps=10",
-        None,
+        {},
         "costs",
         {
             "params.npz": {
@@ -115,7 +115,7 @@ CASES = {
     "probes": Case(
         "--data.test_fraction=0.7 --grid.smallest=1e-4 --grid.largest=1e-2 "
         "--grid.penalties=3 --grid.folds=2",
-        ("fitting", 90),
+        {"fitting": 90},
         "path weights reliability",
         {
             "params.npz": {
@@ -129,13 +129,29 @@ CASES = {
     ),
     "scan": Case(
         "--simulation.samples=76 --simulation.variants=40",
-        ("scanning", 40),
+        {"scanning": 40},
         "manhattan qq",
         others=frozenset({"fileset", "scan.glm.logistic"}),
     ),
+    "sparse_probes": Case(
+        "--data.test_fraction=0.9 --grid.smallest=0.3 --grid.penalties=2 "
+        "--grid.folds=2 --stability.replicates=2",
+        {"fitting": 60, "resampling": 20},
+        "path weights stability",
+        {
+            "params.npz": {
+                "w": (10, 64, 1), "b": (10, 1, 1), "l1": (2, 1),
+                "fold_loss": (10, 2, 2), "loss": (10, 2), "standard_error": (10, 2),
+                "best": (10, 1), "one_standard_error": (10, 1), "status": (10, 2, 2),
+                "path_w": (10, 2, 64, 1), "path_b": (10, 2, 1, 1),
+                "n_selected": (10, 2), "share": (10, 64),
+                "probability": (10, 179), "test_probability": (10, 1618),
+            }
+        },
+    ),
     "surface": Case(
         "--surface.points=5 --surface.steps=2",
-        None,
+        {},
         "log_loss squared_error",
         {
             "surfaces.npz": {
@@ -146,7 +162,7 @@ CASES = {
     ),
     "tic_toc": Case(
         "--size.features=4 --size.samples=6 --size.dot=50 --size.rounds=3",
-        ("timing", 2),
+        {"timing": 2},
         "times",
         others=METRICS,
         varies=frozenset({"times.png", "ms", "times as fast as loops", "seconds"}),
@@ -154,7 +170,7 @@ CASES = {
     "vectorising": Case(
         "--data.test_fraction=0.9 --descent.digit=3 --descent.steps=4 "
         "--descent.rates=3 --timing.rounds=2",
-        ("timing", 2),
+        {"timing": 2},
         "times",
         {"params.npz": {"w": (6, 64, 1), "b": (6, 1, 1)}},
         METRICS,
@@ -277,7 +293,7 @@ def test_the_folder_holds_what_the_program_makes(finished):
 
 def test_the_progress_bar_counts(finished):
     titles = [(title, total) for title, total, _ in finished.bars]
-    assert titles == [bar for bar in [finished.case.progress] if bar]
+    assert titles == [*finished.case.progress.items()]
     for _, total, steps in finished.bars:
         assert sum(steps) == total
         assert all(step > 0 for step in steps[1:])
