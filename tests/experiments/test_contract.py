@@ -80,7 +80,7 @@ CASES = {
     "coverage": Case(
         "--simulation.samples=[20] --simulation.replicates=24 "
         "--simulation.bootstrap=0",
-        ("simulating", 2),
+        {"simulating": 2},
         "coverage type_one",
         {
             "params.npz": {
