@@ -47,7 +47,8 @@ def logits(
         [[-1.0, 0.0, 1.0]]
     """
     design = check_design("X", X)
-    params = check_params(as_params(params), "n", design.dtype, K="K")
+    params, (n, _) = as_params(params), design.shape
+    params = check_params(params, "n" if n else 0, design.dtype, K="K")
     _check_features(design.shape, len(params.w))
     if offset is None:
         return _logits(params, design)
