@@ -47,9 +47,9 @@ def logits(
         [[-1.0, 0.0, 1.0]]
     """
     design = check_design("X", X)
-    params, (n, _) = as_params(params), design.shape
-    params = check_params(params, "n" if n else 0, design.dtype, K="K")
-    _check_features(design.shape, len(params.w))
+    params = as_params(params)
+    _check_features(design.shape, params)
+    params = check_params(params, design.shape[0], design.dtype, K="K")
     if offset is None:
         return _logits(params, design)
     K = len(params.b)
@@ -58,9 +58,13 @@ def logits(
     return _logits(params, design, check_range("offset", offset))
 
 
-def _check_features(shape: tuple[int, int], n: int) -> None:
-    """Raise a ShapeError unless X has the n features of the model."""
-    if shape[0] != n:
+def _check_features(shape: tuple[int, int], params: Params) -> None:
+    """Raise a ShapeError if the model is a matrix of weights for other features.
+
+    Without this check the message would blame the weights.
+    """
+    n, *others = getattr(getattr(params, "w", None), "shape", ()) or (None,)
+    if len(others) == 1 and shape[0] != n:
         transposed = ": write X.T" if shape[1] == n else ""
         raise ShapeError(
             f"X has shape {shape}, but the model has {n} features: X must have shape "
