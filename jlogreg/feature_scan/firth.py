@@ -20,18 +20,18 @@ from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples
-from jlogreg.feature_scan.null_model import NullModel
+from jlogreg.feature_scan.null_model import NullModel, last_variance
 from jlogreg.feature_scan.single_feature import (
-    FIRTH,
     Plan,
     Scan,
     one_feature,
     result,
     rise,
+    start_of,
 )
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
-from jlogreg.objective.jeffreys import RIVAL_LEVERAGE
+from jlogreg.objective.jeffreys import FIRTH, RIVAL_LEVERAGE
 from jlogreg.solvers.cholesky import factorize
 from jlogreg.solvers.driver import where
 from jlogreg.solvers.line_search import rounding
@@ -82,7 +82,7 @@ def _look(X: Design, samples: Samples, theta: Array, free: Array) -> _Look:
         value=loss - FIRTH * log_det,
         log_det=log_det,
         vector=factor.solve(X.adjoint(dz) * free),
-        variance=jnp.square(factor.scale[-1, 0] / factor.L[-1, -1]),
+        variance=last_variance(factor),
         top=largest(jnp.where(samples.weights() > 0, each, 0.0)),
         singular=factor.singular | information.singular,
     )
@@ -136,8 +136,7 @@ def firth_scan(plan: Plan, steps: int, null: NullModel, G: Array) -> Scan:
 
     def one(g: Array) -> Scan:
         X, samples, number = one_feature(null, g[None], plan.missing)
-        theta = jnp.append(null.theta, jnp.zeros((1, 1), number.dtype), axis=0)
-        row_max = jnp.append(null.row_max, largest(jnp.abs(number)))[:, None]
+        theta, row_max = start_of(null, number)
         free = jnp.ones_like(theta)
 
         def is_minimum(end: _State) -> Array:

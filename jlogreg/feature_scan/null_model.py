@@ -19,13 +19,14 @@ from jlogreg.data.standardized import standardize
 from jlogreg.fitting.options import free_unknowns
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
-from jlogreg.solvers.cholesky import factorize
+from jlogreg.solvers.cholesky import Factor, factorize
 
 __all__ = [
     "NewtonStep",
     "NullModel",
     "fit_covariates",
     "fit_null_model",
+    "last_variance",
     "newton_step",
 ]
 
@@ -140,5 +141,10 @@ def newton_step(X: Design, samples: Samples, z: Array) -> NewtonStep:
     dz, s = lax.optimization_barrier((dz, samples.weighted(log_loss_dz2(FAST, z))))
     slope, factor = X.adjoint(dz), factorize(X.gram(s), repaired=False)
     vector = factor.solve(slope)
-    variance = jnp.square(factor.scale[-1, 0] / factor.L[-1, -1])
-    return NewtonStep(vector, jnp.sum(vector * slope), variance, factor.singular)
+    decrease, variance = jnp.sum(vector * slope), last_variance(factor)
+    return NewtonStep(vector, decrease, variance, factor.singular)
+
+
+def last_variance(factor: Factor) -> Float[Array, ""]:
+    """Return the last entry of the diagonal of the inverse of a factorized matrix."""
+    return jnp.square(factor.scale[-1, 0] / factor.L[-1, -1])

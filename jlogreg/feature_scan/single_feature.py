@@ -38,9 +38,9 @@ from jlogreg.inference.covariance import model_covariance, variance_of_weight
 from jlogreg.inference.nested_models import likelihood_ratio_test
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss
+from jlogreg.objective.jeffreys import FIRTH
 
 __all__ = [
-    "FIRTH",
     "Plan",
     "Scan",
     "fit_scan",
@@ -48,10 +48,8 @@ __all__ = [
     "one_feature",
     "result",
     "rise",
+    "start_of",
 ]
-
-# The strength of Jeffreys' prior that makes an estimate Firth's.
-FIRTH = 0.5
 
 
 class Plan(NamedTuple):
@@ -154,6 +152,15 @@ def one_feature(
     return (Stacked(null.rows, X) if len(null.theta) else X), samples, number
 
 
+def start_of(null: NullModel, number: Array) -> tuple[Array, Array]:
+    """Return the null model with a feature of weight 0, and the largest |entries|.
+
+    Shapes: number (1, m), the feature; results (q + 1, 1).
+    """
+    theta = jnp.append(null.theta, jnp.zeros((1, 1), number.dtype), axis=0)
+    return theta, jnp.append(null.row_max, largest(jnp.abs(number)))[:, None]
+
+
 def result(
     estimate: Array,
     variance: Array,
@@ -201,7 +208,7 @@ def newton_scan(plan: Plan, steps: int, null: NullModel, G: Array) -> Scan:
 
     def one(g: Array) -> Scan:
         X, samples, number = one_feature(null, g[None], plan.missing, steps == 0)
-        theta = jnp.append(null.theta, jnp.zeros((1, 1), number.dtype), axis=0)
+        theta, row_max = start_of(null, number)
 
         def advance(now: tuple[Array, NewtonStep], _: None) -> tuple[Any, None]:
             theta, step = now
@@ -213,7 +220,6 @@ def newton_scan(plan: Plan, steps: int, null: NullModel, G: Array) -> Scan:
         start = (theta, newton_step(X, samples, null.z))
         (theta, step), _ = lax.scan(advance, start, length=steps)
         # The test of `fit`, with a bound of the change of the logits.
-        row_max = jnp.append(null.row_max, largest(jnp.abs(number)))[:, None]
         moved = jnp.sum(jnp.abs(step.vector) * row_max)
         decrement = jnp.sqrt(step.predicted_decrease / samples.total_weight())
         small = (moved <= null.tol) & (decrement <= null.tol) & ~step.singular

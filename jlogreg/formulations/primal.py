@@ -183,8 +183,8 @@ def _with_prior(
 
     # Where it is not known what the prior adds at 0, no start falls back to it.
     added = jnp.inf if prepared.own is None else prepared.own.added
-    at_zero = prepared.value_at_zero + added
-    return DenseObjective(evaluate, newton_direction, at_zero, tol)
+    value_at_zero = prepared.value_at_zero + added
+    return DenseObjective(evaluate, newton_direction, value_at_zero, tol)
 
 
 def largest_logit(problem: Problem, point: Array) -> Float[Array, ""]:

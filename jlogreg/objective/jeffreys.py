@@ -33,9 +33,10 @@ from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz, log_loss_dz2
 from jlogreg.objective.prediction import adjoint
 from jlogreg.objective.sums import curvature_total, gram, sum_over_written
-from jlogreg.solvers.cholesky import factorize_reversed
+from jlogreg.solvers.cholesky import ReversedFactor, factorize_reversed
 
 __all__ = [
+    "FIRTH",
     "RIVAL_LEVERAGE",
     "AtZero",
     "Jeffreys",
@@ -49,6 +50,8 @@ __all__ = [
     "row_entries",
 ]
 
+# The strength of the prior that makes an estimate Firth's.
+FIRTH = 0.5
 # The information, and its derivatives of n^3 numbers, are formed up to this number of
 # features.
 MAX_FEATURES = 512
@@ -115,15 +118,25 @@ def jeffreys_term(
 
     Infinity if the information is singular. Derivatives of every order are exact.
     """
-    k = len(params.w) + jeffreys.bias
-    information = curvature_total(params, samples)[:k, :k]
+    information = _information(params, samples, jeffreys)
     return -jeffreys.strength * log_det(information) / samples.total_weight()
+
+
+def _information(
+    params: Params, samples: Samples, jeffreys: Jeffreys
+) -> Float[Array, "k k"]:
+    """Return the information of the k parameters, not divided by the weight."""
+    k = len(params.w) + jeffreys.bias
+    return curvature_total(params, samples)[:k, :k]
 
 
 @jax.custom_jvp
 def log_det(matrix: Float[Array, "k k"]) -> Float[Array, ""]:
     """Return the log determinant of a positive definite matrix, -inf if singular."""
-    factor = factorize_reversed(matrix)
+    return _log_det_by(factorize_reversed(matrix), matrix)
+
+
+def _log_det_by(factor: ReversedFactor, matrix: Array) -> Float[Array, ""]:
     value = jnp.where(factor.singular, -jnp.inf, factor.log_det())
     return jnp.where(jnp.isfinite(matrix).all(), value, jnp.nan)
 
@@ -172,19 +185,20 @@ def at_zero(samples: Samples, jeffreys: Jeffreys) -> AtZero:
     """
     n = samples.X.shape[0]
     w, b = jnp.zeros((n, 1), samples.X.dtype), jnp.zeros((1, 1), samples.X.dtype)
-    k = n + jeffreys.bias
-    information = curvature_total(Params(w, b), samples)[:k, :k]
-    factor = factorize_reversed(information)
+    params = Params(w, b)
+    information = _information(params, samples, jeffreys)
+    factor, k = factorize_reversed(information), len(information)
     root = jnp.concatenate([factor.inverse_root(), jnp.zeros((n + 1 - k, k), b.dtype)])
 
     def count(part: Samples, root: Array) -> Array:
-        s = log_loss_dz2(FAST, part.logits(Params(w, b)))
+        s = log_loss_dz2(FAST, part.logits(params))
         u = part.X.forward(root[:-1]) + root[-1:].T
         h = s * jnp.square(u).sum(axis=0, keepdims=True)
         return jnp.sum((h > RIVAL_LEVERAGE) & (part.weights() > 0), dtype=b.dtype)
 
     far = sum_over_written(count, samples, root, block=gram_block(samples))
-    added = -jeffreys.strength * log_det(information) / samples.total_weight()
+    log_det_0 = _log_det_by(factor, information)
+    added = -jeffreys.strength * log_det_0 / samples.total_weight()
     return AtZero(added, far > 0)
 
 
