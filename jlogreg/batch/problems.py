@@ -133,7 +133,7 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
             rank or shape.
         ValueError: if a penalty common to all problems is out of range.
     """
-    check_orientation("X", (n, m), "Y", getattr(rows.y, "table", rows.y))
+    check_orientation("X", (n, m), "Y", rows.y)
     given = {
         "Y": as_labels(rows.y, dtype),
         "weight": rows.weight,

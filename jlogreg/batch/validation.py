@@ -50,10 +50,16 @@ class ValidationData(NamedTuple):
         """Return numbers (L, 1) in the order of the penalties, l1 before l2."""
         if self.l1 is None:
             return self.l2
-        order = np.lexsort([np.asarray(self.l2)[:, 0], np.asarray(self.l1)[:, 0]])
+        order = _smallest_first(self.l2, self.l1)
         sizes = np.empty_like(self.l2)
         sizes[order, 0] = np.arange(len(order))
         return jnp.asarray(sizes)
+
+
+def _smallest_first(l2: Array, l1: Array | None) -> np.ndarray:
+    """Return the rows of the penalties (L, 1) in the order of l1, and then of l2."""
+    given = [l2] if l1 is None else [l2, l1]
+    return np.lexsort([np.asarray(sizes)[:, 0] for sizes in given])
 
 
 class CrossValidation(NamedTuple):
@@ -105,8 +111,8 @@ class CrossValidation(NamedTuple):
     @property
     def at_edge(self) -> Bool[np.ndarray, "K 1"]:
         """Whether the best penalty is the smallest or the largest: another may win."""
-        places = np.lexsort([np.asarray(one)[:, 0] for one in self._sizes()])
-        return (self.best == places[0]) | (self.best == places[-1])
+        order = _smallest_first(self.l2, self.l1)
+        return (self.best == order[0]) | (self.best == order[-1])
 
     def __repr__(self) -> str:
         """Return the choice in short: what is best, and how the fits ended."""
@@ -115,16 +121,17 @@ class CrossValidation(NamedTuple):
     def _repr_html_(self) -> str:
         return as_html(self._described())
 
-    def _sizes(self) -> list[Any]:
-        return [self.l2] if self.l1 is None else [self.l2, self.l1]
-
     def _described(self) -> dict[str, str]:
         K, _, F = self.fold_loss.shape
         found = np.asarray(self.best)[:, 0] >= 0
         rows = np.asarray(self.best)[found, 0]
         texts = {"rows": str(K), "folds": str(F)}
-        grids = zip(("l2", "l1"), self._sizes(), strict=False)
-        given = {name: sizes for name, sizes in grids if np.asarray(sizes).any()}
+        grids = {"l2": self.l2, "l1": self.l1}
+        given = {
+            name: sizes
+            for name, sizes in grids.items()
+            if sizes is not None and np.asarray(sizes).any()
+        }
         texts |= {name: brief(sizes) for name, sizes in given.items()}
         if rows.size:
             loss = np.asarray(self.loss)[found, rows]
