@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from jlogreg.certification.rational import NEARLY, nearly_dependent
+
 __all__ = ["Collinearity", "collinearity"]
 
-# What is beyond the others, relative to the feature, that float32 does not see.
-NEARLY = 1e-6
 # Up to so many numbers the features are looked at.
 LARGEST = 20_000_000
 MAX_NAMED = 5
@@ -55,8 +55,6 @@ def collinearity(X: Float[np.ndarray, "n m"], bias: bool = True) -> Collinearity
     is one of 0. The later of two equal features is said to be given by the earlier.
     None are found in data that are too large to look at.
     """
-    from scipy.linalg import qr, solve_triangular
-
     if X.size > LARGEST or not X.size:
         return Collinearity([], {})
     X = X.astype(float)
@@ -69,12 +67,10 @@ def collinearity(X: Float[np.ndarray, "n m"], bias: bool = True) -> Collinearity
     places = np.flatnonzero(~constant)
     if not places.size:
         return Collinearity(np.flatnonzero(constant).tolist(), {})
-    R, order = qr((X[places] / length[places, None]).T, mode="r", pivoting=True)
-    rank = int((np.abs(np.diag(R)) > NEARLY).sum())
-    shares = solve_triangular(R[:rank, :rank], R[:rank, rank:])
+    basis, dependent, shares = nearly_dependent(X[places] / length[places, None])
     sums = {}
-    for share, given in zip(shares.T, order[rank:], strict=True):
-        others = places[order[:rank][np.abs(share) > NEARLY]]
+    for share, given in zip(shares.T, dependent, strict=True):
+        others = places[basis[np.abs(share) > NEARLY]]
         # Of two that give each other the later one is named.
         group = sorted([*others.tolist(), int(places[given])])
         sums[group[-1]] = group[:-1]

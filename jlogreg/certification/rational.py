@@ -14,11 +14,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 __all__ = [
+    "NEARLY",
     "Rows",
     "common_integers",
     "directions_within",
     "independent_rows",
     "is_solvable",
+    "nearly_dependent",
     "solve_integers",
     "to_integers",
     "to_rows",
@@ -107,17 +109,12 @@ def directions_within(
 
 def _relations(rows: Rows) -> _Relations:
     """Return relations: each is proposed in double precision and solved exactly."""
-    from scipy.linalg import qr, solve_triangular
+    from scipy.linalg import qr
 
     integers, k = rows.integers, len(rows.scale)
     varying = rows.unit[:k] - rows.unit[:k].mean(axis=1, keepdims=True)
-    order, rank, R = np.arange(k), 0, varying
-    if k:
-        R, order = qr(varying.T, mode="r", pivoting=True)
-        sizes = np.abs(np.diag(R))
-        rank = int((sizes > NEARLY * sizes[0]).sum())
-    basis, others = order[:rank], order[rank:]
-    shares = solve_triangular(R[:rank, :rank], R[:rank, rank:])[:, others.argsort()]
+    basis, others, shares = nearly_dependent(varying)
+    shares = shares[:, others.argsort()]
     places, columns, remainders = [], [], []
     for share, i in zip(shares.T, np.sort(others), strict=True):
         used = [*basis[np.abs(share) > NEARLY], k]
@@ -135,6 +132,24 @@ def _relations(rows: Rows) -> _Relations:
     across = np.array(columns, object).reshape(shape).T
     found = np.array(remainders, object).reshape(size)
     return _Relations(kept, np.array(places, int), across, found)
+
+
+def nearly_dependent(
+    rows: Float[np.ndarray, "k m"],
+) -> tuple[np.ndarray, np.ndarray, Float[np.ndarray, "r d"]]:
+    """Return r rows, the d others that are nearly sums of them, and their shares.
+
+    By a QR decomposition with pivoting, in double precision.
+    """
+    from scipy.linalg import qr, solve_triangular
+
+    if not len(rows):
+        return np.zeros(0, int), np.zeros(0, int), np.zeros((0, 0))
+    R, order = qr(rows.T, mode="r", pivoting=True)
+    sizes = np.abs(np.diag(R))
+    rank = int((sizes > NEARLY * sizes[0]).sum())
+    shares = solve_triangular(R[:rank, :rank], R[:rank, rank:])
+    return order[:rank], order[rank:], shares
 
 
 def to_integers(rows: Float[np.ndarray, "k m"]) -> Shaped[np.ndarray, "k m"]:

@@ -28,6 +28,7 @@ from jlogreg.base.status import Status
 from jlogreg.certification.collinearity import collinearity
 from jlogreg.data.design import Design
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
+from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics
 from jlogreg.diagnostics.fitted import prepare_fit
 from jlogreg.diagnostics.tails import log10_chi2_tail, log10_p_value, p_of_log10
@@ -291,7 +292,7 @@ def _standard_errors(
     chosen, labels = check_kind(*options)
     if fit.status != Status.CONVERGED:
         cause = ""
-        if fit.status == Status.SINGULAR:
+        if fit.status == Status.SINGULAR and not streams_of(samples.X):
             kept = np.asarray(samples.weights())[0] > 0
             X = np.asarray(samples.X.dense())[:, kept]
             cause = collinearity(X, given["bias"]).text(names)
