@@ -6,25 +6,27 @@ import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jlogreg import metrics
-from jlogreg.base.params import stack
 from jlogreg.base.status import Status
 from jlogreg.batch.cross_validation import cross_validate
 from jlogreg.batch.fit_many import fit_many
-from jlogreg.batch.validation import CrossValidation
+from jlogreg.batch.validation import (
+    CrossValidation,
+    ValidationData,
+    held_out_losses,
+    held_out_metrics,
+    summarize_losses,
+)
 from jlogreg.data.standardized import Standardized
-from jlogreg.objective.prediction import logits
+from jlogreg.objective.jeffreys import FIRTH
 from jlogreg.tables.model import Validation
 from jlogreg.tables.samples import Samples
 
 __all__ = ["Penalty", "check_penalties", "numbers", "validated"]
 
 METRICS = ("roc_auc", "average_precision", "brier", "accuracy")
-OF_PROBABILITY = ("brier", "accuracy")
-# The strength of Jeffreys' prior that is Firth's.
-FIRTH = 0.5
 
 
 class Penalty(NamedTuple):
@@ -85,7 +87,7 @@ def validated(
     options: dict[str, Any] = {"bias": bias, "progress": progress}
     options |= given.weight_and_offset
     if firth:
-        return _firth_validation(X, y, rows, options), 0
+        return _validation(_firth_folds(X, y, rows, options), penalties, 0, count), 0
     l2, l1 = penalties[:, :1], penalties[:, 1:]
     options |= {"l1": l1, "folds": rows, "metrics": METRICS}
     found = cross_validate(X, y, l2, **options)
@@ -102,8 +104,20 @@ def _stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
     return (place != np.arange(count)[:, None]).astype(float)
 
 
+class _HeldOut(NamedTuple):
+    """What the folds say of L penalties, as in a CrossValidation.
+
+    Shapes: loss and standard_error (1, L); metrics, by name, and status (1, L, F).
+    """
+
+    loss: Any
+    standard_error: Any
+    metrics: dict[str, Any]
+    status: Any
+
+
 def _validation(
-    found: CrossValidation, penalties: np.ndarray, row: int, count: int
+    found: CrossValidation | _HeldOut, penalties: np.ndarray, row: int, count: int
 ) -> Validation:
     scores = {"log_loss": float(found.loss[0, row])}
     for name in METRICS:
@@ -129,35 +143,23 @@ def numbers(values: Any) -> tuple[float | None, ...]:
     return tuple(_number(value) for value in np.asarray(values, float).tolist())
 
 
-def _firth_validation(
-    X: Standardized, y: np.ndarray, rows: np.ndarray, options: dict[str, Any]
-) -> Validation:
-    """Return what the folds say of Firth's estimate."""
+def _firth_folds(
+    X: Standardized, y: np.ndarray, folds: np.ndarray, options: dict[str, Any]
+) -> _HeldOut:
+    """Return what the folds say of Firth's estimate, as of one penalty."""
     weight, offset = options.pop("weight"), options["offset"]
-    weight = 1.0 if weight is None else weight
-    found = fit_many(X, y, weight=rows * weight, jeffreys=FIRTH, **options)
-    z = logits(stack(found.params), X, offset=offset)
-    held, status = (1 - rows) * weight, np.asarray(found.status)
-    of_fold = {
-        name: np.asarray(getattr(metrics, name)(
-            jax.nn.sigmoid(z) if name in OF_PROBABILITY else z, y, weight=held
-        ))
-        for name in ("log_loss", *METRICS)
-    }  # fmt: skip
-    ended = status == Status.CONVERGED
-    of_fold = {name: np.where(ended, each, np.nan) for name, each in of_fold.items()}
-    loss, size = of_fold["log_loss"], held.sum(axis=1)
-    total = float((size * loss).sum() / size.sum())
-    scores = {name: float(each.mean()) for name, each in of_fold.items()}
-    error = float(loss.std(ddof=1) / len(loss) ** 0.5)
-    return Validation(
-        len(rows),
-        (0.0,),
-        (_number(total),),
-        (_number(error),),
-        {name: _number(value) for name, value in {**scores, "log_loss": total}.items()},
-        _failed(status),
+    own = folds if weight is None else folds * weight
+    found = fit_many(X, y, weight=own, jeffreys=FIRTH, **options)
+    fits = jax.tree.map(lambda leaf: leaf[None, None], found)
+    given = ValidationData(
+        Y=jnp.asarray(y),
+        l2=jnp.zeros((1, 1)),
+        weight=None if weight is None else jnp.asarray(weight),
+        offset=None if offset is None else jnp.asarray(offset),
+        folds=jnp.asarray(folds),
     )
+    losses = summarize_losses(held_out_losses(X, given, fits), given)
+    return _HeldOut(*losses, held_out_metrics(METRICS, X, given, fits), fits.status)
 
 
 def _failed(status: np.ndarray) -> tuple[str, ...]:
