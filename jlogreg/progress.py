@@ -146,9 +146,14 @@ class _Rich:
             TimeRemainingColumn,
         )
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        console = Console(file=file)
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=file),
+            transient=True,
+        )
         self._task = self._bar.add_task(label, total=total)
         self._bar.start()
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from jlogreg import tables
-from jlogreg.batch.scheduler import Progress as FitProgress
 from jlogreg.command.terminal import UserError
 from jlogreg.command.text import described, model_text
+from jlogreg.progress import bar
 from jlogreg.tables.columns.kinds import Kind
 from jlogreg.tables.reading.csv_text import MISSING
 
@@ -58,7 +56,8 @@ def fit(options: argparse.Namespace) -> None:
         raise UserError("--label is not given, nor a formula with a label before ~")
     table = read(options.table, options)
     schema = schema.decide(table)
-    with _bar(_count(penalties, options.folds), quiet=options.json) as progress:
+    hidden = options.json or not sys.stderr.isatty()
+    with nullcontext() if hidden else bar() as progress:
         model = tables.fit(
             table,
             schema,
@@ -172,27 +171,3 @@ def _columns(options: argparse.Namespace) -> dict[str, Kind]:
     for name in options.leave_out:
         add(name, tables.LeftOut("as you say"))
     return found
-
-
-def _count(penalties: dict[str, Any], folds: int) -> int:
-    return max([1, *map(np.size, penalties.values())]) * (folds + 1)
-
-
-@contextmanager
-def _bar(total: int, quiet: bool) -> Iterator[Callable[[FitProgress], None]]:
-    """Return a context with a progress bar, and the function that advances it."""
-    console = Console(stderr=True)
-    columns = TextColumn("fits"), BarColumn(), MofNCompleteColumn()
-    hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
-        task, rounds, last = bar.add_task("fits", total=total), 0, 0
-
-        # Each penalty is a round of its own, which counts from 0.
-        def report(progress: FitProgress) -> None:
-            nonlocal rounds, last
-            done = int(progress.finished.sum())
-            rounds += last if done < last else 0
-            last = done
-            bar.update(task, completed=rounds + done)
-
-        yield report
