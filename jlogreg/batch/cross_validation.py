@@ -39,7 +39,7 @@ from jlogreg.batch.validation import (
 )
 from jlogreg.data.design import Design, check_design
 from jlogreg.data.devices import gather
-from jlogreg.data.samples import check_features, check_weight
+from jlogreg.data.samples import check_features, check_weight_rows
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.regularization_path import penalty_grid
 from jlogreg.metrics.named import check_names
@@ -188,16 +188,14 @@ def _check(
         check_features("X", X)
     check_orientation("X", X.shape, "Y", Y)
     Y = check_matrix("Y", as_labels(Y, dtype), ("K", m), dtype)
+    if weight is not None:
+        weight = check_weight_rows(weight, len(Y), m, dtype)
     if l1 is None or (l2 is None and getattr(l1, "ndim", 0) == 0):
         name = "l1" if l1 is None else "l2"
         grid = penalty_grid(X, Y, name, weight=weight, offset=offset, bias=bias)
         grid = grid * m if of_sum else grid
         l2, l1 = (0.0 if l2 is None else l2, grid) if name == "l1" else (grid, l1)
     l2, l1 = check_grid(0.0 if l2 is None else l2, l1, dtype)
-    if weight is not None:
-        weight = check_weight(check_matrix("weight", weight, ("K", m)))
-        rows = 1 if len(weight) == 1 else len(Y)
-        weight = check_matrix("weight", weight, (rows, m), dtype)
     if offset is not None:
         offset = check_matrix("offset", offset, (1, m), dtype)
     if getattr(folds, "ndim", 0) == 0:

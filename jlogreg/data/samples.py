@@ -31,6 +31,7 @@ __all__ = [
     "check_features",
     "check_samples",
     "check_weight",
+    "check_weight_rows",
     "finite_samples",
     "prepare_rows",
     "prepare_samples",
@@ -219,6 +220,18 @@ def check_weight(weight: Array) -> Array:
                 f"numbers of {weight.dtype} count as 0: multiply all by one number"
             )
     return weight
+
+
+def check_weight_rows(weight: Any, K: int, m: int, dtype: Any) -> Float[Array, "K m"]:
+    """Return the weights of K problems, a row for each or one for all, checked.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if they have the wrong type, dtype, rank or
+            shape.
+        ValueError: if an entry is invalid and not traced.
+    """
+    weight = check_weight(check_matrix("weight", weight, ("K", m)))
+    return check_matrix("weight", weight, (1 if len(weight) == 1 else K, m), dtype)
 
 
 @partial(program, inline=True)

@@ -18,7 +18,7 @@ from jlogreg.base.programs import is_tracing, program
 from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, check_design
-from jlogreg.data.samples import Samples
+from jlogreg.data.samples import Samples, check_weight_rows
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.options import (
     MAX_FEATURES,
@@ -124,8 +124,7 @@ def penalty_grid(
     Y = check_matrix("Y", as_labels(Y, dtype), ("K", m), dtype)
     rows = None
     if weight is not None:
-        size = 1 if np.shape(weight)[:1] == (1,) else len(Y)
-        weight = check_matrix("weight", weight, (size, m), dtype)
+        weight = check_weight_rows(weight, len(Y), m, dtype)
         rows = jnp.broadcast_to(weight, Y.shape)[:, None]
     axes = (None, 0, None if rows is None else 0, None, None)
     slopes, costs = jax.device_get(
