@@ -117,7 +117,8 @@ def penalty_grid(
     """
     if penalty not in GRIDS:
         raise ValueError(f'penalty must be "l2" or "l1", but is {penalty!r}')
-    refuse_traced("penalty_grid", "compute l1_max and a grid from it", X, Y, weight)
+    given = (X, Y, weight, offset)
+    refuse_traced("penalty_grid", "call it outside jit, or take l1_max", *given)
     design = check_design("X", X)
     check_orientation("X", design.shape, "Y", Y)
     m, dtype = design.shape[1], design.dtype

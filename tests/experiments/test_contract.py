@@ -73,7 +73,7 @@ CASES = {
         "--descent.print_every=2 --data.test_images=train_set_x "
         "--data.test_labels=train_set_y",
         {"descending": 5},
-        "cost weights mistakes",
+        "cost weights largest_losses",
         {"params.npz": {"w": (192, 1), "b": (1, 1), "costs": (1, 5)}},
         METRICS,
     ),
@@ -92,7 +92,7 @@ CASES = {
     "faces": Case(
         "--descent.steps=5 --descent.print_every=2 --data.standardize=true",
         {"descending": 5},
-        "cost weights mistakes",
+        "cost weights largest_losses",
         {
             "params.npz": {
                 "w": (625, 1), "b": (1, 1), "costs": (1, 5), "mean": (625, 1),
