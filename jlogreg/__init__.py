@@ -45,6 +45,7 @@ from jlogreg.batch.scheduler import Progress
 from jlogreg.batch.validation import CrossValidation
 from jlogreg.certification.certificate import Certificate, certificate
 from jlogreg.data.design import Dense, Stacked
+from jlogreg.data.devices import mesh, put
 from jlogreg.data.samples import validate
 from jlogreg.data.sparse import Sparse
 from jlogreg.data.standardized import Standardized, standardize
@@ -142,12 +143,14 @@ __all__ = [
     "log_sigmoid",
     "logits",
     "loops",
+    "mesh",
     "metrics",
     "one_against_rest",
     "penalty_grid",
     "predict",
     "predict_proba",
     "progress",
+    "put",
     "raise_if_failed",
     "regularization_path",
     "scan_blocks",

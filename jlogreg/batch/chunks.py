@@ -72,6 +72,14 @@ class BatchSolver(NamedTuple):
     limits: Limits
     shared: Any
 
+    def on(self, device: Any) -> BatchSolver:
+        """Return the solver with what problems share on a device; None: as it is."""
+        if device is None:
+            return self
+        names = ("X", "center", "free", "finite", "limits", "shared")
+        given = {name: getattr(self, name) for name in names}
+        return self._replace(**jax.device_put(given, device))
+
     def init(self, numbers: np.ndarray) -> Chunk:
         """Return a chunk of some of the problems, before the first step."""
         own = self.problems.pick(np.maximum(numbers, 0))

@@ -25,7 +25,7 @@ from jlogreg.base.params import check_bias
 from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.batch.problems import Gathered, Problems
 from jlogreg.batch.resampling import fold_weights
-from jlogreg.batch.scheduler import Progress, solve_path
+from jlogreg.batch.scheduler import Batch, Progress, solve_path
 from jlogreg.batch.setup import setup_batch
 from jlogreg.batch.validation import (
     CrossValidation,
@@ -38,7 +38,7 @@ from jlogreg.batch.validation import (
     without_undecided,
 )
 from jlogreg.data.design import Design, check_design
-from jlogreg.data.devices import gather
+from jlogreg.data.devices import Deal, deal_over, gather
 from jlogreg.data.samples import check_features, check_weight_rows
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.regularization_path import penalty_grid
@@ -137,12 +137,13 @@ def cross_validate(
     names = check_names("metrics", metrics)
     arrays = (X, Y, l2, l1, weight, offset, folds, key)
     refuse_traced("cross_validate", INSTEAD, *arrays, tol, max_steps)
+    deal = deal_over(arrays)
     X, *rows = gather(arrays)
     X = check_design("X", X)
     of_sum = reduction == "sum"
     given = _check(X, *rows, bias=check_bias(bias), of_sum=of_sum)
     settings = (bias, solver, tol, max_steps, of_sum)
-    fits = _fits(X, given, *settings, memory_limit, progress)
+    fits = _fits(X, given, deal, *settings, memory_limit, progress)
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
     fold_loss = held_out_losses(X, given, of_folds)
@@ -210,6 +211,7 @@ def _check(
 def _fits(
     X: Design,
     given: ValidationData,
+    deal: Deal,
     bias: bool,
     solver: Solver | None,
     tol: Any,
@@ -235,7 +237,8 @@ def _fits(
         l2, l1 = l2 / divisor, None if l1 is None else l1 / divisor
     of_sizes = None if l1 is None else largest(l1)[None, None]
     problems = Problems(labels, weights, given.offset, l2[:1, :1], None, of_sizes)
-    batch = setup_batch(X, problems, bias, solver, tol, max_steps, l2.size > 1)
+    batch_solver = setup_batch(X, problems, bias, solver, tol, max_steps, l2.size > 1)
+    batch = Batch.of(batch_solver, deal)
     path = solve_path(batch, l2, l1, memory_limit, progress)
 
     def axes(leaf: np.ndarray) -> np.ndarray:

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from jlogreg.base.checks import AnyArray, check_array
 from jlogreg.base.params import Params
 from jlogreg.batch.problems import Problems
-from jlogreg.batch.scheduler import Progress, solve_all
+from jlogreg.batch.scheduler import Batch, Progress, solve_all
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Design
-from jlogreg.data.devices import gather
+from jlogreg.data.devices import deal_over, gather
 from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.driver import Solver
@@ -48,7 +48,9 @@ def fit_many(
     result Fit with a leading axis K, in nats. Each problem is that of `fit`, equation
     (8) of docs/derivation.md, and ends as it would alone: `jax.vmap(fit)` gives the
     same to rounding, under jit and with derivatives. X is held once. An invalid number
-    in the rows of one problem makes its status BAD_INPUT and touches no other.
+    in the rows of one problem makes its status BAD_INPUT and touches no other. Where an
+    argument lies on a mesh of devices, each of them holds X and takes a part of the
+    problems; all processes of the mesh call this alike, and have all results.
 
     Args:
         X: features, a column per sample: an array, a BCOO or a design.
@@ -67,8 +69,9 @@ def fit_many(
         init: where to start: w (n, 1), b (1, 1) for all, or w (K, n, 1), b (K, 1, 1).
         tol: as for `fit`.
         max_steps: as for `fit`.
-        memory_limit: bytes that the problems under way may take, in addition to the
-            arguments and the result; by default half of the free memory.
+        memory_limit: bytes that the problems under way on a device may take, in
+            addition to the arguments and the result; by default half of the free
+            memory.
         progress: called with a Progress now and then; an error that it raises ends
             the call.
         resume: the last Progress of a call with the same arguments that was
@@ -91,15 +94,18 @@ def fit_many(
         >>> [f"{w:.3f}" for w in found.params.w[:, 0, 0]], found.status.tolist()
         (['1.214', '-1.214'], [0, 0])
     """
-    X, *rows = gather((X, Y, weight, offset, l2, init, l1, jeffreys))
+    given = (X, Y, weight, offset, l2, init, l1, jeffreys)
+    deal = deal_over(given)
+    X, *rows = gather(given)
     if l1 is None:
         check_array("l1", l1)
     problems = Problems(*rows)
-    batch = setup_batch(X, problems, bias, solver, tol, max_steps)
+    batch_solver = setup_batch(X, problems, bias, solver, tol, max_steps)
     watched = progress is not None or resume is not None
-    files = tuple(part.identity() for part in streams_of(batch.X))
+    files = tuple(part.identity() for part in streams_of(batch_solver.X))
     settings = (str(bias), type(solver).__name__, tol, max_steps, *files)
     arguments = _digest(X, problems, settings) if watched else ""
+    batch = Batch.of(batch_solver, deal)
     return solve_all(batch, memory_limit, progress, resume, arguments)
 
 

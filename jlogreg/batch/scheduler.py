@@ -1,8 +1,9 @@
-"""The scheduler of many problems: refill, shrink, resume, report progress.
+"""The scheduler of many problems: deal, refill, shrink, resume, report progress.
 
-Problems go through the solve of one side by side, in a chunk. From time to time those
-that have ended make room for others; when no others are left, the chunk shrinks to a
-few narrower widths. So no problem waits long for another, and little is compiled.
+Problems go through the solve of one side by side, in a chunk on each device. From time
+to time those that have ended make room for others; when no others are left, the chunk
+shrinks to a few narrower widths. So no problem waits long for another, no device for
+another, and little is compiled.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from jaxtyping import Array, Bool, Float
 from jlogreg.base.arrays import as_array
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
-from jlogreg.batch.chunks import BatchSolver, concatenate, take_problems
+from jlogreg.batch.chunks import BatchSolver, Chunk, concatenate, take_problems
 from jlogreg.batch.setup import batch_width
+from jlogreg.data.devices import Deal
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
-__all__ = ["Progress", "solve_all", "solve_path"]
+__all__ = ["Batch", "Progress", "solve_all", "solve_path"]
 
 # Passes over the samples between two checks for problems that have ended.
 PASSES = {Newton: 2, ProximalNewton: 2, NewtonCG: 8, LBFGS: 4}
@@ -60,8 +62,30 @@ class Progress(NamedTuple):
     arguments: str = ""
 
 
+class Batch(NamedTuple):
+    """Problems that are dealt to devices, with what they share on each of them."""
+
+    deal: Deal
+    solvers: tuple[BatchSolver, ...]
+
+    @classmethod
+    def of(cls, solver: BatchSolver, deal: Deal) -> Batch:
+        """Return the problems of a batch solver, dealt."""
+        return cls(deal, tuple(solver.on(device) for device in deal.devices))
+
+    @property
+    def n_problems(self) -> int:
+        """The number of all problems."""
+        return self.solvers[0].n_problems
+
+    def replace(self, **changes: Any) -> Batch:
+        """Return the batch with other fields of its solvers."""
+        changed = (solver._replace(**changes) for solver in self.solvers)
+        return self._replace(solvers=tuple(changed))
+
+
 def solve_all(
-    batch: BatchSolver,
+    batch: Batch,
     memory_limit: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     resume: Progress | None = None,
@@ -73,38 +97,28 @@ def solve_all(
         ValueError: if the memory limit is too small for one problem, or the progress
             to resume is not that of these arguments.
     """
-    width = batch_width(batch, memory_limit)
-    results = _Results(batch, resume, arguments)
-    waiting, chunk = np.flatnonzero(~results.finished), None
-    passes = PASSES.get(type(batch.solver), MANY_PASSES)
+    first, deal, n_devices = batch.solvers[0], batch.deal, len(batch.solvers)
+    width = batch_width(first, memory_limit, deal)
+    results = _Results(first, resume, arguments)
+    own = deal.own(batch.n_problems)
+    waiting = own[~results.finished[own]]
     # How many problems come and go at a time.
-    half = width if len(waiting) <= width else max(width // 2, 1)
-    while waiting.size or chunk is not None:
-        # Refill.
-        while waiting.size and (chunk is None or len(chunk.numbers) + half <= width):
-            fresh = batch.init(_padded(waiting[:half], half))
-            waiting = waiting[half:]
-            chunk = fresh if chunk is None else concatenate(chunk, fresh)
-        assert chunk is not None
-        # Take some steps.
-        chunk = batch.advance(chunk, passes)
-        # If the others fit a narrower chunk, store the problems that have ended.
-        going = batch.unfinished(chunk)
-        room = _next_width(int(going.sum()), width, half if waiting.size else 0)
-        if room < len(chunk.numbers):
-            order = np.argsort(~going, kind="stable")
-            for start in range(room, len(order), half):
-                places = _padded(order[start : start + half], half)
-                ended = take_problems(chunk, places)
-                results.store(ended.numbers, batch.finalize(ended))
-            chunk = take_problems(chunk, order[:room]) if room else None
+    half = width if len(waiting) <= n_devices * width else max(width // 2, 1)
+    lanes = [_Lane(solver, width, half) for solver in batch.solvers]
+    while waiting.size or any(lane.chunk is not None for lane in lanes):
+        # Each device goes on while the others are refilled.
+        for lane in lanes:
+            waiting = lane.refill(waiting)
+            lane.advance()
+        for lane in lanes:
+            lane.store_ended(results, bool(waiting.size))
         if progress is not None:
             progress(results.progress())
-    return jax.tree.map(as_array, results.fit)
+    return jax.tree.map(as_array, deal.join(results.fit, batch.n_problems))
 
 
 def solve_path(
-    batch: BatchSolver,
+    batch: Batch,
     l2: Float[Array, "L P"],
     l1: Float[Array, "L P"] | None = None,
     memory_limit: int | None = None,
@@ -117,14 +131,15 @@ def solve_path(
     of the one before. Other arguments as for `fit_many`.
     """
     L, K = len(l2), batch.n_problems
-    results = _Results(batch._replace(n_problems=L * K))
+    results = _Results(batch.solvers[0]._replace(n_problems=L * K))
     params = results.fit.params
     start = zero = jax.tree.map(lambda table: np.zeros_like(table[:K]), params)
     first = np.asarray(l2)[:, 0], np.asarray(l2 if l1 is None else l1)[:, 0]
     for i in np.lexsort([-one for one in first]):
         own = None if l1 is None else l1[i]
-        problems = batch.problems._replace(l2=l2[i], l1=own, init=start)
-        fit = jax.device_get(solve_all(batch._replace(problems=problems), memory_limit))
+        problems = batch.solvers[0].problems
+        problems = problems._replace(l2=l2[i], l1=own, init=start)
+        fit = jax.device_get(solve_all(batch.replace(problems=problems), memory_limit))
         results.store(i * K + np.arange(K), fit)
         converged = (fit.status == Status.CONVERGED)[:, None, None]
         # A problem without an answer starts from zero.
@@ -154,6 +169,48 @@ def _next_width(going: int, width: int, half: int) -> int:
     while room // SHRINK_FACTOR >= max(going, MIN_WIDTH):
         room //= SHRINK_FACTOR
     return room
+
+
+class _Lane:
+    """The problems under way on one device."""
+
+    def __init__(self, solver: BatchSolver, width: int, half: int) -> None:
+        """Begin without a chunk."""
+        self.solver, self.width, self.half = solver, width, half
+        self.passes = PASSES.get(type(solver.solver), MANY_PASSES)
+        self.chunk: Chunk | None = None
+
+    def refill(self, waiting: np.ndarray) -> np.ndarray:
+        """Take problems as far as there is room, and return those that still wait."""
+        width, half = self.width, self.half
+        while waiting.size and (
+            self.chunk is None or len(self.chunk.numbers) + half <= width
+        ):
+            fresh = self.solver.init(_padded(waiting[:half], half))
+            waiting = waiting[half:]
+            old = self.chunk
+            self.chunk = fresh if old is None else concatenate(old, fresh)
+        return waiting
+
+    def advance(self) -> None:
+        """Begin some steps."""
+        if self.chunk is not None:
+            self.chunk = self.solver.advance(self.chunk, self.passes)
+
+    def store_ended(self, results: _Results, others_wait: bool) -> None:
+        """Store the problems that have ended, if the rest fits a narrower chunk."""
+        chunk, half = self.chunk, self.half
+        if chunk is None:
+            return
+        going = self.solver.unfinished(chunk)
+        room = _next_width(int(going.sum()), self.width, half if others_wait else 0)
+        if room < len(chunk.numbers):
+            order = np.argsort(~going, kind="stable")
+            for start in range(room, len(order), half):
+                places = _padded(order[start : start + half], half)
+                ended = take_problems(chunk, places)
+                results.store(ended.numbers, self.solver.finalize(ended))
+            self.chunk = take_problems(chunk, order[:room]) if room else None
 
 
 class _Results:

@@ -17,6 +17,7 @@ from jlogreg.base.programs import program
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems, check_problems, unless_zero
 from jlogreg.data.design import Dense, Design, check_design
+from jlogreg.data.devices import Deal
 from jlogreg.data.pairwise import n_triples, pairwise, triplewise
 from jlogreg.data.samples import (
     Samples,
@@ -194,15 +195,15 @@ def _check_features(X: Any, has_weights: bool) -> tuple[Design, Any]:
     return (X, None) if on_host(finite).all() else (X.zero_nonfinite(), finite)
 
 
-def batch_width(batch: BatchSolver, limit: Any) -> int:
-    """Return the number of problems to solve side by side, a power of 2.
+def batch_width(batch: BatchSolver, limit: Any, deal: Deal) -> int:
+    """Return the number of problems to solve side by side on a device, a power of 2.
 
     Raises:
         DtypeError: if the memory limit is not a whole number.
         ValueError: if it is too small for one problem.
     """
     if limit is None:
-        limit = _free_memory() // 2
+        limit = _free_memory(deal) // 2
     limit = check_count("memory_limit", limit, least=0, below=2**63)
     each, m = batch.bytes_each(), batch.row_entries()
     if each > limit:
@@ -210,13 +211,15 @@ def batch_width(batch: BatchSolver, limit: Any) -> int:
             f"memory_limit is {limit} bytes, but one problem takes about {each}"
         )
     width = min(max(ROW_ENTRIES // m, MIN_WIDTH), MAX_WIDTH, limit // each)
-    enough = 1 << (batch.n_problems - 1).bit_length()
+    most = -(-batch.n_problems // deal.total)
+    enough = 1 << (most - 1).bit_length()
     return min(1 << (width.bit_length() - 1), enough)
 
 
-def _free_memory() -> int:
-    """Return the number of free bytes where the problems will be."""
-    stats = jax.local_devices()[0].memory_stats()
+def _free_memory(deal: Deal) -> int:
+    """Return the number of free bytes where the problems of a device will be."""
+    stats = (deal.devices[0] or jax.local_devices()[0]).memory_stats()
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free // len(deal.devices)

@@ -1,25 +1,202 @@
-"""Samples on the devices of a mesh: all rows go where one of them is.
+"""Meshes of devices: samples are spread over them, and problems are dealt to them.
 
 A mesh with an explicit axis along the samples spreads them. Whatever belongs to the
-same samples must be spread alike; what cannot be computed so is gathered first.
+same samples must be spread alike. What is computed for many problems takes all samples
+on each device instead, and a part of the problems.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import is_traced
+from jlogreg.base.checks import AnyArray, check_count, check_matrix, refuse_traced
+from jlogreg.base.errors import ShapeError
 from jlogreg.base.programs import program
+from jlogreg.base.shapes import as_labels, check_orientation
 
-__all__ = ["gather", "is_spread", "spread_alike"]
+__all__ = ["Deal", "deal_over", "gather", "is_spread", "mesh", "put", "spread_alike"]
 
 Tree = TypeVar("Tree")
+AXES = ("problems", "samples")
+INSTEAD = "put the arrays on the mesh before"
+
+
+def mesh(*, problems: int = 1, samples: int | None = None) -> Mesh:
+    """Return a mesh of devices with the axes "problems" and "samples"; host only.
+
+    Both axes are explicit. The devices are those of all processes that
+    `jax.distributed.initialize` has joined, else those of this process.
+
+    Args:
+        problems: devices along the first axis.
+        samples: devices along the second axis; by default as many as there are.
+
+    Raises:
+        DtypeError: if a number is not whole.
+        ValueError: if a number is below 1, or there are not so many devices.
+
+    Examples:
+        >>> import jlogreg
+        >>> jlogreg.mesh(samples=1).axis_names
+        ('problems', 'samples')
+    """
+    devices = jax.devices()
+    problems = check_count("problems", problems, least=1)
+    if samples is None:
+        samples = max(len(devices) // problems, 1)
+    samples = check_count("samples", samples, least=1)
+    count = problems * samples
+    if count > len(devices):
+        raise ValueError(
+            f"a mesh of problems = {problems} and samples = {samples} takes {count} "
+            f"devices, but there are {len(devices)}: take fewer, or set "
+            "jax_num_cpu_devices to have more of one CPU"
+        )
+    table = np.array(devices[:count]).reshape(problems, samples)
+    return Mesh(table, AXES, axis_types=(AxisType.Explicit,) * 2)
+
+
+def put(
+    mesh: Mesh,
+    X: Float[AnyArray, "n m"],
+    *rows: Float[AnyArray, "r m"],
+    weight: Float[AnyArray, "1 m"] | None = None,
+) -> tuple[Any, ...]:
+    """Return samples spread over a mesh, and their weights; host only.
+
+    Shapes: X (n, m), rows (r, m), such as labels and offsets, and weight (1, m), all of
+    the samples of this process. Results (r, M) of the samples of all processes, in the
+    order of their devices. Where the devices cannot have equal parts of them, samples
+    of weight 0, whose other numbers are 0, fill up each process. The last result is the
+    weight (1, M), or None where there was none and nothing is filled up.
+
+    Args:
+        mesh: as `mesh` makes it, or any with an axis "samples".
+        X: features, a column per sample.
+        rows: arrays with a column per sample.
+        weight: at least 0.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape, or differs in rows or dtype from that of another process.
+        TypeError: if an argument is traced.
+        ValueError: if the mesh has no axis "samples".
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import jlogreg
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0]]), jnp.array([[0.0, 1.0, 0.0]])
+        >>> X, y, weight = jlogreg.put(jlogreg.mesh(samples=1), X, y)
+        >>> X.shape, weight
+        ((1, 3), None)
+    """
+    refuse_traced("put", INSTEAD, X, rows, weight)
+    if not isinstance(mesh, Mesh) or "samples" not in mesh.axis_names:
+        raise ValueError(
+            'mesh must have an axis "samples", as jlogreg.mesh() makes it, but is '
+            f"{mesh!r}"
+        )
+    X = check_matrix("X", X, ("n", "m"), no_rows=True)
+    m, dtype = X.shape[1], X.dtype
+    given = [X]
+    for i, row in enumerate(rows):
+        name = f"rows[{i}]"
+        check_orientation("X", X.shape, name, row)
+        given += [check_matrix(name, as_labels(row, dtype), ("r", m), dtype)]
+    if weight is not None:
+        given += [check_matrix("weight", weight, (1, m), dtype)]
+    spread = NamedSharding(mesh, PartitionSpec(None, "samples"))
+    most, fills = _part(given, spread)
+    if weight is None and fills:
+        given += [jnp.ones((1, m), dtype)]
+    filled = [np.pad(row, ((0, 0), (0, most - m))) for row in given]
+    placed = [jax.make_array_from_process_local_data(spread, row) for row in filled]
+    return tuple(placed) if weight is not None or fills else (*placed, None)
+
+
+def _part(rows: list[Array], spread: NamedSharding) -> tuple[int, bool]:
+    """Return the samples in the part of each process, and whether some fill it up.
+
+    Raises:
+        ShapeError: if the processes differ in rows or dtype.
+    """
+    m, itemsize = rows[0].shape[1], rows[0].dtype.itemsize
+    counts = [m]
+    if jax.process_count() > 1:
+        own = np.array([m, itemsize, *map(len, rows)])
+        counts, *others = np.asarray(multihost_utils.process_allgather(own)).T
+        if any((other != other[0]).any() for other in others):
+            found = [f"{list(map(int, part))}" for part in zip(*others, strict=True)]
+            raise ShapeError(
+                "each process must give the same rows of its own samples, but their "
+                f"bytes a number and numbers of rows are {', '.join(found)}"
+            )
+    # What a process gives is cut into as many pieces as it has places on the axis.
+    places = spread.mesh.shape["samples"]
+    indices = spread.addressable_devices_indices_map((1, places)).values()
+    pieces = len({index[1].start or 0 for index in indices if index})
+    most = -(-max(counts) // pieces) * pieces
+    return int(most), any(count != most for count in counts)
+
+
+class Deal(NamedTuple):
+    """How many problems are dealt: to some devices of this process, of all processes.
+
+    devices: those of this process, or (None,) for where JAX computes by default; first
+    and total: their place among all devices that take problems, and the number of all.
+    """
+
+    devices: tuple[Any, ...] = (None,)
+    first: int = 0
+    total: int = 1
+
+    def own(self, count: int) -> np.ndarray:
+        """Return the numbers of the problems, of so many, that this process takes."""
+        bounds = [
+            count * place // self.total
+            for place in (self.first, self.first + len(self.devices))
+        ]
+        return np.arange(*bounds)
+
+    def join(self, tables: Tree, count: int) -> Tree:
+        """Return tables (count, ...) with the rows that each process has of its own."""
+        if self.total == len(self.devices):
+            return tables
+        mask = np.zeros(count, bool)
+        mask[self.own(count)] = True
+        masks = np.asarray(multihost_utils.process_allgather(mask))
+        owner = masks.argmax(axis=0)
+
+        def joined(table: Any) -> np.ndarray:
+            parts = np.asarray(multihost_utils.process_allgather(np.asarray(table)))
+            return parts[owner, np.arange(count)]
+
+        return jax.tree.map(joined, tables)
+
+
+def deal_over(tree: Any) -> Deal:
+    """Return how problems are dealt over the devices on which arrays of a tree lie.
+
+    Those of the first array that lies on several devices, or the default.
+    """
+    for leaf in jax.tree.leaves(tree):
+        known = isinstance(leaf, jax.Array) and not is_traced(leaf)
+        if known and len(leaf.sharding.device_set) > 1:
+            order = [(one.process_index, one.id) for one in leaf.sharding.device_set]
+            here = jax.process_index()
+            own = {one.id: one for one in leaf.sharding.addressable_devices}
+            first = sum(process < here for process, _ in order)
+            return Deal(tuple(own[key] for key in sorted(own)), first, len(order))
+    return Deal()
 
 
 def is_spread(tree: Any) -> bool:
@@ -44,7 +221,8 @@ def spread_alike(tree: Tree, m: int) -> Tree:
 def gather(tree: Tree) -> Tree:
     """Return the tree with all arrays that are spread over devices as a whole.
 
-    Known numbers come to the host, traced ones to each of the devices.
+    Known numbers come to the host, also those of other processes, which must then call
+    this, too; traced ones to each of the devices.
     """
 
     def whole(leaf: Any) -> Any:
@@ -52,8 +230,11 @@ def gather(tree: Tree) -> Tree:
             return leaf
         if is_traced(leaf):
             return leaf if _axis(leaf) is None else _replicated(leaf)
-        on_host = _is_explicit(leaf.sharding) and leaf.is_fully_addressable
-        return np.asarray(leaf) if on_host else leaf
+        if len(leaf.sharding.device_set) == 1:
+            return leaf
+        if leaf.is_fully_addressable:
+            return np.asarray(leaf)
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
 
     return jax.tree.map(whole, tree)
 

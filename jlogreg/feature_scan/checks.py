@@ -18,7 +18,7 @@ from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.fitting.options import check_limits
 from jlogreg.solvers.newton import Newton
 
-__all__ = ["Method", "check_block", "check_method", "check_scan"]
+__all__ = ["Given", "Method", "check_block", "check_method", "check_scan"]
 
 # The words of the error for traced arguments: what runs on the host, and the cure.
 ON_HOST = ("a scan", "map fit over Stacked designs with jax.vmap instead")
@@ -29,6 +29,15 @@ class Method(NamedTuple):
 
     test: str
     firth: str
+
+
+class Given(NamedTuple):
+    """The arguments of the null model; alone: whether there are no covariates."""
+
+    samples: Samples
+    alone: bool
+    bias: bool
+    tol: Array
 
 
 def check_method(test: Any, firth: Any) -> Method:
@@ -46,8 +55,8 @@ def check_method(test: Any, firth: Any) -> Method:
 
 def check_scan(
     covariates: Any, y: Any, weight: Any, offset: Any, bias: bool, tol: Any
-) -> tuple[Samples, bool, bool, Array]:
-    """Return the samples, whether features stand alone, the flag of the bias, and tol.
+) -> Given:
+    """Return the arguments of the null model.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -70,7 +79,7 @@ def check_scan(
     check_range("covariates", used)
     samples = prepare_samples(check_samples(X, y, weight, offset))
     tol, _ = check_limits(Newton(), tol, None, y.dtype)
-    return samples, alone, check_bias(bias), tol
+    return Given(samples, alone, check_bias(bias), tol)
 
 
 def check_block(G: Any, z: Array) -> np.ndarray:
@@ -92,4 +101,4 @@ def check_block(G: Any, z: Array) -> np.ndarray:
         raise DtypeError(
             f"G has dtype {G.dtype}, but must be int8, or {z.dtype} like y"
         )
-    return np.asarray(G)
+    return np.asarray(gather(G))

@@ -12,14 +12,20 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Num
+from jaxtyping import Float, Num
 
 from jlogreg.base.arrays import as_array
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
-from jlogreg.data.samples import Samples
-from jlogreg.feature_scan.checks import Method, check_block, check_method, check_scan
+from jlogreg.data.devices import Deal, deal_over
+from jlogreg.feature_scan.checks import (
+    Given,
+    Method,
+    check_block,
+    check_method,
+    check_scan,
+)
 from jlogreg.feature_scan.firth import firth_scan, one_sided
 from jlogreg.feature_scan.null_model import NullModel, fit_null_model
 from jlogreg.feature_scan.single_feature import Plan, Scan, fit_scan, newton_scan
@@ -62,7 +68,9 @@ def scan_features(
     feature is `fit` on the standardised covariates stacked above it, without a penalty,
     to the same tolerance and with the same status: equation (8) of docs/derivation.md;
     standard error is that of Wald's test, equation (27) (Wald, Trans. Am. Math. Soc.
-    54, 1943), and so are z and p unless another test is chosen.
+    54, 1943), and so are z and p unless another test is chosen. Where an
+    argument lies on a mesh of devices, each of them takes a part of the features of a
+    block; all processes of the mesh call this alike, and have all results.
 
     Args:
         G: whole numbers from 0 up as int8, with -1 for missing, or floats like y, with
@@ -103,9 +111,10 @@ def scan_features(
         ['0.56', '0.63']
     """
     method = check_method(test, firth)
+    deal = deal_over((G, covariates, y, weight, offset))
     given = check_scan(covariates, y, weight, offset, bias, tol)
     blocks = [G] if isinstance(G, jax.Array | np.ndarray) else _copied(G)
-    scans = list(_scans(given, blocks, method))
+    scans = list(_scans(given, deal, blocks, method))
     if not scans:
         raise ShapeError("G has no blocks")
     return jax.tree.map(lambda *parts: as_array(np.concatenate(parts)), *scans)
@@ -139,8 +148,9 @@ def scan_blocks(
         [[[0], [0]], [[0], [0]]]
     """
     method = check_method(test, firth)
+    deal = deal_over((covariates, y, weight, offset))
     given = check_scan(covariates, y, weight, offset, bias, tol)
-    scans = _scans(given, _copied(blocks), method)
+    scans = _scans(given, deal, _copied(blocks), method)
     return (jax.tree.map(as_array, scan) for scan in scans)
 
 
@@ -155,40 +165,60 @@ def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
         yield np.array(block) if isinstance(block, np.ndarray) else block
 
 
+Nulls = tuple[NullModel, ...]
+
+
 def _scans(
-    given: tuple[Samples, bool, bool, Array], blocks: Iterable[Any], method: Method
+    given: Given, deal: Deal, blocks: Iterable[Any], method: Method
 ) -> Iterator[Scan]:
     """Yield the scan of each block, as NumPy arrays, once the next is under way."""
-    null: NullModel | None = None
+    nulls: Nulls = ()
     height, before = 0, None
+
+    def end(count: int, own: np.ndarray, G: np.ndarray, begun: Parts) -> Scan:
+        scan = _end(method, nulls, G, begun)
+        if len(own) == count:
+            return scan
+        return deal.join(jax.tree.map(partial(_among, count, own), scan), count)
+
     for block in blocks:
-        G = check_block(block, given[0].y)
-        if null is None:
+        G = check_block(block, given.samples.y)
+        count, own = len(G), deal.own(len(G))
+        G = G[own] if own.size else G[:1]
+        if not nulls:
             # All the blocks use the programs that are compiled for the first.
             height = len(G)
             null = fit_null_model(*given)
-        begun = _begin(method, null, G, height)
+            nulls = tuple(jax.device_put(null, device) for device in deal.devices)
+        begun = _begin(method, nulls, G, height)
         if before is not None:
-            yield _end(method, null, *before)
-        before = G, begun
-    if null is not None and before is not None:
-        yield _end(method, null, *before)
+            yield end(*before)
+        before = count, own, G, begun
+    if before is not None:
+        yield end(*before)
 
 
-def _begin(method: Method, null: NullModel, G: np.ndarray, height: int) -> Parts:
+def _among(count: int, own: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the rows of some features in a table of so many."""
+    table = np.zeros((count, *rows.shape[1:]), rows.dtype)
+    table[own] = rows[: len(own)]
+    return table
+
+
+def _begin(method: Method, nulls: Nulls, G: np.ndarray, height: int) -> Parts:
     """Return the results of a few steps, under way, `height` features in a call."""
+    height = -(-height // len(nulls))
     width = _width(G, height)
     calls = -(-height // (width * BATCHES))
     height = -(-height // (width * calls)) * width
     plan = _plan(method, G, width)
     if method.firth == "always":
-        few = partial(firth_scan, plan, FIRTH_STEPS[0], null)
-        return _in_parts(few, G, height)
-    steps = 0 if method.test == "score" else STEPS[null.z.dtype.itemsize]
-    return _in_parts(partial(newton_scan, plan, steps, null), G, height)
+        return _in_parts(partial(firth_scan, plan, FIRTH_STEPS[0]), nulls, G, height)
+    steps = 0 if method.test == "score" else STEPS[nulls[0].z.dtype.itemsize]
+    return _in_parts(partial(newton_scan, plan, steps), nulls, G, height)
 
 
-def _end(method: Method, null: NullModel, G: np.ndarray, begun: Parts) -> Scan:
+def _end(method: Method, nulls: Nulls, G: np.ndarray, begun: Parts) -> Scan:
     """Finish the features that have not converged: more Newton steps, then `fit`.
 
     Where that has no answer either, Firth's, in the same order.
@@ -196,30 +226,23 @@ def _end(method: Method, null: NullModel, G: np.ndarray, begun: Parts) -> Scan:
     scan, width = _joined(begun, len(G)), _width(G, len(G))
     plan = _plan(method, G, width)
     if method.firth == "fallback":
-        known = (scan.status == Status.MAX_STEPS)[:, 0] & one_sided(null, G)
+        known = (scan.status == Status.MAX_STEPS)[:, 0] & one_sided(nulls[0], G)
         scan.status[known] = Status.DIVERGED
     unfinished = (Status.MAX_STEPS,)
     rounds: list[tuple[Any, int, tuple[Status, ...]]] = []
     if method.test != "score" and method.firth != "always":
-        more = partial(newton_scan, plan, MORE_STEPS, null)
-        rounds += [(more, width, unfinished)]
-        rounds += [
-            (partial(fit_scan, False, plan.ratio, null), FIT_FEATURES, unfinished)
-        ]
+        rounds += [(partial(newton_scan, plan, MORE_STEPS), width, unfinished)]
+        rounds += [(partial(fit_scan, False, plan.ratio), FIT_FEATURES, unfinished)]
     if method.firth != "never":
-        first, *others = (
-            partial(firth_scan, plan, steps, null) for steps in FIRTH_STEPS
-        )
+        first, *others = (partial(firth_scan, plan, steps) for steps in FIRTH_STEPS)
         if method.firth == "fallback":
             rounds += [(first, width, INFINITE)]
         rounds += [(steps, width, unfinished) for steps in others]
-        rounds += [
-            (partial(fit_scan, True, plan.ratio, null), FIT_FEATURES, unfinished)
-        ]
+        rounds += [(partial(fit_scan, True, plan.ratio), FIT_FEATURES, unfinished)]
     for function, side_by_side, statuses in rounds:
         left = np.flatnonzero(np.isin(scan.status[:, 0], statuses))
         if left.size:
-            parts = _in_parts(function, G[left], side_by_side)
+            parts = _in_parts(function, nulls, G[left], side_by_side)
             for table, rows in zip(scan, _joined(parts, left.size), strict=True):
                 table[left] = rows
     # What has no answer is NaN.
@@ -240,19 +263,23 @@ def _plan(method: Method, G: np.ndarray, width: int) -> Plan:
 
 
 def _in_parts(
-    function: Callable[[np.ndarray], Scan], G: np.ndarray, height: int
+    function: Callable[[NullModel, np.ndarray], Scan],
+    nulls: Nulls,
+    G: np.ndarray,
+    height: int,
 ) -> Parts:
-    """Return function(part) of parts of equal height."""
+    """Return function(null, part) of parts of equal height, on each device in turn."""
     parts: Parts = []
+    most = MAX_IN_FLIGHT * len(nulls)
     for start in range(0, len(G), height):
         part = G[start : start + height]
         if len(part) < height:
             # By one of the features, which takes no more steps than it does itself.
             part = np.pad(part, ((0, height - len(part)), (0, 0)), mode="edge")
-        parts.append(function(part))
+        parts.append(function(nulls[len(parts) % len(nulls)], part))
         # A few are under way while the next are cut out, and no more.
-        if len(parts) >= MAX_IN_FLIGHT:
-            jax.block_until_ready(parts[-MAX_IN_FLIGHT])
+        if len(parts) >= most:
+            jax.block_until_ready(parts[-most])
     return parts
 
 
