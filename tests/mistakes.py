@@ -410,6 +410,7 @@ SCORES = Kind((*TYPES, *NONE, *EMPTY))
 # A probability may be NaN, as that of a fit which failed.
 PROBABILITIES = SCORES.but(values=entries(r"in \[0, 1\]", INF, -1, 2, 1.001))
 SHORT_ROWS = sizes("1, 4", "K, 5", lambda a: a[:, :4])
+PLACED = Kind((*TABLE, *FLOAT, SHORT_ROWS))
 SCORED_LABELS = Kind((*TABLE, *NONE, SHORT_ROWS), PROBABILITY).taking_booleans()
 SCORED_WEIGHT = Kind((*TABLE, *FLOAT, SHORT_ROWS), POSITIVE)
 METRICS = setting(

@@ -26,7 +26,7 @@ N, M = 3, 5
 
 # Public names that take no arrays of numbers, or any a function of the user's does.
 NOT_OF_ARRAYS = {
-    *("broadcast_shape", "computation_graph", "raise_if_failed"),
+    *("broadcast_shape", "computation_graph", "mesh", "raise_if_failed"),
     "one_against_rest",
 }
 # `scan_features` runs it on one block after the other.
@@ -351,6 +351,15 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
                 "Y": kind.LABEL_ROWS,
                 "weight": kind.WEIGHT_ROWS._replace(values=()),
                 "offset": kind.OFFSET._replace(values=()),
+            },
+        ),
+        "put": Case(
+            partial(jlogreg.put, jlogreg.mesh(samples=2)),
+            {"X": X, "y": y, "weight": weight, "offset": offset},
+            {
+                "X": kind.FEATURES._replace(values=()),
+                "y": kind.PLACED.but(*kind.NONE).taking_booleans(),
+                **dict.fromkeys(["weight", "offset"], kind.PLACED),
             },
         ),
         "certificate": Case(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 from jaxtyping import Array, Float
 
 from jlogreg.base.programs import program
@@ -18,6 +19,7 @@ __all__ = [
     "at_least",
     "at_most",
     "canonical_dtype",
+    "gathered",
     "is_subnormal",
     "is_traced",
     "largest",
@@ -62,6 +64,18 @@ def on_host(value: Any) -> Any:
         return value
     small = value.size <= MAX_ON_HOST and value.is_fully_addressable
     return np.asarray(value) if small else value
+
+
+def gathered(value: Array) -> Any:
+    """Return a known array that lies on several devices as a NumPy array.
+
+    Also of other processes, which must then call this, too; another unchanged.
+    """
+    if len(value.sharding.device_set) == 1:
+        return value
+    if value.is_fully_addressable:
+        return np.asarray(value)
+    return np.asarray(multihost_utils.process_allgather(value, tiled=True))
 
 
 def is_subnormal(array: Any) -> Any:

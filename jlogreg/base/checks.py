@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jlogreg.base.arrays import as_array, canonical_dtype, is_traced, on_host
+from jlogreg.base.arrays import as_array, canonical_dtype, gathered, is_traced, on_host
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.programs import program
 
@@ -207,6 +207,8 @@ def check_range(
         test = _all_inside if isinstance(numbers, np.ndarray) else _all_inside_compiled
         if test(numbers, low, high, above):
             return value
+        if isinstance(numbers, jax.Array):
+            numbers = gathered(numbers)
         invalid = ~_inside(numbers, low, high, above)
         count = int(invalid.sum())
         place = np.unravel_index(int(invalid.argmax()), value.shape)

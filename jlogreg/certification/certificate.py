@@ -20,6 +20,7 @@ from jlogreg.certification.duality import long_gap
 from jlogreg.certification.long_sums import block_sums, sample_blocks, to_long_double
 from jlogreg.certification.separation import COMPLETE, UNKNOWN, separation
 from jlogreg.data.design import Design
+from jlogreg.data.devices import gather
 from jlogreg.data.samples import Samples
 from jlogreg.objective.cost import prepare_problem
 from jlogreg.objective.penalties import check_l1
@@ -146,6 +147,7 @@ def prepare_known(
     """
     if any(map(is_traced, (params.w, y, l2, weight, offset))):
         raise TypeError("certificate needs known numbers: call it outside jit")
+    X, y, weight, offset = gather((X, y, weight, offset))
     return prepare_problem(params, X, y, weight, offset, l2)[:3]
 
 

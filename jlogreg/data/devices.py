@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from jlogreg.base.arrays import is_traced
+from jlogreg.base.arrays import gathered, is_traced
 from jlogreg.base.checks import AnyArray, check_count, check_matrix, refuse_traced
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.programs import program
@@ -68,26 +68,27 @@ def mesh(*, problems: int = 1, samples: int | None = None) -> Mesh:
 def put(
     mesh: Mesh,
     X: Float[AnyArray, "n m"],
-    *rows: Float[AnyArray, "r m"],
-    weight: Float[AnyArray, "1 m"] | None = None,
-) -> tuple[Any, ...]:
-    """Return samples spread over a mesh, and their weights; host only.
+    y: Float[AnyArray, "K m"],
+    weight: Float[AnyArray, "K m"] | None = None,
+    offset: Float[AnyArray, "K m"] | None = None,
+) -> tuple[Array, Array, Array | None, Array | None]:
+    """Return X, y, weight and offset spread over a mesh by samples; host only.
 
-    Shapes: X (n, m), rows (r, m), such as labels and offsets, and weight (1, m), all of
-    the samples of this process. Results (r, M) of the samples of all processes, in the
+    Shapes: X (n, m), the others (1, m), or (K, m) for many problems, all of the samples
+    of this process. Results have a column for each sample of all processes, in the
     order of their devices. Where the devices cannot have equal parts of them, samples
-    of weight 0, whose other numbers are 0, fill up each process. The last result is the
-    weight (1, M), or None where there was none and nothing is filled up.
+    of weight 0, whose other numbers are 0, fill up each process.
 
     Args:
         mesh: as `mesh` makes it, or any with an axis "samples".
         X: features, a column per sample.
-        rows: arrays with a column per sample.
+        y: labels.
         weight: at least 0.
+        offset: added to the logits.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
-            rank or shape, or differs in rows or dtype from that of another process.
+            rank or shape, or is not like that of another process.
         TypeError: if an argument is traced.
         ValueError: if the mesh has no axis "samples".
 
@@ -95,11 +96,11 @@ def put(
         >>> import jax.numpy as jnp
         >>> import jlogreg
         >>> X, y = jnp.array([[0.0, 1.0, 2.0]]), jnp.array([[0.0, 1.0, 0.0]])
-        >>> X, y, weight = jlogreg.put(jlogreg.mesh(samples=1), X, y)
+        >>> X, y, weight, offset = jlogreg.put(jlogreg.mesh(samples=1), X, y)
         >>> X.shape, weight
         ((1, 3), None)
     """
-    refuse_traced("put", INSTEAD, X, rows, weight)
+    refuse_traced("put", INSTEAD, X, y, weight, offset)
     if not isinstance(mesh, Mesh) or "samples" not in mesh.axis_names:
         raise ValueError(
             'mesh must have an axis "samples", as jlogreg.mesh() makes it, but is '
@@ -107,20 +108,24 @@ def put(
         )
     X = check_matrix("X", X, ("n", "m"), no_rows=True)
     m, dtype = X.shape[1], X.dtype
-    given = [X]
-    for i, row in enumerate(rows):
-        name = f"rows[{i}]"
-        check_orientation("X", X.shape, name, row)
-        given += [check_matrix(name, as_labels(row, dtype), ("r", m), dtype)]
-    if weight is not None:
-        given += [check_matrix("weight", weight, (1, m), dtype)]
+    check_orientation("X", X.shape, "y", y)
+    rows = {"y": as_labels(y, dtype), "weight": weight, "offset": offset}
+    given = {"X": X} | {
+        name: check_matrix(name, row, ("K", m), dtype)
+        for name, row in rows.items()
+        if row is not None or name == "y"
+    }
     spread = NamedSharding(mesh, PartitionSpec(None, "samples"))
-    most, fills = _part(given, spread)
+    most, fills = _part(list(given.values()), spread)
     if weight is None and fills:
-        given += [jnp.ones((1, m), dtype)]
-    filled = [np.pad(row, ((0, 0), (0, most - m))) for row in given]
-    placed = [jax.make_array_from_process_local_data(spread, row) for row in filled]
-    return tuple(placed) if weight is not None or fills else (*placed, None)
+        given["weight"] = jnp.ones((1, m), dtype)
+
+    def placed(row: Array) -> Array:
+        filled = np.pad(row, ((0, 0), (0, most - m)))
+        return jax.make_array_from_process_local_data(spread, filled)
+
+    result = {name: placed(row) for name, row in given.items()}
+    return result["X"], result["y"], result.get("weight"), result.get("offset")
 
 
 def _part(rows: list[Array], spread: NamedSharding) -> tuple[int, bool]:
@@ -205,8 +210,14 @@ def is_spread(tree: Any) -> bool:
 
 
 def spread_alike(tree: Tree, m: int) -> Tree:
-    """Return the tree with all arrays (r, m) spread like the first that is spread."""
+    """Return the tree with all arrays (r, m) spread like the first that is spread.
+
+    Raises:
+        ValueError: if one is spread along r.
+    """
     tree = jax.tree.map(_with_explicit_axes, tree)
+    for leaf in jax.tree.leaves(tree):
+        _check_whole_columns(leaf)
     model = next((leaf for leaf in jax.tree.leaves(tree) if _axis(leaf)), None)
     if model is None:
         return tree
@@ -230,11 +241,7 @@ def gather(tree: Tree) -> Tree:
             return leaf
         if is_traced(leaf):
             return leaf if _axis(leaf) is None else _replicated(leaf)
-        if len(leaf.sharding.device_set) == 1:
-            return leaf
-        if leaf.is_fully_addressable:
-            return np.asarray(leaf)
-        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+        return gathered(leaf)
 
     return jax.tree.map(whole, tree)
 
@@ -262,6 +269,19 @@ def _with_explicit_axes(leaf: Any) -> Any:
 def _is_explicit(sharding: Any) -> bool:
     is_named = isinstance(sharding, NamedSharding)
     return is_named and AxisType.Explicit in sharding.mesh.axis_types
+
+
+def _check_whole_columns(leaf: Any) -> None:
+    """Raise unless each sample of an array (r, m) is whole on some device."""
+    if not isinstance(leaf, jax.Array):
+        return
+    spec = jax.typeof(leaf).sharding.spec
+    if len(spec) == 2 and spec[0] is not None:
+        raise ValueError(
+            f"an array of shape {leaf.shape} is spread over devices along its rows, "
+            "but sums go over samples: put it with jlogreg.put(mesh, X, y), along the "
+            "samples, or whole on each device"
+        )
 
 
 def _axis(leaf: Any) -> str | None:

@@ -14,6 +14,7 @@ from jlogreg.base.checks import AnyArray, check_count, check_matrix, check_range
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import as_labels
 from jlogreg.base.status import Status
+from jlogreg.data.devices import gather
 from jlogreg.diagnostics.discrimination import check_predictions
 from jlogreg.diagnostics.fitted import Fitted, Given, prepare_fit
 from jlogreg.diagnostics.sandwich import Kind, covariance_matrix
@@ -138,6 +139,7 @@ def calibration_line(
         >>> f"{calibration_line(z - 1, y).intercept:.2f}"
         '1.00'
     """
+    weight = gather(weight)
     z, y, _ = check_predictions("z", z, y, weight)
     line = fit(z, y, weight=weight)
     shift = fit(z[:0], y, weight=weight, offset=z)

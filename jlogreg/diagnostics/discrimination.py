@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.checks import AnyArray, check_matrix
 from jlogreg.base.programs import program
+from jlogreg.data.devices import gather
 from jlogreg.data.samples import check_samples, prepare_rows
 from jlogreg.diagnostics.tails import check_level, normal_quantile
 
@@ -83,6 +84,7 @@ def check_predictions(
             rank or shape.
         ValueError: if a label or a weight is out of range, or all weights are 0.
     """
+    value, y, weight = gather((value, y, weight))  # an order is of all samples
     value = check_matrix(name, value, (1, "m"))
     rows = prepare_rows(check_samples(value, y, weight))
     return value, rows.y, rows.weights()

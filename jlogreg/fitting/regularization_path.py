@@ -18,6 +18,7 @@ from jlogreg.base.programs import is_tracing, program
 from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, check_design
+from jlogreg.data.devices import gather
 from jlogreg.data.samples import Samples, check_weight_rows
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.options import (
@@ -119,6 +120,7 @@ def penalty_grid(
         raise ValueError(f'penalty must be "l2" or "l1", but is {penalty!r}')
     given = (X, Y, weight, offset)
     refuse_traced("penalty_grid", "call it outside jit, or take l1_max", *given)
+    X, Y, weight, offset = gather(given)
     design = check_design("X", X)
     check_orientation("X", design.shape, "Y", Y)
     m, dtype = design.shape[1], design.dtype

@@ -27,6 +27,7 @@ from jlogreg.base.params import check_bias, check_params
 from jlogreg.base.status import Status
 from jlogreg.certification.collinearity import collinearity
 from jlogreg.data.design import Design
+from jlogreg.data.devices import gather
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics
@@ -232,6 +233,7 @@ def summary(
             f"the fit is of {np.size(fit.status)} problems: take one of them, with "
             "jax.tree.map(lambda leaf: leaf[0], fit)"
         )
+    fit, X, y, weight, offset = gather((fit, X, y, weight, offset))
     samples = prepare_samples(check_samples(X, y, weight, offset))
     n, _ = samples.X.shape
     params = check_params(fit.params, n, samples.X.dtype)

@@ -17,6 +17,7 @@ from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import as_labels
+from jlogreg.data.devices import gather
 from jlogreg.data.samples import check_weight, scale_weights
 
 __all__ = ["Metric", "by_row", "check_rows", "shares"]
@@ -54,6 +55,7 @@ def check_rows(
             rank or shape.
         ValueError: if a number that counts is out of range.
     """
+    scores, y, weight = gather((scores, y, weight))  # ranks are of all samples
     scores = check_matrix(name, scores, ("K", "m"))
     m, dtype = scores.shape[1], scores.dtype
     y = check_matrix("y", as_labels(y, dtype), ("K", m), dtype)

@@ -1,6 +1,8 @@
 """Samples spread over devices: every function gives what it gives on one device."""
 
 from contextlib import nullcontext
+from functools import partial
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,9 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jlogreg as jl
-from jlogreg.data.devices import gather, is_spread, spread_alike
+from jlogreg import inference
+from jlogreg.batch.chunks import BatchSolver
+from jlogreg.data.devices import deal_over, gather, is_spread, spread_alike
 from tests.helpers import assert_close, leaf_pairs, make_problem
 
 M = 64
@@ -90,6 +94,28 @@ CASES["derivatives of a fit"] = lambda X, y, weight, offset: derivatives(None)(
 CASES["derivatives of the cost"] = of_parameters
 
 
+CASES["summary"] = lambda X, y, **rows: jl.summary(
+    jl.fit(X, y, **rows), X, y, **rows
+).columns["std_error"]
+CASES["certificate"] = lambda X, y, **rows: (
+    jl.certificate(jl.fit(X, y, l2=0.1, **rows), X, y, l2=0.1, **rows).cost
+)
+CASES["calibration line"] = lambda X, y, weight, offset: inference.calibration_line(
+    jl.logits(ONE.params, X), y, weight=weight
+)
+CASES["AUC"] = lambda X, y, weight, offset: jl.metrics.roc_auc(
+    jl.logits(ONE.params, X), y, weight=weight
+)
+CASES["grid"] = lambda X, y, weight, offset: jl.penalty_grid(X, y, weight=weight)
+# What is computed for many problems, of labels Y (4, m).
+MANY = {
+    "fit_many": lambda X, Y: jl.fit_many(X, Y, l2=0.1),
+    "cross_validate": lambda X, Y: jl.cross_validate(X, Y, PENALTIES)[1:7],
+    "penalty_grid": jl.penalty_grid,
+    "scan_features": lambda X, Y: jl.scan_features(Y, None, np.float64(ONE.y > 0.5)),
+}
+
+
 def assert_same(result, expected):
     for leaf, other in leaf_pairs(result, expected):
         size = max(1, np.nanmax(np.abs(np.asarray(other, float)), initial=1))
@@ -107,6 +133,52 @@ def test_every_function_on_four_devices(name, set_mesh):
         for put in (spread, np.asarray, jnp.asarray):
             assert_same(function(X, y, **jax.tree.map(put, rows)), expected)
         assert_same(function(X, ONE.y, **rows), expected)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_function_on_a_mesh_of_two_axes(name):
+    """With the samples along one axis, whole along the other, and whole on all."""
+    function, rows = CASES[name], {"weight": ONE.weight, "offset": ONE.offset}
+    expected = jax.device_get(function(ONE.X, ONE.y, **rows))
+    mesh = jl.mesh(problems=2, samples=2)
+    X, y, weight, offset = jl.put(mesh, ONE.X, ONE.y, **rows)
+    assert_same(function(X, y, weight=weight, offset=offset), expected)
+    whole = partial(jax.device_put, device=NamedSharding(mesh, PartitionSpec()))
+    assert_same(
+        function(*map(whole, (ONE.X, ONE.y)), **jax.tree.map(whole, rows)), expected
+    )
+
+
+@pytest.mark.parametrize("name", MANY)
+@pytest.mark.parametrize("axis", [None, "samples"], ids=["", "and samples"])
+def test_many_problems_spread_over_a_mesh(name, axis):
+    Y = np.stack([np.roll(ONE.y[0], i + 1) for i in range(4)])
+    mesh = jl.mesh(problems=2, samples=2)
+    spread = NamedSharding(mesh, PartitionSpec("problems", axis))
+    expected = jax.device_get(MANY[name](ONE.X, Y))
+    assert_same(MANY[name](ONE.X, jax.device_put(Y, spread)), expected)
+
+
+def test_problems_are_dealt_to_all_devices():
+    X, y, _, _ = jl.put(jl.mesh(samples=4), ONE.X, ONE.y)
+    deal = deal_over((X, y))
+    assert deal.devices == tuple(jax.devices()[:4])
+    assert (deal.first, deal.total) == (0, 4)
+    assert deal.own(10).tolist() == [*range(10)]
+    assert deal_over((jnp.asarray(ONE.X), ONE.y)).devices == (None,)
+    # Of two processes with two devices each, the second.
+    own = [deal._replace(devices=deal.devices[:2], first=2).own(k) for k in (10, 1, 0)]
+    assert [numbers.tolist() for numbers in own] == [[5, 6, 7, 8, 9], [0], []]
+    # Each device has a chunk of the problems.
+    used, init = [], BatchSolver.init
+
+    def recorded(solver, numbers):
+        used.append(*jax.tree.leaves(solver.X)[0].devices())
+        return init(solver, numbers)
+
+    with mock.patch.object(BatchSolver, "init", recorded):
+        jl.fit_many(X, np.tile(ONE.y, (9, 1)), l2=0.1)
+    assert used == list(deal.devices[:3])  # three of them have room for all nine
 
 
 @pytest.mark.parametrize("set_mesh", [False, True], ids=["", "with set_mesh"])
@@ -155,6 +227,55 @@ def test_an_invalid_row_is_an_error_wherever_it_is():
     for labels in (y, spread(y)):
         with pytest.raises(ValueError, match=r"first is y\[0, 3\]"):
             jl.fit(spread(ONE.X), labels)
+
+
+def test_an_invalid_entry_of_many_samples_is_named():
+    m = 100_000  # more than are looked at on the host
+    y = np.zeros((1, m))
+    y[0, 7] = 3
+    X, y, _, _ = jl.put(jl.mesh(), np.zeros((1, m)), y)
+    with pytest.raises(ValueError, match=r"1 of 100000 .* first is y\[0, 7\] = 3"):
+        jl.fit(X, y)
+
+
+def test_features_are_not_spread():
+    X = jax.device_put(
+        np.ones((4, M)), NamedSharding(mesh_of_four(), PartitionSpec("samples", None))
+    )
+    for function in (jl.fit, jl.l1_max, partial(jl.cost, jl.init_params(4))):
+        with pytest.raises(ValueError, match=r"\(4, 64\) is spread .* along its rows"):
+            function(X, ONE.y)
+
+
+def test_a_mesh_has_two_explicit_axes():
+    mesh = jl.mesh(problems=2)
+    assert dict(mesh.shape) == {"problems": 2, "samples": len(jax.devices()) // 2}
+    assert {*mesh.axis_types} == {AxisType.Explicit}
+    with pytest.raises(ValueError, match="takes 15 devices, but there are 4"):
+        jl.mesh(problems=3, samples=5)
+    with pytest.raises(ValueError, match="problems must be at least 1"):
+        jl.mesh(problems=0)
+
+
+@pytest.mark.parametrize("m", [1, 7, 64])
+def test_put_fills_up_with_samples_of_weight_0(m):
+    X, y = ONE.X[:, :m], ONE.y[:, :m]
+    found = jl.put(jl.mesh(samples=4), X, y, None, y - 1)
+    assert found[0].shape == (3, -(-m // 4) * 4)
+    assert (found[2] is None) == (m == 64)
+    for placed, row in zip((found[0], found[1], found[3]), (X, y, y - 1), strict=True):
+        assert is_spread(placed)
+        np.testing.assert_array_equal(np.asarray(placed)[:, :m], row)
+    if found[2] is not None:
+        assert np.asarray(found[2]).sum() == m
+    weight = jl.put(jl.mesh(samples=4), X, y, np.full((1, m), 2.0))[2]
+    assert np.asarray(weight).sum() == 2 * m
+
+
+def test_put_asks_for_a_mesh_of_samples():
+    for wrong in (jax.make_mesh((4,), ("models",)), jax.devices(), None):
+        with pytest.raises(ValueError, match='mesh must have an axis "samples"'):
+            jl.put(wrong, ONE.X, ONE.y)
 
 
 def test_alike_and_gathered():
