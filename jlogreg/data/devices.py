@@ -101,11 +101,7 @@ def put(
         ((1, 3), None)
     """
     refuse_traced("put", INSTEAD, X, y, weight, offset)
-    if not isinstance(mesh, Mesh) or "samples" not in mesh.axis_names:
-        raise ValueError(
-            'mesh must have an axis "samples", as jlogreg.mesh() makes it, but is '
-            f"{mesh!r}"
-        )
+    spread = _along_samples(mesh)
     X = check_matrix("X", X, ("n", "m"), no_rows=True)
     m, dtype = X.shape[1], X.dtype
     check_orientation("X", X.shape, "y", y)
@@ -115,7 +111,6 @@ def put(
         for name, row in rows.items()
         if row is not None or name == "y"
     }
-    spread = NamedSharding(mesh, PartitionSpec(None, "samples"))
     most, fills = _part(list(given.values()), spread)
     if weight is None and fills:
         given["weight"] = jnp.ones((1, m), dtype)
@@ -126,6 +121,20 @@ def put(
 
     result = {name: placed(row) for name, row in given.items()}
     return result["X"], result["y"], result.get("weight"), result.get("offset")
+
+
+def _along_samples(mesh: Any) -> NamedSharding:
+    """Return how arrays (r, m) are spread over a mesh.
+
+    Raises:
+        ValueError: if it is no mesh with an axis "samples".
+    """
+    if not isinstance(mesh, Mesh) or "samples" not in mesh.axis_names:
+        raise ValueError(
+            'mesh must have an axis "samples", as jlogreg.mesh() makes it, but is '
+            f"{mesh!r}"
+        )
+    return NamedSharding(mesh, PartitionSpec(None, "samples"))
 
 
 def _part(rows: list[Array], spread: NamedSharding) -> tuple[int, bool]:

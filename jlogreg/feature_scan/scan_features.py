@@ -111,9 +111,10 @@ def scan_features(
         ['0.56', '0.63']
     """
     method = check_method(test, firth)
-    deal = deal_over((G, covariates, y, weight, offset))
+    is_block = isinstance(G, jax.Array | np.ndarray)
+    deal = deal_over((G if is_block else None, covariates, y, weight, offset))
     given = check_scan(covariates, y, weight, offset, bias, tol)
-    blocks = [G] if isinstance(G, jax.Array | np.ndarray) else _copied(G)
+    blocks = [G] if is_block else _copied(G)
     scans = list(_scans(given, deal, blocks, method))
     if not scans:
         raise ShapeError("G has no blocks")
