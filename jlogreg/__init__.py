@@ -45,7 +45,7 @@ from jlogreg.batch.scheduler import Progress
 from jlogreg.batch.validation import CrossValidation
 from jlogreg.certification.certificate import Certificate, certificate
 from jlogreg.data.design import Dense, Stacked
-from jlogreg.data.devices import mesh, put
+from jlogreg.data.devices.mesh import mesh, put
 from jlogreg.data.samples import validate
 from jlogreg.data.sparse import Sparse
 from jlogreg.data.standardized import Standardized, standardize

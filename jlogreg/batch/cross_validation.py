@@ -38,7 +38,8 @@ from jlogreg.batch.validation import (
     without_undecided,
 )
 from jlogreg.data.design import Design, check_design
-from jlogreg.data.devices import Deal, deal_over, gather
+from jlogreg.data.devices.deal import Deal, deal_over
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import check_features, check_weight_rows
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.regularization_path import penalty_grid

@@ -16,7 +16,8 @@ from jlogreg.batch.problems import Problems
 from jlogreg.batch.scheduler import Batch, Progress, solve_all
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Design
-from jlogreg.data.devices import deal_over, gather
+from jlogreg.data.devices.deal import deal_over
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.driver import Solver

@@ -22,7 +22,7 @@ from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
 from jlogreg.batch.chunks import BatchSolver, Chunk, concatenate, take_problems
 from jlogreg.batch.setup import batch_width
-from jlogreg.data.devices import Deal
+from jlogreg.data.devices.deal import Deal
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton

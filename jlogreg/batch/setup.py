@@ -17,7 +17,7 @@ from jlogreg.base.programs import program
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems, check_problems, unless_zero
 from jlogreg.data.design import Dense, Design, check_design
-from jlogreg.data.devices import Deal
+from jlogreg.data.devices.deal import Deal
 from jlogreg.data.pairwise import n_triples, pairwise, triplewise
 from jlogreg.data.samples import (
     Samples,

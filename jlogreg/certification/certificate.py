@@ -20,7 +20,7 @@ from jlogreg.certification.duality import long_gap
 from jlogreg.certification.long_sums import block_sums, sample_blocks, to_long_double
 from jlogreg.certification.separation import COMPLETE, UNKNOWN, separation
 from jlogreg.data.design import Design
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import Samples
 from jlogreg.objective.cost import prepare_problem
 from jlogreg.objective.penalties import check_l1

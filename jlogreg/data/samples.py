@@ -23,7 +23,7 @@ from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.data.design import Design, check_design
-from jlogreg.data.devices import gather, spread_alike
+from jlogreg.data.devices.spread import gather, spread_alike
 from jlogreg.data.streaming.streamed import streams_of
 
 __all__ = [

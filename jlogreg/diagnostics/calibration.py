@@ -14,7 +14,7 @@ from jlogreg.base.checks import AnyArray, check_count, check_matrix, check_range
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import as_labels
 from jlogreg.base.status import Status
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.diagnostics.discrimination import check_predictions
 from jlogreg.diagnostics.fitted import Fitted, Given, prepare_fit
 from jlogreg.diagnostics.sandwich import Kind, covariance_matrix

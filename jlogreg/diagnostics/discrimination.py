@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from jlogreg.base.arrays import at_least, at_most
 from jlogreg.base.checks import AnyArray, check_matrix
 from jlogreg.base.programs import program
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import check_samples, prepare_rows
 from jlogreg.diagnostics.tails import check_level, normal_quantile
 

@@ -23,7 +23,7 @@ from jlogreg.base.params import Params
 from jlogreg.base.shapes import as_labels
 from jlogreg.base.status import Status
 from jlogreg.data.design import check_design
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.fitting.implicit import centered_inverse_hessian
 from jlogreg.fitting.options import free_unknowns
 from jlogreg.fitting.solve import center_problem

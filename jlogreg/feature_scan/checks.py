@@ -13,7 +13,7 @@ from jlogreg.base.checks import check_matrix, check_range, refuse_traced
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.params import check_bias
 from jlogreg.base.shapes import as_labels, check_orientation
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.fitting.options import check_limits
 from jlogreg.solvers.newton import Newton

@@ -18,7 +18,7 @@ from jlogreg.base.arrays import as_array
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
-from jlogreg.data.devices import Deal, deal_over
+from jlogreg.data.devices.deal import Deal, deal_over
 from jlogreg.feature_scan.checks import (
     Given,
     Method,

@@ -23,7 +23,7 @@ from jlogreg.base.errors import DtypeError
 from jlogreg.base.params import Params
 from jlogreg.base.programs import is_tracing, program
 from jlogreg.data.design import Dense, matmul
-from jlogreg.data.devices import is_spread
+from jlogreg.data.devices.spread import is_spread
 from jlogreg.data.samples import Samples
 from jlogreg.fitting.options import check_start, free_unknowns
 from jlogreg.formulations.problem import Problem

@@ -18,7 +18,7 @@ from jlogreg.base.programs import is_tracing, program
 from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, check_design
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import Samples, check_weight_rows
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.options import (

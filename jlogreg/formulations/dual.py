@@ -21,7 +21,7 @@ from jlogreg.base.arrays import at_least, largest
 from jlogreg.base.params import Params
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, matmul
-from jlogreg.data.devices import is_spread
+from jlogreg.data.devices.spread import is_spread
 from jlogreg.formulations.centering import Centering
 from jlogreg.formulations.dual_basis import DualBasis, dual_basis, has_rows
 from jlogreg.formulations.problem import (

@@ -27,7 +27,7 @@ from jlogreg.base.params import check_bias, check_params
 from jlogreg.base.status import Status
 from jlogreg.certification.collinearity import collinearity
 from jlogreg.data.design import Design
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics

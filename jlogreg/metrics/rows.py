@@ -17,7 +17,7 @@ from jlogreg.base.checks import check_matrix, check_range
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import as_labels
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import check_weight, scale_weights
 
 __all__ = ["Metric", "by_row", "check_rows", "shares"]

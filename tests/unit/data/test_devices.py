@@ -14,7 +14,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import jlogreg as jl
 from jlogreg import inference
 from jlogreg.batch.chunks import BatchSolver
-from jlogreg.data.devices import deal_over, gather, is_spread, spread_alike
+from jlogreg.data.devices.deal import deal_over
+from jlogreg.data.devices.spread import gather, is_spread, spread_alike
 from tests.helpers import assert_close, leaf_pairs, make_problem
 
 M = 64

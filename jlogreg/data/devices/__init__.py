@@ -1,0 +1,4 @@
+"""Floor 2: samples on several devices, and problems dealt to devices.
+
+Imports `base`.
+"""

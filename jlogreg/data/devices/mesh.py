@@ -1,0 +1,153 @@
+"""A mesh of devices, and samples put on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float
+
+from jlogreg.base.checks import AnyArray, check_count, check_matrix, refuse_traced
+from jlogreg.base.errors import ShapeError
+from jlogreg.base.shapes import as_labels, check_orientation
+
+__all__ = ["mesh", "put"]
+
+AXES = ("problems", "samples")
+INSTEAD = "put the arrays on the mesh before"
+
+
+def mesh(*, problems: int = 1, samples: int | None = None) -> Mesh:
+    """Return a mesh of devices with the axes "problems" and "samples"; host only.
+
+    Both axes are explicit. The devices are those of all processes that
+    `jax.distributed.initialize` has joined, else those of this process.
+
+    Args:
+        problems: devices along the first axis.
+        samples: devices along the second axis; by default as many as there are.
+
+    Raises:
+        DtypeError: if a number is not whole.
+        ValueError: if a number is below 1, or there are not so many devices.
+
+    Examples:
+        >>> import jlogreg
+        >>> jlogreg.mesh(samples=1).axis_names
+        ('problems', 'samples')
+    """
+    devices = jax.devices()
+    problems = check_count("problems", problems, least=1)
+    if samples is None:
+        samples = max(len(devices) // problems, 1)
+    samples = check_count("samples", samples, least=1)
+    count = problems * samples
+    if count > len(devices):
+        raise ValueError(
+            f"a mesh of problems = {problems} and samples = {samples} takes {count} "
+            f"devices, but there are {len(devices)}: take fewer, or set "
+            "jax_num_cpu_devices to have more of one CPU"
+        )
+    table = np.array(devices[:count]).reshape(problems, samples)
+    return Mesh(table, AXES, axis_types=(AxisType.Explicit,) * 2)
+
+
+def put(
+    mesh: Mesh,
+    X: Float[AnyArray, "n m"],
+    y: Float[AnyArray, "K m"],
+    weight: Float[AnyArray, "K m"] | None = None,
+    offset: Float[AnyArray, "K m"] | None = None,
+) -> tuple[Array, Array, Array | None, Array | None]:
+    """Return X, y, weight and offset spread over a mesh by samples; host only.
+
+    Shapes: X (n, m), the others (1, m), or (K, m) for many problems, all of the samples
+    of this process. Results have a column for each sample of all processes, in the
+    order of their devices. Where the devices cannot have equal parts of them, samples
+    of weight 0, whose other numbers are 0, fill up each process.
+
+    Args:
+        mesh: as `mesh` makes it, or any with an axis "samples".
+        X: features, a column per sample.
+        y: labels.
+        weight: at least 0.
+        offset: added to the logits.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
+            rank or shape, or is not like that of another process.
+        TypeError: if an argument is traced.
+        ValueError: if the mesh has no axis "samples".
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> import jlogreg
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0]]), jnp.array([[0.0, 1.0, 0.0]])
+        >>> X, y, weight, offset = jlogreg.put(jlogreg.mesh(samples=1), X, y)
+        >>> X.shape, weight
+        ((1, 3), None)
+    """
+    refuse_traced("put", INSTEAD, X, y, weight, offset)
+    spread = _along_samples(mesh)
+    X = check_matrix("X", X, ("n", "m"), no_rows=True)
+    m, dtype = X.shape[1], X.dtype
+    check_orientation("X", X.shape, "y", y)
+    rows = {"y": as_labels(y, dtype), "weight": weight, "offset": offset}
+    given = {"X": X} | {
+        name: check_matrix(name, row, ("K", m), dtype)
+        for name, row in rows.items()
+        if row is not None or name == "y"
+    }
+    most, fills = _part(list(given.values()), spread)
+    if weight is None and fills:
+        given["weight"] = jnp.ones((1, m), dtype)
+
+    def placed(row: Array) -> Array:
+        filled = np.pad(row, ((0, 0), (0, most - m)))
+        return jax.make_array_from_process_local_data(spread, filled)
+
+    result = {name: placed(row) for name, row in given.items()}
+    return result["X"], result["y"], result.get("weight"), result.get("offset")
+
+
+def _along_samples(mesh: Any) -> NamedSharding:
+    """Return how arrays (r, m) are spread over a mesh.
+
+    Raises:
+        ValueError: if it is no mesh with an axis "samples".
+    """
+    if not isinstance(mesh, Mesh) or "samples" not in mesh.axis_names:
+        raise ValueError(
+            'mesh must have an axis "samples", as jlogreg.mesh() makes it, but is '
+            f"{mesh!r}"
+        )
+    return NamedSharding(mesh, PartitionSpec(None, "samples"))
+
+
+def _part(rows: list[Array], spread: NamedSharding) -> tuple[int, bool]:
+    """Return the samples in the part of each process, and whether some fill it up.
+
+    Raises:
+        ShapeError: if the processes differ in rows or dtype.
+    """
+    m, itemsize = rows[0].shape[1], rows[0].dtype.itemsize
+    counts = [m]
+    if jax.process_count() > 1:
+        own = np.array([m, itemsize, *map(len, rows)])
+        counts, *others = np.asarray(multihost_utils.process_allgather(own)).T
+        if any((other != other[0]).any() for other in others):
+            found = [f"{list(map(int, part))}" for part in zip(*others, strict=True)]
+            raise ShapeError(
+                "each process must give the same rows of its own samples, but their "
+                f"bytes a number and numbers of rows are {', '.join(found)}"
+            )
+    # What a process gives is cut into as many pieces as it has places on the axis.
+    places = spread.mesh.shape["samples"]
+    indices = spread.addressable_devices_indices_map((1, places)).values()
+    pieces = len({index[1].start or 0 for index in indices if index})
+    most = -(-max(counts) // pieces) * pieces
+    return int(most), any(count != most for count in counts)
