@@ -36,7 +36,6 @@ __all__ = [
     "check_kind_of_fit",
     "correlation",
     "covariance",
-    "is_answer",
     "model_covariance",
     "standard_errors",
     "variance_of_weight",
@@ -247,12 +246,6 @@ def _numbered(clusters: Any, m: int) -> tuple[Array, int]:
     ids = clusters[0].astype(jnp.int32)
     _, labels = jnp.unique(ids, return_inverse=True, size=m)
     return labels.astype(jnp.int32), m
-
-
-@program
-def is_answer(given: Given) -> Array:
-    """Return whether a fit has converged to the minimum of its problem."""
-    return is_reached(Fitted.of(given))[0]
 
 
 @partial(program, static_argnums=0, inline=True)
