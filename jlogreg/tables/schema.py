@@ -132,7 +132,7 @@ class Schema(Roles, frozen=True):
             for name, values in parsed.items():
                 kind = kinds[name]
                 filled = is_filled(kind, self.missing)
-                kinds[name] = complete(name, kind, values, kept, filled, faults)
+                kinds[name] = complete(name, kind, values, kept, filled, weight, faults)
         if not faults and all(isinstance(kind, LeftOut) for kind in kinds.values()):
             faults.append(Fault("no column is left that says something"))
         if faults:

@@ -166,17 +166,19 @@ def complete(
     parsed: Parsed,
     kept: np.ndarray,
     filled: bool,
+    weight: np.ndarray | None,
     faults: list[Fault],
 ) -> Kind:
     """Return a kind with what is computed from the rows that are kept.
 
-    A column that says nothing there is left out.
+    A column that says nothing there is left out. The mean is weighted, so that a row of
+    a frequency k is k rows.
     """
     missing = bool(parsed.missing[kept].any())
     if isinstance(kind, Category):
         return _complete_category(name, kind, parsed, kept, missing, faults)
-    values = parsed.values[kept]
-    values = values[~parsed.missing[kept]] if missing else values
+    there = kept & ~parsed.missing if missing else kept
+    values = parsed.values[there]
     if not values.size:
         return LeftOut(f"it is empty {IN_ALL}")
     low, high = float(values.min()), float(values.max())
@@ -188,7 +190,8 @@ def complete(
         origin = math.floor(low)
         kind = msgspec.structs.replace(kind, origin=date_text(origin))
         values = values - origin
-    mean = float(values.mean()) if missing and filled else None
+    own = None if weight is None else weight[there]
+    mean = float(np.average(values, weights=own)) if missing and filled else None
     assert not isinstance(kind, LeftOut)
     return msgspec.structs.replace(kind, mean=mean)
 
