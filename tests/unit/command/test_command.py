@@ -350,7 +350,9 @@ def test_the_page_fits_a_window(width, scheme, page, tmp_path):
         "--virtual-time-budget=2000",
         page.as_uri(),
     ]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=300, check=True
+    )
     assert 'data-over="0"' in done.stdout
     assert 'data-drawn="4"' in done.stdout
     assert 'data-requests="0"' in done.stdout
