@@ -39,6 +39,7 @@ __all__ = [
     "model_covariance",
     "standard_errors",
     "variance_of_weight",
+    "variances_of_answer",
 ]
 
 BY_THE_MODEL = ("fisher", "augmented")
@@ -257,6 +258,17 @@ def model_covariance(
     reached, distance = is_reached(fitted)
     matrix = covariance_matrix(kind, fitted, labels)
     return jnp.where(reached, matrix, jnp.nan), reached, distance
+
+
+@partial(program, static_argnums=0, inline=True)
+def variances_of_answer(
+    kind: Kind, given: Given, labels: Array | None
+) -> tuple[Float[Array, "n+1 1"], Array]:
+    """Return the variances, and whether the fit is an answer; 0 where it is none."""
+    fitted = Fitted.of(given)
+    reached, _ = is_reached(fitted)
+    variances = jnp.diagonal(covariance_matrix(kind, fitted, labels))[:, None]
+    return jnp.where(reached, variances, 0.0), reached
 
 
 def variance_of_weight(problem: Problem, params: Params, j: int) -> Float[Array, 1]:

@@ -42,7 +42,7 @@ from jlogreg.fitting.fit import Fit
 from jlogreg.inference.covariance import (
     check_kind,
     check_kind_of_fit,
-    model_covariance,
+    variances_of_answer,
 )
 from jlogreg.inference.intervals import confidence_interval
 from jlogreg.objective.penalties import check_l1
@@ -307,14 +307,14 @@ def _standard_errors(
     penalties = (given["l2"], given["bias"], given["jeffreys"])
     prepared = prepare_fit(fit, *samples, *penalties)
     check_kind_of_fit(chosen, prepared)
-    matrix, reached, _ = model_covariance(chosen, prepared, labels)
+    found, reached = variances_of_answer(chosen, prepared, labels)
     if not reached:
         return None, (
             "no standard errors: a penalty, other weights or another offset led away "
             "from the minimum for these arguments: give weight, offset, l2, l1 "
             "and jeffreys as in the fit"
         )
-    variances = np.diag(np.asarray(matrix, float))
+    variances = np.asarray(found, float)[:, 0]
     if not np.isfinite(variances).all():
         return None, (
             "no standard errors: with these arguments the minimum is not the only one; "
