@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -259,6 +260,17 @@ def test_a_mistake_is_told_and_nothing_is_written(line, model, table, tmp_path, 
     assert answers in ("", "\n")
     assert WRONG[line] in errors
     assert not out.exists()
+
+
+def test_questions_of_columns_name_the_arguments_that_answer_them(tmp_path, capsys):
+    bad, label = tmp_path / "bad.csv", ("--label", "b", "--out", tmp_path / "out")
+    bad.write_text("a,b\n50,0\nold,1\n")
+    assert call(capsys, "fit", bad, *label)[2].endswith(f"{ANSWERS}\n")
+    assert ANSWERS not in call(capsys, "fit", tmp_path / "gone.csv", *label)[2]
+    _, printed, _ = call(capsys, "fit", "--help")
+    options = re.findall(r"--[\w-]+", ANSWERS)
+    assert len(options) == 6
+    assert all(option in printed for option in options)
 
 
 def test_a_fit_without_an_answer_has_another_code(tmp_path, capsys):
