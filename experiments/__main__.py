@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 
 from experiments import benchmarks
-from experiments.config import CONFIGS, convert, describe, read_table
+from experiments.config import CONFIGS, convert, describe, read_table, settings_of
 from experiments.errors import UserError
 from experiments.terminal import output, report, streams
 
@@ -32,7 +33,11 @@ def _call(options: argparse.Namespace, rest: Sequence[str], console: Console) ->
     """Do what the command says; return the exit code."""
     try:
         if options.command == "run":
-            _run(Path(options.config), rest, Path(options.runs), console)
+            path = Path(options.config)
+            if options.help:
+                _print_settings(path, rest, console)
+            else:
+                _run(path, rest, Path(options.runs), console)
         elif rest:
             formula = options.command == "graph" and not rest[0].startswith("--")
             hint = "; put what begins with a minus in brackets" if formula else ""
@@ -53,14 +58,7 @@ def _call(options: argparse.Namespace, rest: Sequence[str], console: Console) ->
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser(
-        "run",
-        help="run a configuration; the same command resumes it",
-        usage="python -m experiments run CONFIG.toml [--section.key value ...]",
-        allow_abbrev=False,
-    )
-    run.add_argument("config", metavar="CONFIG.toml")
-    run.add_argument("--runs", default="runs", help="where run folders go")
+    _add_run(commands)
     commands.add_parser("list", help="list the configurations of this project")
     graph = commands.add_parser("graph", help="draw the computation graph of a formula")
     graph.add_argument(
@@ -87,16 +85,70 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(path: Path, overrides: Sequence[str], runs: Path, console: Console) -> None:
-    table = read_table(path, overrides)
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a configuration; the same command resumes it",
+        usage="python -m experiments run CONFIG.toml [--section.key value ...]",
+        allow_abbrev=False,
+        add_help=False,
+    )
+    run.add_argument("config", metavar="CONFIG.toml")
+    run.add_argument(
+        "--help",
+        "-h",
+        action=_Help,
+        nargs=0,
+        default=False,
+        help="after CONFIG.toml: its settings, by type, default and meaning",
+    )
+    run.add_argument("--runs", default="runs", help="where run folders go")
+
+
+class _Help(argparse.Action):
+    """Ask for the settings of the configuration before it, or for the usage."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, *given: Any
+    ) -> None:
+        """Note that help is asked for, or give it."""
+        if namespace.config is None:
+            parser.print_help()
+            parser.exit()
+        namespace.help = True
+
+
+def _program(path: Path, table: dict[str, Any]) -> Any:
+    """Return the program that a configuration names."""
     # Imported here: `list`, and a mistake in the file's syntax, need no JAX.
     from experiments.programs import PROGRAMS
-    from experiments.runner import execute
 
     program = PROGRAMS.get(str(table.get("program")))
     if program is None:
         known = ", ".join(PROGRAMS)
         raise UserError(f"{path.name}: program must be one of {known}")
+    return program
+
+
+def _print_settings(path: Path, overrides: Sequence[str], console: Console) -> None:
+    table = read_table(path, overrides)
+    program = _program(path, table)
+    console.print(f"{describe(path)}\n", soft_wrap=True, markup=False, highlight=False)
+    for setting in settings_of(program.Config, table):
+        lines = (
+            f"--{setting.name} {setting.value}".rstrip(),
+            f"    {setting.meaning}",
+            f"    ({setting.kind})",
+        )
+        for line in lines:
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _run(path: Path, overrides: Sequence[str], runs: Path, console: Console) -> None:
+    table = read_table(path, overrides)
+    program = _program(path, table)
+    from experiments.runner import execute
+
     config = convert(table, program.Config, path.name)
     execute(program, config, path.stem, runs, console)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
 import msgspec
 
@@ -101,6 +102,81 @@ def _settings(kind: Any) -> set[str]:
     fields = msgspec.structs.fields(kind)
     inner = (_settings(field.type) for field in fields)
     return {field.encode_name for field in fields}.union(*inner)
+
+
+class Setting(NamedTuple):
+    """A setting: its name, its value here, its type and default, its meaning."""
+
+    name: str
+    value: str
+    kind: str
+    meaning: str
+
+
+def settings_of(
+    kind: type[msgspec.Struct], table: dict[str, Any], above: str = ""
+) -> Iterator[Setting]:
+    """Return the settings of a configuration and of its sections, one by one.
+
+    A meaning is that among the attributes of the section's documentation.
+    """
+    meanings = _meanings(kind)
+    for field in msgspec.structs.fields(kind):
+        name, inner = f"{above}{field.encode_name}", field.type
+        given = table.get(field.encode_name)
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            section = given if isinstance(given, dict) else {}
+            yield from settings_of(inner, section, f"{name}.")
+        elif name != "program":
+            default = "" if field.required else f", by default {_text(field.default)}"
+            value = field.default if given is None else given
+            shown = "" if value is msgspec.NODEFAULT else _text(value)
+            words = _type_words(msgspec.inspect.type_info(inner)) + default
+            yield Setting(name, shown, words, meanings.get(field.name, ""))
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Return what the documentation of a section says of its attributes."""
+    _, _, lines = (inspect.getdoc(kind) or "").partition("Attributes:\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", lines, re.M)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _text(value: Any) -> str:
+    """Return a value as a file of TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _type_words(kind: Any) -> str:
+    """Return a type in words, with the range of its numbers."""
+    info = msgspec.inspect
+    match kind:
+        case info.LiteralType():
+            return " or ".join(_text(value) for value in kind.values)
+        case info.IntType() | info.FloatType():
+            whole = isinstance(kind, info.IntType)
+            words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+            limits = [
+                f"{word} {getattr(kind, limit)}"
+                for limit, word in words.items()
+                if getattr(kind, limit) is not None
+            ]
+            return " ".join(
+                ["a whole number" if whole else "a number", " and ".join(limits)]
+            ).strip()
+        case info.BoolType():
+            return "true or false"
+        case info.TupleType():
+            return f"a list of {len(kind.item_types)}, each " + _type_words(
+                kind.item_types[0]
+            )
+        case info.ListType() | info.VarTupleType():
+            return "a list, each " + _type_words(kind.item_type)
+    return "a text"
 
 
 def describe(path: Path) -> str:

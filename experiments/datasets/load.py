@@ -24,6 +24,19 @@ class DataConfig(Files):
     (m, n), and labels (m,) under the keys below; CSV or Parquet with a label column,
     in which all columns but those in `leave_out` are features. The index of a pandas
     frame, which a Parquet file names as such, is none.
+
+    Attributes:
+        source: data that come with the project, or files of your own.
+        train: the file of the samples to learn from.
+        test: the file of those that are held out; without it, some of train are.
+        train_images: the key of the images, or features, in train.
+        train_labels: the key of the labels in train.
+        test_images: the key of the images, or features, in test.
+        test_labels: the key of the labels in test.
+        label: the column of the label in a CSV or Parquet file.
+        leave_out: its columns that are no features.
+        test_fraction: the share of the samples that is held out without a test file.
+        standardize: whether each feature gets the mean 0 and the deviation 1.
     """
 
     source: Literal["faces", "breast_cancer", "files"]
@@ -45,7 +58,12 @@ class DataConfig(Files):
 
 
 class DigitsConfig(Section):
-    """The handwritten digits, and the fraction of them to hold out."""
+    """The handwritten digits, and the fraction of them to hold out.
+
+    Attributes:
+        source: the digits come with the project.
+        test_fraction: the share of the samples that is held out.
+    """
 
     source: Literal["digits"] = "digits"
     test_fraction: Fraction = 0.25

@@ -49,10 +49,17 @@ BLOCK_BYTES = 2**23
 class GenotypeConfig(Files):
     """The files of a study; without a fileset, a study is simulated.
 
-    `phenotype` and `covariates` are files as PLINK 2's --pheno and --covar take them.
-    Without a file, the phenotype is that of the .fam file; without a name, it is the
-    first column of its file, and the covariates are all columns of theirs. A covariate
-    in words is one of categories. `coding` is the number of controls and that of cases.
+    A covariate in words is one of categories.
+
+    Attributes:
+        bed: the fileset, the path of its .bed file.
+        phenotype: a file as PLINK 2's --pheno takes it; without one, the phenotype is
+            that of the .fam file.
+        phenotype_name: the column of that file, by default the first.
+        covariates: a file as PLINK 2's --covar takes it.
+        covariate_names: the columns of that file, by default all.
+        coding: the number of controls, and that of cases.
+        standardize: whether each covariate gets the mean 0 and the deviation 1.
     """
 
     bed: str = ""

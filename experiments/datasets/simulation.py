@@ -24,7 +24,12 @@ SHARED = 30
 
 
 class SimulationConfig(Section):
-    """The size of a simulated study."""
+    """The size of a simulated study.
+
+    Attributes:
+        samples: how many of them.
+        variants: how many of them.
+    """
 
     samples: Annotated[int, msgspec.Meta(ge=20, le=10_000)] = 1000
     variants: Annotated[int, msgspec.Meta(ge=20, le=50_000)] = 5000

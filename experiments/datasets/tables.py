@@ -17,19 +17,20 @@ from experiments.config import LARGEST
 from experiments.datasets.standardize import Numbers
 from experiments.errors import UserError
 from jlogreg import tables
+from jlogreg.tables.columns.kinds import parse
 
 # The reader takes a block of at most so many bytes.
 MOST = 2**31 - 1
 
 
-def read_table(path: Path) -> pa.Table:
-    """Return the columns of a CSV or Parquet file, as `jlogreg.tables` reads it.
+def read_table(path: Path) -> tables.Table:
+    """Return the table of a CSV or Parquet file, as `jlogreg.tables` reads it.
 
     Raises:
         UserError: with all that is wrong, if it cannot be read as a table.
     """
     try:
-        return tables.read(path).columns
+        return tables.read(path)
     except tables.TableError as error:
         faults = "; ".join(map(str, error.faults))
         raise UserError(f"{path}: {faults}") from error
@@ -58,7 +59,7 @@ def parse_csv(
 
 
 def features_and_labels(
-    path: Path, table: pa.Table, label: str, leave_out: Iterable[str]
+    path: Path, table: tables.Table, label: str, leave_out: Iterable[str]
 ) -> tuple[Numbers, NDArray[Any], tuple[str, ...]]:
     """Return features (m, n), labels (m,) and the names of the features.
 
@@ -66,53 +67,51 @@ def features_and_labels(
         UserError: if a column is not there, there twice or without a name, holds
             anything but numbers, or has a cell that is missing or infinite.
     """
-    names = table.column_names
     for name in (label, *leave_out):
-        if name not in names:
-            raise UserError(f"{path}: has no column {name!r}, only {names}")
-    table = table.drop_columns(sorted(set(leave_out) - {label}))
-    for name, count in Counter(table.column_names).items():
+        if name not in table.names:
+            raise UserError(f"{path}: has no column {name!r}, only {[*table.names]}")
+    out = set(leave_out) - {label}
+    names = [name for name in table.names if name not in out]
+    for name, count in Counter(names).items():
         if count > 1:
             raise UserError(f"{path}: has more than one column {name!r}")
-    if "" in table.column_names:
+    if "" in names:
         raise UserError(
             f"{path}: has a column without a name, which may be the number of a row: "
             "name it, or leave it out by --data.leave_out '[\"\"]'"
         )
-    features = tuple(name for name in table.column_names if name != label)
+    features = tuple(name for name in names if name != label)
     if not features:
         raise UserError(f"{path}: has no column other than {label!r}")
-    _refuse_missing(path, label, table[label])
-    columns = [_numbers(path, name, table[name]) for name in features]
-    return np.stack(columns, axis=1), table[label].to_numpy(), features
+    labels = table.columns[label]
+    _refuse_missing(path, label, pc.is_null(labels, nan_is_null=True).to_numpy())
+    columns = [_numbers(path, name, table) for name in features]
+    return np.stack(columns, axis=1), labels.to_numpy(), features
 
 
-def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> Numbers:
+def _numbers(path: Path, name: str, table: tables.Table) -> Numbers:
     """Return a column of numbers, or of True and False as 1 and 0."""
-    if column.null_count:
-        _refuse_missing(path, name, column)
-    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-    if not any(is_kind(column.type) for is_kind in kinds):
-        raise UserError(
-            f"{path}: the column {name!r} holds {column.type}, not numbers: leave it "
-            f"out by --data.leave_out '[\"{name}\"]'"
-        )
-    values = column.to_numpy().astype(np.float64)
+    faults: list[tables.Fault] = []
+    parsed = parse(name, tables.Number(), table, faults)
+    if parsed is None:
+        cure = f"leave it out by --data.leave_out '[\"{name}\"]'"
+        raise UserError(f"{path}: {faults[0]._replace(cure=cure)}")
+    values, missing, _ = parsed
+    _refuse_missing(path, name, missing)
     fits = np.abs(values) <= LARGEST
     if not fits.all():
-        _refuse_missing(path, name, column)
         wrong = np.flatnonzero(~fits)
         raise UserError(
-            f"{path}: the column {name!r} must hold finite numbers that fit float32, "
-            f"but holds {wrong.size} others, the first in row {wrong[0] + 1}"
+            f"{path}: the column {name!r} must hold numbers that fit float32, but "
+            f"holds {wrong.size} others, the first in row {wrong[0] + 1}"
         )
     return values
 
 
-def _refuse_missing(path: Path, name: str, column: pa.ChunkedArray) -> None:
-    missing = np.flatnonzero(pc.is_null(column, nan_is_null=True).to_numpy())
-    if missing.size:
+def _refuse_missing(path: Path, name: str, missing: NDArray[np.bool_]) -> None:
+    rows = np.flatnonzero(missing)
+    if rows.size:
         raise UserError(
-            f"{path}: the column {name!r} has {missing.size} missing values, the first "
-            f"in row {missing[0] + 1}"
+            f"{path}: the column {name!r} has {rows.size} missing values, the first "
+            f"in row {rows[0] + 1}"
         )

@@ -35,7 +35,13 @@ MOST_FEATURES = 5000
 
 
 class BootstrapConfig(Section):
-    """The number of replicates, the penalty, and the level of the intervals."""
+    """The replicates, the penalty, and the level of the intervals.
+
+    Attributes:
+        replicates: how many times the samples are drawn anew.
+        l2: the penalty of every fit.
+        level: that of the intervals.
+    """
 
     replicates: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     l2: NonNegative
@@ -43,7 +49,11 @@ class BootstrapConfig(Section):
 
 
 class Config(Section):
-    """The data, and the replicates of it to fit."""
+    """The data, and the replicates of it to fit.
+
+    Attributes:
+        seed: that of all random numbers.
+    """
 
     program: Literal["bootstrap"]
     data: DataConfig

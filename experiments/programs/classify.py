@@ -29,7 +29,14 @@ from jlogreg.plots import cost_curves, image_grid, weights_bars, weights_image
 
 
 class DescentConfig(Section):
-    """The learning rate, the steps and the penalty of the descent."""
+    """The descent.
+
+    Attributes:
+        learning_rate: how far a step goes along the gradient.
+        steps: those of the descent.
+        print_every: the steps from one line of the cost to the next.
+        l2: the penalty.
+    """
 
     learning_rate: Positive
     steps: Count
@@ -38,7 +45,11 @@ class DescentConfig(Section):
 
 
 class Config(Section):
-    """The data, and the descent."""
+    """The data, and the descent.
+
+    Attributes:
+        seed: that of the split of the data.
+    """
 
     program: Literal["classify"]
     data: DataConfig

@@ -30,8 +30,16 @@ Samples = Annotated[int, msgspec.Meta(ge=8, le=100_000)]
 class SimulationConfig(Section):
     """The cells, the true weight of the first of two features, and the counts.
 
-    The second has the weight 0. The bootstrap takes part in the first `bootstrap` data
-    sets of a cell.
+    The second has the weight 0.
+
+    Attributes:
+        samples: the samples of a data set, a cell for each.
+        shares: those of the label 1, a cell for each.
+        weight: that of the first feature.
+        replicates: the data sets of a cell.
+        level: that of the intervals.
+        bootstrap: of how many data sets of a cell there is a bootstrap, too.
+        resamples: how many a bootstrap draws.
     """
 
     samples: Annotated[list[Samples], msgspec.Meta(min_length=1)]
@@ -44,7 +52,11 @@ class SimulationConfig(Section):
 
 
 class Config(Section):
-    """What to simulate."""
+    """What to simulate.
+
+    Attributes:
+        seed: that of all random numbers.
+    """
 
     program: Literal["coverage"]
     simulation: SimulationConfig

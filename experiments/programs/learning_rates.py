@@ -20,7 +20,13 @@ from jlogreg.plots import cost_curves
 
 
 class SweepConfig(Section):
-    """The rates to try, and the steps of each descent."""
+    """The rates to try, and the steps of each descent.
+
+    Attributes:
+        learning_rates: a descent for each.
+        steps: those of each descent.
+        l2: the penalty.
+    """
 
     learning_rates: Annotated[list[Positive], msgspec.Meta(min_length=1)]
     steps: Count
@@ -28,7 +34,11 @@ class SweepConfig(Section):
 
 
 class Config(Section):
-    """The data, and the learning rates."""
+    """The data, and the learning rates.
+
+    Attributes:
+        seed: that of the split of the data.
+    """
 
     program: Literal["learning_rates"]
     data: DataConfig

@@ -29,7 +29,16 @@ from jlogreg.plots import image_grid, penalty_path, reliability_diagram
 
 
 class GridConfig(Section):
-    """The penalties, evenly spaced in their logarithm, the folds, and the rule."""
+    """The penalties, evenly spaced in their logarithm, the folds, and the rule.
+
+    Attributes:
+        smallest: the smallest penalty.
+        largest: the largest penalty.
+        penalties: how many of them.
+        folds: those of the cross-validation.
+        rule: the penalty of the smallest held-out loss, or the largest that is within
+            one standard error of it.
+    """
 
     smallest: Positive
     largest: Positive
@@ -44,7 +53,11 @@ class GridConfig(Section):
 
 
 class Config(Section):
-    """The data, and the penalties to try."""
+    """The data, and the penalties to try.
+
+    Attributes:
+        seed: that of the split and of the folds.
+    """
 
     program: Literal["probes"]
     data: DigitsConfig

@@ -66,13 +66,23 @@ class Estimates(NamedTuple):
 
 
 class MethodConfig(Section):
-    """Whose estimates are Firth's: those without another, all, or none."""
+    """How a variant is estimated.
+
+    Attributes:
+        firth: whose estimates are Firth's: of none, of those without another, or of
+            all.
+    """
 
     firth: Literal["never", "fallback", "always"] = "fallback"
 
 
 class Config(Section):
-    """The study to scan, or the size of one to simulate, and how."""
+    """The study to scan, or the size of one to simulate, and how.
+
+    Attributes:
+        seed: that of the simulation.
+        figures: whether the figures are drawn.
+    """
 
     program: Literal["scan"]
     data: GenotypeConfig

@@ -40,7 +40,13 @@ PALEST = 0.1
 
 
 class GridConfig(Section):
-    """The penalties, from l1_max down to a fraction of it, and the folds."""
+    """The penalties, from l1_max down to a fraction of it, and the folds.
+
+    Attributes:
+        smallest: the smallest penalty, as a fraction of the largest.
+        penalties: how many of them.
+        folds: those of the cross-validation.
+    """
 
     smallest: Fraction
     penalties: Annotated[int, msgspec.Meta(ge=2, le=1000)]
@@ -48,14 +54,23 @@ class GridConfig(Section):
 
 
 class StabilityConfig(Section):
-    """The replicates, and the share of them that choose a stable pixel."""
+    """What counts as a stable pixel.
+
+    Attributes:
+        replicates: how many times the samples are drawn anew.
+        threshold: the share of them that chooses a stable pixel.
+    """
 
     replicates: Annotated[int, msgspec.Meta(ge=1, le=100_000)]
     threshold: Fraction = 0.9
 
 
 class Config(Section):
-    """The data, the penalties to try, and the replicates of the samples."""
+    """The data, the penalties to try, and the replicates of the samples.
+
+    Attributes:
+        seed: that of all random numbers.
+    """
 
     program: Literal["sparse_probes"]
     data: DigitsConfig

@@ -21,7 +21,17 @@ from jlogreg.plots import cost_surface
 
 
 class SurfaceConfig(Section):
-    """The feature, the part of the plane, and the start of the descent."""
+    """The feature, the part of the plane, and the descent.
+
+    Attributes:
+        feature: the name of the one feature.
+        w: the ends of the axis of the weight.
+        b: the ends of the axis of the bias.
+        start: w and b where the descent begins.
+        learning_rate: how far a step goes along the gradient.
+        steps: those of the descent.
+        points: those on each axis, at which the cost is computed.
+    """
 
     feature: Text
     w: tuple[float, float]
@@ -33,7 +43,11 @@ class SurfaceConfig(Section):
 
 
 class Config(Section):
-    """The data, and the surface to draw."""
+    """The data, and the surface to draw.
+
+    Attributes:
+        seed: that of the split of the data.
+    """
 
     program: Literal["surface"]
     data: DataConfig

@@ -21,7 +21,14 @@ WAYS = ("loops", "NumPy", "jit")
 
 
 class SizeConfig(Section):
-    """The sizes of the work, and the rounds."""
+    """The sizes of the work, and the rounds.
+
+    Attributes:
+        features: those of the cost and its gradient.
+        samples: those of the cost and its gradient.
+        dot: the length of the vectors of the dot product.
+        rounds: how often each way is timed.
+    """
 
     features: Count
     samples: Count
@@ -30,7 +37,11 @@ class SizeConfig(Section):
 
 
 class Config(Section):
-    """The work to time."""
+    """The work to time.
+
+    Attributes:
+        seed: that of the random numbers.
+    """
 
     program: Literal["tic_toc"]
     size: SizeConfig

@@ -47,8 +47,14 @@ Way: TypeAlias = Callable[[], Fitted]
 class DescentConfig(Section):
     """The descents of all models, and the model that is shown.
 
-    There is one model for each digit at each of `rates` learning rates, evenly spaced
-    up to `learning_rate`. The model that is shown is that of `digit` at the largest.
+    There is one model for each digit at each of the learning rates, evenly spaced
+    up to the largest. The model that is shown is at the largest.
+
+    Attributes:
+        digit: that of the model that is shown.
+        learning_rate: the largest learning rate.
+        rates: how many learning rates.
+        steps: those of each descent.
     """
 
     digit: Annotated[int, msgspec.Meta(ge=0, le=9)]
@@ -58,13 +64,21 @@ class DescentConfig(Section):
 
 
 class TimingConfig(Section):
-    """The number of rounds."""
+    """How often it is timed.
+
+    Attributes:
+        rounds: how often each way is timed.
+    """
 
     rounds: Count = 5
 
 
 class Config(Section):
-    """The data, the descents, and the rounds."""
+    """The data, the descents, and the rounds.
+
+    Attributes:
+        seed: that of the split of the data.
+    """
 
     program: Literal["vectorising"]
     data: DigitsConfig

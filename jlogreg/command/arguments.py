@@ -111,7 +111,7 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default="none",
         metavar="none|cv|l2=...,l1=...",
         help="of the standardised features, a number or cv, which chooses by "
-        "cross-validation: l2=0.1, l1=cv or l1=0.01,l2=0.1; cv alone is l2=cv",
+        "cross-validation: l2=0.1, l1=cv or l1=cv,l2=cv; cv alone is l2=cv",
     )
     fit.add_argument(
         "--firth",

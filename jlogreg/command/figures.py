@@ -46,20 +46,31 @@ def forest(model: Model) -> Figure | None:
 
 
 def path(model: Model, validation: Validation) -> Figure:
-    """Return the held-out loss by penalty."""
+    """Return the held-out loss by penalty; of a grid by l1, a curve for each l2."""
     loss, error = (
-        np.array([[np.nan if x is None else x for x in row]])
+        np.array([np.nan if x is None else x for x in row])
         for row in (validation.loss, validation.standard_error)
     )
-    # The one that varies: cross-validation of a table compares those of one kind.
-    varies = "l1" if len({*validation.l1}) > 1 else "l2"
+    l2 = np.array(validation.l2)
+    l1 = np.array(validation.l1) if validation.l1 else np.zeros_like(l2)
+    kinds, several = len(np.unique(l1)), len(np.unique(l2))
+    varies, size = ("l1", model.l1) if kinds > 1 else ("l2", model.l2)
+    curves = several if kinds > 1 and kinds * several == len(loss) else 1
+    order = np.lexsort((l1, l2)) if curves > 1 else np.arange(len(loss))
+    across, loss, error, of_l2 = (
+        row[order].reshape(curves, -1)
+        for row in (l1 if varies == "l1" else l2, loss, error, l2)
+    )
+    here = (of_l2[:, :1] == model.l2) | (curves == 1)
     with jax.enable_x64(True):
         return plots.penalty_path(
-            np.array(getattr(validation, varies))[:, None],
+            across[0][:, None],
             loss,
-            error,
-            best=np.array([[getattr(model, varies)]]),
-            labels=["mean of the folds"],
+            error if curves == 1 else None,
+            best=np.where(here, size, np.nan),
+            labels=[f"l2 = {each:.2g}" for each in of_l2[:, 0]]
+            if curves > 1
+            else ["mean of the folds"],
             penalty=varies,
         )
 

@@ -140,6 +140,10 @@ def _penalties(options: argparse.Namespace) -> dict[str, float | list[float]]:
         if not (math.isfinite(value) and value >= 0):
             raise _refused(text)
         found[name] = value
+    if all(isinstance(found.get(name), list) for name in PENALTIES):
+        # The elastic net: each of every second l1 with each of every second l2.
+        l1, l2 = np.meshgrid(*(PENALTIES[name][::2] for name in ("l1", "l2")))
+        found = {"l1": l1.ravel().tolist(), "l2": l2.ravel().tolist()}
     return found
 
 

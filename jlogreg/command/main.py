@@ -14,6 +14,10 @@ from jlogreg.tables.reading.faults import TableError
 
 __all__ = ["run"]
 
+ANSWERS = """\
+Answers are written as --leave-out NAME, --number NAME, --category NAME,
+--date NAME=%d.%m.%Y and --missing-word WORD; `jlogreg fit --help` has them all."""
+
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Return the exit code of the command line."""
@@ -28,6 +32,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         except TableError as error:
             for fault in error.faults:
                 report(f"{error.source}: {fault}")
+            asked = any(fault.column and fault.cure for fault in error.faults)
+            if options.command == "fit" and asked:
+                print(ANSWERS, file=sys.stderr)
             return 2
         except (UserError, FitError) as error:
             for line in str(error).splitlines():

@@ -36,10 +36,10 @@ __all__ = [
     "check_kind_of_fit",
     "correlation",
     "covariance",
-    "is_answer",
     "model_covariance",
     "standard_errors",
     "variance_of_weight",
+    "variances_of_answer",
 ]
 
 BY_THE_MODEL = ("fisher", "augmented")
@@ -249,12 +249,6 @@ def _numbered(clusters: Any, m: int) -> tuple[Array, int]:
     return labels.astype(jnp.int32), m
 
 
-@program
-def is_answer(given: Given) -> Array:
-    """Return whether a fit has converged to the minimum of its problem."""
-    return is_reached(Fitted.of(given))[0]
-
-
 @partial(program, static_argnums=0, inline=True)
 def model_covariance(
     kind: Kind, given: Given, labels: Array | None
@@ -264,6 +258,17 @@ def model_covariance(
     reached, distance = is_reached(fitted)
     matrix = covariance_matrix(kind, fitted, labels)
     return jnp.where(reached, matrix, jnp.nan), reached, distance
+
+
+@partial(program, static_argnums=0, inline=True)
+def variances_of_answer(
+    kind: Kind, given: Given, labels: Array | None
+) -> tuple[Float[Array, "n+1 1"], Array]:
+    """Return the variances, and whether the fit is an answer; 0 where it is none."""
+    fitted = Fitted.of(given)
+    reached, _ = is_reached(fitted)
+    variances = jnp.diagonal(covariance_matrix(kind, fitted, labels))[:, None]
+    return jnp.where(reached, variances, 0.0), reached
 
 
 def variance_of_weight(problem: Problem, params: Params, j: int) -> Float[Array, 1]:

@@ -32,13 +32,18 @@ from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics
 from jlogreg.diagnostics.fitted import prepare_fit
-from jlogreg.diagnostics.tails import log10_chi2_tail, log10_p_value, p_of_log10
+from jlogreg.diagnostics.tails import (
+    check_level,
+    log10_chi2_tail,
+    log10_p_value,
+    normal_quantile,
+    p_of_log10,
+)
 from jlogreg.fitting.fit import Fit
 from jlogreg.inference.covariance import (
     check_kind,
     check_kind_of_fit,
-    is_answer,
-    model_covariance,
+    variances_of_answer,
 )
 from jlogreg.inference.intervals import confidence_interval
 from jlogreg.objective.penalties import check_l1
@@ -258,14 +263,12 @@ def summary(
     else:
         errors, why_not = _standard_errors(fit, samples, labels, given, kind)
     if errors is not None:
-        chosen = kind if interval == "wald" else {"weights": weights}
-        options: dict[str, Any] = {"kind": interval, "level": level, **given, **chosen}
-        odds = confidence_interval(fit, X, y, scale="odds ratio", **options)
+        ends = _interval(fit, X, y, theta, errors[:k], interval, level, given, weights)
         z = theta / errors[:k]
         log10_p = log10_p_value(jnp.asarray(z))
         columns |= {"std_error": errors[:k], "z": z, "p": p_of_log10(log10_p)}
-        columns |= {"log10_p": log10_p, "odds_ratio": odds.estimate[:k, 0]}
-        columns |= {"low": odds.low[:k, 0], "high": odds.high[:k, 0]}
+        columns |= {"log10_p": log10_p, "odds_ratio": np.exp(theta)}
+        columns |= {"low": np.exp(ends[0]), "high": np.exp(ends[1])}
         if weights == "frequency" or weight is None:
             numbers = fit_statistics(fit, X, y, **given)
             # The likelihood is not at its maximum in a fit with a prior.
@@ -306,20 +309,42 @@ def _standard_errors(
     penalties = (given["l2"], given["bias"], given["jeffreys"])
     prepared = prepare_fit(fit, *samples, *penalties)
     check_kind_of_fit(chosen, prepared)
-    if not is_answer(prepared):
+    found, reached = variances_of_answer(chosen, prepared, labels)
+    if not reached:
         return None, (
             "no standard errors: a penalty, other weights or another offset led away "
             "from the minimum for these arguments: give weight, offset, l2, l1 "
             "and jeffreys as in the fit"
         )
-    matrix, _, _ = model_covariance(chosen, prepared, labels)
-    variances = np.diag(np.asarray(matrix, float))
+    variances = np.asarray(found, float)[:, 0]
     if not np.isfinite(variances).all():
         return None, (
             "no standard errors: with these arguments the minimum is not the only one; "
             "drop constant and collinear features, and give bias as in the fit"
         )
     return np.sqrt(variances), ""
+
+
+def _interval(
+    fit: Fit,
+    X: Any,
+    y: Any,
+    theta: np.ndarray,
+    errors: np.ndarray,
+    interval: str,
+    level: Any,
+    given: dict[str, Any],
+    weights: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the intervals of the log-odds (k,)."""
+    if interval == "wald":  # from the errors that are there, without a pass over X
+        half = float(normal_quantile(check_level(level, jnp.result_type(float))))
+        return theta - half * errors, theta + half * errors
+    found = confidence_interval(
+        fit, X, y, kind=interval, level=level, weights=weights, **given
+    )
+    low, high = (np.asarray(end, float)[: len(theta), 0] for end in found[1:3])
+    return low, high
 
 
 def _statistics(

@@ -1,6 +1,7 @@
 """Floor 3: how well scores and probabilities agree with labels.
 
-Imports base, losses and data.
+Imports base, losses and data. What needs a fit or an interval is above: `auc_delong`,
+`calibration_line` and `hosmer_lemeshow` are in `jlogreg.inference`.
 """
 
 from jlogreg.metrics.decisions import Confusion, accuracy, confusion

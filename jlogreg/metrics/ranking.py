@@ -29,7 +29,7 @@ def roc_auc(
     It is the probability that a sample of label 1 has a larger score than one of label
     0, where equal scores count half: equation (30) of docs/derivation.md, and the
     statistic of Mann and Whitney (Ann. Math. Statist. 18, 1947). 1/2 is chance, 1 a
-    perfect order.
+    perfect order. `jlogreg.inference.auc_delong` has its interval.
 
     Shapes: each (1, m), result (); or with rows (K, m), beside rows (1, m) for all,
     result (K,), in [0, 1]. Rows of weights, such as bootstrap replicates, share one

@@ -188,9 +188,9 @@ def check_finite(
 
 
 def encode(
-    kinds: dict[str, Kind], parsed: dict[str, Parsed]
+    kinds: dict[str, Kind], parsed: dict[str, Parsed], usable: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the features (n, m) of columns, and their names."""
+    """Return the features (n, u) of columns in the usable rows, and their names."""
     names: list[str] = []
     rows: list[np.ndarray] = []
     for name, kind in kinds.items():
@@ -206,9 +206,10 @@ def encode(
         if mean is not None:
             names.append(f"{name} missing")
             rows.append(missing)
-    X = np.empty((len(rows), len(rows[0])))
-    for row, values in zip(X, rows, strict=True):
-        row[:] = values
+    X = np.empty((len(rows), int(usable.sum())))
+    whole = bool(usable.all())
+    for row, values in zip(X, rows, strict=True):  # straight to its place, once
+        row[:] = values if whole else values[usable]
     return tuple(names), X
 
 

@@ -132,7 +132,7 @@ class Schema(Roles, frozen=True):
             for name, values in parsed.items():
                 kind = kinds[name]
                 filled = is_filled(kind, self.missing)
-                kinds[name] = complete(name, kind, values, kept, filled, faults)
+                kinds[name] = complete(name, kind, values, kept, filled, weight, faults)
         if not faults and all(isinstance(kind, LeftOut) for kind in kinds.values()):
             faults.append(Fault("no column is left that says something"))
         if faults:
@@ -162,14 +162,16 @@ class Schema(Roles, frozen=True):
         offset = self.role_values(table, faults, ["offset"]).get("offset")
         if faults:
             raise TableError(table.source, faults)
-        found = self._rows(table, parsed)
+        found = self._rows(table, parsed, rows)
         return found if offset is None else found.with_offset(self.offset, offset)
 
-    def _rows(self, table: Table, parsed: dict[str, Parsed]) -> Rows:
-        usable = usable_rows(self.used, parsed)
+    def _rows(
+        self, table: Table, parsed: dict[str, Parsed], wanted: np.ndarray
+    ) -> Rows:
+        """Return the features of the wanted rows (M,) that have all they need."""
+        usable = usable_rows(self.used, parsed) & wanted
         if not self.formula:
-            names, X = encode(self.used, parsed)
-            X = X if usable.all() else X[:, usable]
+            names, X = encode(self.used, parsed, usable)
         else:
             parts = parse_formula(self.formula, table.names, table.source, self.label)
             frame = frame_of(self.used, parsed, usable)
@@ -177,7 +179,7 @@ class Schema(Roles, frozen=True):
             more, marks = marks_of(self.used, parsed)
             names = (*found.names, *more)
             X = np.vstack([found.X, *(mark[None, usable] for mark in marks)])
-        check_finite(table.source, names, X, usable)
+            check_finite(table.source, names, X, usable)
         lacking = {
             name: int(parsed[name].missing.sum())
             for name, kind in self.used.items()
@@ -215,15 +217,13 @@ class Schema(Roles, frozen=True):
         values = self.role_values(table, faults, roles, labeled)
         if faults:
             raise TableError(table.source, faults)
-        X, names, usable, lacking, _ = self._rows(table, parsed)
         asked = {label.column: labeled}
         if "weight" in values:
             asked[self.weight] = ~(values["weight"] == 0)
+        wanted = np.logical_and.reduce([*asked.values()])
+        X, names, rows, lacking, _ = self._rows(table, parsed, wanted)
         for name, there in asked.items():
             lacking = lacking if there.all() else {name: int((~there).sum()), **lacking}
-        wanted = np.logical_and.reduce([*asked.values()])
-        X = X if wanted.all() else X[:, wanted[usable]]
-        rows = usable & wanted
         own = {role: column[None, rows] for role, column in values.items()}
         places = np.flatnonzero(rows) + 1
         return Samples(X, y[None, rows], names, places, lacking, len(table), **own)

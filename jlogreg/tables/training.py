@@ -13,7 +13,6 @@ import numpy as np
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
 from jlogreg.batch.scheduler import Progress
-from jlogreg.data.design import Dense
 from jlogreg.data.standardized import Standardized, standardize
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.fit import fit as fit_samples
@@ -93,7 +92,7 @@ def fit(
         bias, several = complete.bias, len(penalties) > 1
         scaled = _standardized(given, bias)
         if firth:
-            _check_firth(table, complete, given)
+            _check_firth(table, complete, scaled)
 
         def look() -> tuple[Validation | None, int]:
             fits = scaled, given, penalties, firth, bias
@@ -112,21 +111,20 @@ def fit(
 
 def _standardized(given: Samples, bias: bool) -> Standardized:
     """Return the features with standard deviation 1, and mean 0 if there is a bias."""
-    X = jnp.asarray(given.X)
-    scaled = standardize(X, given.weight)
-    return (
-        scaled if bias else Standardized(X, jnp.zeros_like(scaled.mean), scaled.scale)
-    )
+    scaled = standardize(jnp.asarray(given.X), given.weight)
+    if bias:
+        return scaled
+    return Standardized(scaled.X, jnp.zeros_like(scaled.mean), scaled.scale)
 
 
-def _check_firth(table: Table, schema: Schema, given: Samples) -> None:
+def _check_firth(table: Table, schema: Schema, scaled: Standardized) -> None:
     """Raise a TableError if Firth's estimate is not for such samples."""
     if schema.clusters or schema.weights == "probability":
         what = "Firth's estimate has no robust errors"
         cure = "leave the clusters out, and weights that are no frequencies"
         raise TableError(table.source, [Fault(what, cure=cure)])
     try:
-        check_parameters(schema.bias, Dense(jnp.asarray(given.X)))
+        check_parameters(schema.bias, scaled.X)
     except ShapeError as error:
         raise TableError(table.source, [Fault(f"Firth's estimate: {error}")]) from error
 
@@ -152,7 +150,7 @@ def _model(
     for name, size in (("l2", jnp.square(scaled.scale)), ("l1", scaled.scale)):
         options[name] = options[name] * size if options[name] else 0.0
     fitted = found._replace(params=params)
-    told = summary(fitted, jnp.asarray(given.X), given.y, given.names, **options)
+    told = summary(fitted, scaled.X, given.y, given.names, **options)
     w, b = (np.asarray(leaf, float) for leaf in params)
     return Model(
         schema=schema,

@@ -80,10 +80,9 @@ def validated(
     Shapes: penalties (L, 2), l2 and l1; the best is its row.
     """
     y = given.y
-    count = min(folds, int(min(y.sum(), (1 - y).sum())))
-    if count < 2:
+    rows = _folds(y[0], given.clusters, folds, seed)
+    if (count := len(rows)) < 2:
         return None, 0
-    rows = _stratified(y[0], count, seed)
     options: dict[str, Any] = {"bias": bias, "progress": progress}
     options |= given.weight_and_offset
     if firth:
@@ -95,13 +94,51 @@ def validated(
     return _validation(found, penalties, row, count), row
 
 
-def _stratified(y: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Return rows of weights (F, m): 0 where a fold holds a sample out."""
-    rng, place = np.random.default_rng(seed), np.empty(len(y), int)
+def _folds(
+    y: np.ndarray, clusters: np.ndarray | None, most: int, seed: int
+) -> np.ndarray:
+    """Return rows of weights (F, m): 0 where a fold holds a sample out.
+
+    Shapes: y (m,), clusters (1, m). The folds have about the same share of both labels,
+    and the rows of a cluster are in one of them. There are fewer than asked for if a
+    label has fewer samples, or clusters.
+    """
+    own = np.arange(len(y)) if clusters is None else clusters[0]
+    count = min(most, *(len(np.unique(own[y == value])) for value in (0, 1)))
+    if count < 2:
+        return np.zeros((0, len(y)))
+    rng = np.random.default_rng(seed)
+    place = (
+        _dealt(y, count, rng) if clusters is None else _dealt_whole(y, own, count, rng)
+    )
+    return (place != np.arange(count)[:, None]).astype(float)
+
+
+def _dealt(y: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the fold of each sample."""
+    place = np.empty(len(y), int)
     for value in (0.0, 1.0):
         own = rng.permutation(np.flatnonzero(y == value))
         place[own] = np.arange(len(own)) % count
-    return (place != np.arange(count)[:, None]).astype(float)
+    return place
+
+
+def _dealt_whole(
+    y: np.ndarray, clusters: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the fold of each sample, the same for all of a cluster.
+
+    The largest clusters come first, each to the fold that has least of its labels.
+    """
+    _, cluster = np.unique(clusters, return_inverse=True)
+    counts = np.stack([np.bincount(cluster, 1 - y), np.bincount(cluster, y)], axis=1)
+    shares = counts / counts.sum(axis=0)
+    order = rng.permutation(len(shares))
+    filled, fold = np.zeros((count, 2)), np.empty(len(shares), int)
+    for each in order[np.argsort(-shares[order].max(axis=1), kind="stable")]:
+        fold[each] = np.argmin(filled @ shares[each])
+        filled[fold[each]] += shares[each]
+    return fold[cluster]
 
 
 class _HeldOut(NamedTuple):

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import re
 import tomllib
 
 import msgspec
@@ -11,7 +12,7 @@ from experiments import runner
 from experiments.config import convert, describe, read_table
 from experiments.errors import UserError
 from experiments.programs import PROGRAMS
-from tests.experiments.conftest import CONFIG, CONFIGS, error_line
+from tests.experiments.conftest import CONFIG, CONFIGS, call_main, error_line
 
 ENCODINGS = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "cp037")
 TOO_MUCH = (b"l2 = " + b"9" * 5000, b"a = " + b"[" * 10**4)
@@ -105,6 +106,33 @@ def test_every_setting_has_its_type_and_range(path):
         unknown = ".".join([*section, "colour"])
         with pytest.raises(UserError, match="unknown field `colour`"):
             convert(read_table(path, [f"--{unknown}=1"]), kind, path.name)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.iterdir()), ids=lambda path: path.stem)
+def test_help_lists_every_setting_with_its_value_type_and_meaning(path):
+    table = read_table(path)
+    config = convert(table, PROGRAMS[table["program"]].Config, path.name)
+    printed = call_main("run", str(path), "--help")
+    assert (printed.code, printed.err) == (0, "")
+    heading, *lines = printed.out.splitlines()
+    assert heading == describe(path)
+    named = dict(line.removeprefix("--").split(" ", 1) for line in lines[1::3])
+    for name, value in _leaves(msgspec.to_builtins(config)):
+        shown = tomllib.loads(f"value = {named.pop(name)}")["value"]
+        assert (shown, name) == (value, name)
+    assert not named
+    for meaning, kind in zip(lines[2::3], lines[3::3], strict=True):
+        assert re.fullmatch(r" {4}\w.{8,}\.", meaning)
+        assert re.fullmatch(r" {4}\((a |true|\").+\)", kind)
+
+
+def _leaves(settings, above=""):
+    """Yield the settings by their whole names, but for the program."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{name}.")
+        elif name != "program":
+            yield above + name, list(value) if isinstance(value, tuple) else value
 
 
 WRONG_OVERRIDES = {

@@ -385,7 +385,7 @@ BAD_FILES = [
     ("csv", "a,b\n1,2\n", "has no column 'label', only ['a', 'b']"),
     ("csv", "label\n1\n", "has one column, 'label'"),
     ("csv", "a,label\n", "holds no row below the names of its columns"),
-    ("csv", "a,b,label\n1,x,0\n2,y,1\n", "the column 'b' holds string, not numbers"),
+    ("csv", "a,b,label\n1,x,0\n2,y,1\n", "column 'b', row 1: 'x' is no number, nor"),
     ("csv", "a,b,label\n1,,0\n2,3,1\n", "the column 'b' has 1 missing values, the fi"),
     (
         "csv",
@@ -396,11 +396,11 @@ BAD_FILES = [
     (
         "csv",
         "a,b,label\n1,2,0\n2,-inf,1\n3,1e39,1\n",
-        "'b' must hold finite numbers that",
+        "column 'b', row 2: '-inf' is infinite: leave it out by",
     ),
     (
         "csv",
-        "a,b,label\n1,2,0\n2,inf,1\n3,1e39,1\n",
+        "a,b,label\n1,2,0\n2,-1e39,1\n3,1e39,1\n",
         "holds 2 others, the first in row 2",
     ),
     ("csv", ",a,label\n0,1,0\n1,2,1\n", "has a column without a name"),
@@ -410,7 +410,7 @@ BAD_FILES = [
     ("csv", "a:b:label\n1:2:0\n", "has one column, 'a:b:label', or a delim"),
     ("csv", "a,label\n1,0\n2,1\n", "the samples cannot be split"),
     ("csv", "a,label\n1,0\n2,0\n3,0\n4,1\n", "the samples cannot be split"),
-    ("parquet", {"a": [[1], [2, 3]], "label": [0, 1]}, "the column 'a' holds list"),
+    ("parquet", {"a": [[1], [2, 3]], "label": [0, 1]}, "column 'a': holds list"),
     ("parquet", {"a": [1, None], "label": [0, 1]}, "'a' has 1 missing values"),
     ("parquet", {"a": [1.0, np.nan], "label": [0, 1]}, "the first in row 2"),
     ("parquet", {"a": [1, 2], "label": [[1], [2, 3]]}, "labels must be 0 or 1"),

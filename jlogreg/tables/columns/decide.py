@@ -57,7 +57,7 @@ def find_kind(name: str, table: Table, faults: list[Fault]) -> Kind | None:
     if types.is_dictionary(table.columns[name].type):  # somebody made it a category
         return Category()
     if is_words(kind):
-        return _kind_of_words(name, column, table.decimal, faults)
+        return _kind_of_words(name, table, faults)
     if types.is_boolean(kind):
         return Boolean()
     if types.is_date(kind) or types.is_timestamp(kind):
@@ -85,18 +85,17 @@ def _numbers_rows(column: pa.ChunkedArray) -> bool:
     return bool(follow and pc.count_distinct(column).as_py() == len(column))
 
 
-def _kind_of_words(
-    name: str, column: pa.ChunkedArray, decimal: str, faults: list[Fault]
-) -> Kind | None:
-    words = pc.drop_null(column)
-    is_number = np.asarray(pc.fill_null(numeric(column, decimal), False).to_numpy())
-    present = np.asarray(pc.is_valid(column).to_numpy())
-    count = int(is_number.sum())
-    if count == len(words):
+def _kind_of_words(name: str, table: Table, faults: list[Fault]) -> Kind | None:
+    places, found = table.coded(name, as_words=True)
+    words = pa.array(found, pa.string())
+    is_number = np.asarray(numeric(words, table.decimal))
+    counts = np.bincount(places[places >= 0], minlength=len(found))
+    count, present = int(counts[is_number].sum()), int(counts.sum())
+    if count == present:
         return Number()
     if count:
-        others = np.flatnonzero(present & ~is_number)
-        kinds = sorted({column[int(row)].as_py() for row in others[:1000]})
+        others = np.flatnonzero((places >= 0) & ~is_number[places])
+        kinds = sorted({found[place] for place in places[others[:1000]]})
         what = (
             f"holds {count} numbers, but also {listed(kinds, 4)}, first in row "
             f"{others[0] + 1}"
@@ -104,7 +103,7 @@ def _kind_of_words(
         cure = "count these as missing, make it a category, or leave it out"
         faults.append(Fault(what, name, cure=cure))
         return None
-    first, distinct = words[0].as_py(), pc.count_distinct(words).as_py()
+    first, distinct = found[0], len(found)
     if pc.all(pc.match_substring_regex(words, DATE)).as_py():
         what = f"holds dates such as {first!r}, but not as year-month-day"
         cure = 'say how they are written, such as "%d.%m.%Y", or leave it out'
@@ -115,9 +114,7 @@ def _kind_of_words(
         faults.append(Fault(what, name, cure=f"correct it, {ASK}"))
         return None
     if distinct > MOST_WORDS:
-        what = (
-            f"holds {distinct} different words in {len(words)} rows, such as {first!r}"
-        )
+        what = f"holds {distinct} different words in {present} rows, such as {first!r}"
         faults.append(Fault(what, name, cure=ASK))
         return None
     return Category()
@@ -169,17 +166,19 @@ def complete(
     parsed: Parsed,
     kept: np.ndarray,
     filled: bool,
+    weight: np.ndarray | None,
     faults: list[Fault],
 ) -> Kind:
     """Return a kind with what is computed from the rows that are kept.
 
-    A column that says nothing there is left out.
+    A column that says nothing there is left out. The mean is weighted, so that a row of
+    a frequency k is k rows.
     """
     missing = bool(parsed.missing[kept].any())
     if isinstance(kind, Category):
         return _complete_category(name, kind, parsed, kept, missing, faults)
-    values = parsed.values[kept]
-    values = values[~parsed.missing[kept]] if missing else values
+    there = kept & ~parsed.missing if missing else kept
+    values = parsed.values[there]
     if not values.size:
         return LeftOut(f"it is empty {IN_ALL}")
     low, high = float(values.min()), float(values.max())
@@ -191,7 +190,8 @@ def complete(
         origin = math.floor(low)
         kind = msgspec.structs.replace(kind, origin=date_text(origin))
         values = values - origin
-    mean = float(values.mean()) if missing and filled else None
+    own = None if weight is None else weight[there]
+    mean = float(np.average(values, weights=own)) if missing and filled else None
     assert not isinstance(kind, LeftOut)
     return msgspec.structs.replace(kind, mean=mean)
 

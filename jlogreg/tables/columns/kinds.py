@@ -245,16 +245,9 @@ def _categories(name: str, table: Table, faults: list[Fault]) -> Parsed | None:
     if types.is_nested(column) or types.is_binary(column):
         faults.append(Fault(f"holds {column}, no words", name, cure="leave it out"))
         return None
-    column = table.words(name)
-    if types.is_null(column.type):
-        gone = np.ones(len(column), bool)
-        return Parsed(np.zeros(len(column), np.int32), gone)
-    coded = column.combine_chunks().dictionary_encode()
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.combine_chunks()
-    missing = np.asarray(pc.is_null(coded.indices).to_numpy(zero_copy_only=False))
-    places = pc.fill_null(coded.indices, 0).to_numpy()
-    return Parsed(np.asarray(places), missing, tuple(coded.dictionary.to_pylist()))
+    places, words = table.coded(name, as_words=True)
+    missing = places < 0
+    return Parsed(np.where(missing, 0, places), missing, tuple(words))
 
 
 def _rows(mask: Any) -> np.ndarray:

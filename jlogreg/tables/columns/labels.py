@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from jlogreg.tables.reading.faults import Fault, listed, nearest
 from jlogreg.tables.reading.read import Table
@@ -34,13 +32,10 @@ class Label(msgspec.Struct, frozen=True):
 
 def _coded(column: str, table: Table) -> tuple[np.ndarray, list[str]]:
     """Return the place of each cell's word, -1 where it is missing, and the words."""
-    coded = table.column(column).combine_chunks().dictionary_encode()
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.combine_chunks()
-    words = [_word(value) for value in coded.dictionary.to_pylist()]
-    places = np.asarray(pc.fill_null(coded.indices, -1).to_numpy())
+    places, cells = table.coded(column, as_words=False)
+    words = [_word(cell) for cell in cells]
     gone = [place for place, word in enumerate(words) if word == "nan"]
-    return np.where(np.isin(places, gone), -1, places), words
+    return np.where(np.isin(places, gone), -1, places) if gone else places, words
 
 
 def _word(value: Any) -> str:

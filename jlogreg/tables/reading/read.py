@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -43,6 +44,7 @@ class Table:
         """Keep what was read."""
         self.source, self.columns, self.notes = source, columns, tuple(notes)
         self.missing, self.text = missing, text
+        self._coded: dict[tuple[str, bool], tuple[np.ndarray, list[Any]]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,6 +81,8 @@ class Table:
     def with_missing(self, words: Iterable[str]) -> Table:
         """Return the table, in which these words stand for a missing cell, too."""
         missing = self.missing | set(words)
+        if missing == self.missing:
+            return self
         return Table(self.source, self.columns, self.notes, missing, self.text)
 
     def words(self, name: str) -> pa.ChunkedArray:
@@ -91,6 +95,20 @@ class Table:
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None), column)
         return column.cast(pa.string())
+
+    def coded(self, name: str, as_words: bool) -> tuple[np.ndarray, list[Any]]:
+        """Return the distinct cells of a column, or words, and the place of each row's.
+
+        Shapes: places (M,), -1 where the cell is missing. They are found once.
+        """
+        if (name, as_words) not in self._coded:
+            column = self.words(name) if as_words else self.column(name)
+            coded = column.combine_chunks().dictionary_encode()
+            if isinstance(coded, pa.ChunkedArray):
+                coded = coded.combine_chunks()
+            places = np.asarray(pc.fill_null(coded.indices, -1).to_numpy())
+            self._coded[name, as_words] = places, coded.dictionary.to_pylist()
+        return self._coded[name, as_words]
 
 
 def is_words(kind: pa.DataType) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 import jlogreg
 from jlogreg import inference, tables
 from jlogreg.__main__ import main
+from jlogreg.command import figures
+from jlogreg.command.main import ANSWERS
 from tests.unit.tables.made import M, frame
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -90,6 +93,35 @@ def test_an_l1_penalty_is_chosen_and_shown(table, tmp_path, capsys):
     assert "no standard errors, intervals or p: with an L1 penalty" in printed
     assert call(capsys, "report", out, table, "--out", page)[0] == 0
     assert page.read_text().count("<img ") == 3  # no forest without intervals
+
+
+def test_an_elastic_net_is_chosen_over_both_penalties(table, tmp_path, capsys):
+    out, page = tmp_path / "net.json", tmp_path / "net.html"
+    label = ("--label", "alive", "--positive", "yes", "--folds", 2, "--out", out)
+    code, printed, _ = call(capsys, "fit", table, *label, "--penalty", "l1=cv,l2=cv")
+    found = tables.load(out)
+    pairs = list(zip(found.validation.l1, found.validation.l2, strict=True))
+    assert code == 0
+    assert len({*pairs}) == len({*found.validation.l1}) * len({*found.validation.l2})
+    losses = dict(zip(pairs, found.validation.loss, strict=True))
+    assert losses[found.l1, found.l2] == min(losses.values())
+    chosen = f"Penalty l1={found.l1:.4g}, l2={found.l2:.4g} of the standardised"
+    assert chosen in printed
+    figure = figures.path(found, found.validation)
+    lines = figure.axes[0].lines
+    assert [line.get_label() for line in lines] == [
+        f"l2 = {size:.2g}" for size in sorted({*found.validation.l2})
+    ]
+    for line, size in zip(lines, sorted({*found.validation.l2}), strict=True):
+        curve = zip(*line.get_data(), strict=True)
+        assert all(losses[l1, size] == loss for l1, loss in curve)
+    ((x, y),) = [
+        point
+        for point in figure.axes[0].collections[0].get_offsets().tolist()
+        if None not in point and point[0] == point[0]
+    ]
+    assert (x, y) == (found.l1, losses[found.l1, found.l2])
+    assert call(capsys, "report", out, table, "--out", page)[0] == 0
 
 
 def test_firths_estimate_of_separated_labels(tmp_path, capsys):
@@ -223,9 +255,22 @@ def test_a_mistake_is_told_and_nothing_is_written(line, model, table, tmp_path, 
     words = [word.format(**paths) for word in line.split()]
     code, printed, errors = call(capsys, *words)
     assert (code, printed) == (2, "")
-    assert all(text.startswith("error: ") for text in errors.splitlines())
+    told, _, answers = errors.partition(ANSWERS)
+    assert all(text.startswith("error: ") for text in told.splitlines())
+    assert answers in ("", "\n")
     assert WRONG[line] in errors
     assert not out.exists()
+
+
+def test_questions_of_columns_name_the_arguments_that_answer_them(tmp_path, capsys):
+    bad, label = tmp_path / "bad.csv", ("--label", "b", "--out", tmp_path / "out")
+    bad.write_text("a,b\n50,0\nold,1\n")
+    assert call(capsys, "fit", bad, *label)[2].endswith(f"{ANSWERS}\n")
+    assert ANSWERS not in call(capsys, "fit", tmp_path / "gone.csv", *label)[2]
+    _, printed, _ = call(capsys, "fit", "--help")
+    options = re.findall(r"--[\w-]+", ANSWERS)
+    assert len(options) == 6
+    assert all(option in printed for option in options)
 
 
 def test_a_fit_without_an_answer_has_another_code(tmp_path, capsys):
@@ -291,6 +336,8 @@ page.dataset.over = page.scrollWidth - page.clientWidth
 const dark = matchMedia("(prefers-color-scheme: dark)").matches
 page.dataset.scheme = dark ? "dark" : "light"
 page.dataset.drawn = [...document.images].filter(i => i.naturalWidth > 0).length
+const loaded = performance.getEntriesByType("resource").map(entry => entry.name)
+page.dataset.requests = loaded.filter(name => !name.startsWith("data:")).length
 </script></body>"""
 
 
@@ -303,9 +350,9 @@ def page(model, table):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1200, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1200, "light")])
 def test_the_page_fits_a_window(width, scheme, page, tmp_path):
-    """In a browser all figures are drawn, and nothing sticks out to the right."""
+    """In a browser all is drawn, nothing is requested, nothing sticks out."""
     number = ["dark", "light"].index(scheme)
     words = [
         *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
@@ -315,7 +362,10 @@ def test_the_page_fits_a_window(width, scheme, page, tmp_path):
         "--virtual-time-budget=2000",
         page.as_uri(),
     ]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=300, check=True
+    )
     assert 'data-over="0"' in done.stdout
     assert 'data-drawn="4"' in done.stdout
+    assert 'data-requests="0"' in done.stdout
     assert f'data-scheme="{scheme}"' in done.stdout

@@ -1,12 +1,14 @@
 """Columns with a role of their own: weights, an offset, clusters."""
 
+import jax
 import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 
+import jlogreg
 from jlogreg import tables
-from jlogreg.tables import LeftOut, Schema
+from jlogreg.tables import LeftOut, Schema, validating
 from tests.unit.tables.made import M, frame
 
 
@@ -25,15 +27,19 @@ ROLES = {"weight": "count", "weights": "frequency", "offset": "known"}
 
 
 def test_a_frequency_is_a_row_that_is_repeated():
-    given = weighted()
+    age = frame()["age"].where(np.arange(M) % 7 > 0)  # missing cells, too
+    given = weighted(age=age)
     repeated = given.loc[given.index.repeat(given["count"])]
-    schema = Schema("alive", "yes", offset="known", columns={"farm": LeftOut("")})
+    given_kinds = {"columns": {"farm": LeftOut("")}, "missing": "indicator"}
+    schema = Schema("alive", "yes", offset="known", **given_kinds)
     expected = tables.fit(
         tables.read(repeated.drop(columns="count")), schema, l2=0.01, folds=0
     )
     own = msgspec.structs.replace(schema, weight="count", weights="frequency")
     found = tables.fit(tables.read(given), own, l2=0.01, folds=0)
-    assert found.names == ("age", "dose", "soil=loam", "soil=sand")
+    assert found.names == ("age", "age missing", "dose", "soil=loam", "soil=sand")
+    means = [model.schema.columns["age"].mean for model in (found, expected)]
+    np.testing.assert_allclose(*means, rtol=1e-12)
     for name in ("weight", "std_error", "low"):
         np.testing.assert_allclose(found.table[name], expected.table[name], rtol=1e-7)
     np.testing.assert_allclose(found.share, expected.share)
@@ -65,6 +71,49 @@ def test_held_out_scores_use_the_weights_and_the_offset():
     # The words of soil alone, or the labels that hardly count, tell much less.
     assert found.validation.scores["roc_auc"] > 0.7
     assert found.validation.scores["log_loss"] < 0.65
+
+
+def test_firths_folds_use_the_weights():
+    """Against a fit by hand for each fold, with its losses."""
+    given = weighted().query("count > 0").drop(columns=["farm", "known", "soil"])
+    schema = Schema("alive", "yes", weight="count", weights="frequency")
+    found = tables.fit(tables.read(given), schema, firth=True, folds=3)
+    samples = found.schema.samples(tables.read(given))
+    rows = validating._folds(samples.y[0], None, 3, 0)
+    assert sorted(rows.sum(axis=0).tolist()) == [2.0] * samples.y.size
+    losses = []
+    with jax.enable_x64(True):
+        for row in rows:
+            learned = {"weight": samples.weight * row, "jeffreys": 0.5}
+            params = jlogreg.fit(samples.X, samples.y, **learned).params
+            z = np.asarray(jlogreg.logits(params, samples.X))
+            loss = np.logaddexp(0, z) - samples.y * z
+            losses.append(np.average(loss, weights=samples.weight * (row == 0)))
+    held_out = [(samples.weight * (row == 0)).sum() for row in rows]
+    expected = np.average(losses, weights=held_out)
+    np.testing.assert_allclose(found.validation.scores["log_loss"], expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_folds_hold_whole_clusters_out_and_both_labels(seed):
+    rng = np.random.default_rng(seed)
+    clusters = rng.integers(0, 40, 300)
+    y = (rng.random(300) < 0.15 + 0.5 * (clusters % 3 == 0)).astype(float)
+    rows = validating._folds(y, clusters[None], 5, seed)
+    assert rows.shape == (5, 300)
+    np.testing.assert_array_equal(rows.sum(axis=0), 4)
+    for row in rows:
+        assert not {*clusters[row == 0]} & {*clusters[row == 1]}
+        for value in (0, 1):  # a fifth of each label, but for the size of a cluster
+            share = (y[row == 0] == value).sum() / (y == value).sum()
+            largest = np.bincount(clusters[y == value]).max() / (y == value).sum()
+            assert abs(share - 0.2) <= 2 * largest
+
+
+def test_few_clusters_are_few_folds_or_none():
+    y, clusters = np.array([0.0, 1, 0, 1, 0, 0]), np.array([[0, 0, 1, 1, 2, 3]])
+    assert len(validating._folds(y, clusters, 5, 0)) == 2  # with a label 1
+    assert len(validating._folds(y, clusters // 2, 5, 0)) == 0
 
 
 def test_errors_are_robust_against_clusters_and_probabilities():
