@@ -268,3 +268,22 @@ def test_the_parts_of_the_gap_are_those_of_the_definition():
                 due += max(abs(c_j) - l1_j, 0) ** 2 / (2 * l2_j)
             assert abs(mp.mpf(float(got)) - due) <= 1e-15 * (1 + due)
     assert (found >= 0).all()
+
+
+def test_derivatives_of_many_fits_are_those_of_each():
+    """Of rows of labels beside one that has no minimum."""
+    random = np.random.default_rng(4)
+    Y3 = (random.random((3, 1, 40)) < 1 / (1 + np.exp(-2 * X[:1]))) * 1.0
+    Y3[1] = 1.0  # one class: no minimum
+
+    def size(y, l1, X):
+        found = jl.fit(X, y, l1=l1, l2=0.01)
+        return jnp.sum(jnp.square(found.params.w))
+
+    slopes = jax.grad(size, argnums=(1, 2))
+    many = jax.vmap(slopes, in_axes=(0, None, None))(Y3, EACH, X)
+    for k in (0, 2):
+        alone = slopes(Y3[k], EACH, X)
+        for one, all_ in zip(alone, many, strict=True):
+            assert np.abs(one).max() > 0
+            np.testing.assert_allclose(all_[k], one, rtol=1e-8, atol=1e-12)
