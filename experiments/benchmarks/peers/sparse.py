@@ -27,7 +27,7 @@ from experiments.benchmarks.harness.sparse_problems import Paths, SparseProblems
 Path = Callable[[SparseProblems, int, float], tuple[NDArray[Any], NDArray[Any]]]
 
 # A peer that has taken this many seconds is given no other tolerance.
-PATIENCE = 20.0
+PATIENCE = 10.0
 # liblinear penalizes the bias, too; with this scale the effect is small.
 BIAS_UNIT = 100.0
 MANY = 10_000
