@@ -178,36 +178,18 @@ def _table(found: CrossValidation, auc: np.ndarray, stable: np.ndarray) -> list[
 
 def _draw_path(found: CrossValidation) -> Figure:
     """Draw the held-out losses by penalty, and above them the numbers of pixels."""
-    l1, pixels = jnp.asarray(found.l1), np.asarray(found.n_selected)
-    figure = penalty_path(
+    l1 = jnp.asarray(found.l1)
+    return penalty_path(
         l1,
         found.loss,
         found.standard_error,
         l1[found.best[:, 0]],
         l1[found.one_standard_error[:, 0]],
-        labels=[str(k) for k in range(len(pixels))],
+        labels=[str(k) for k in range(len(found.loss))],
         scale="log",
         penalty="l1",
+        n_selected=found.n_selected,
     )
-    figure.set_size_inches(8, 6.4)
-    (losses,) = figure.axes
-    grid = figure.add_gridspec(2, 1, height_ratios=(2, 3))
-    losses.set_subplotspec(grid[1])
-    above = figure.add_subplot(grid[0], sharex=losses)
-    for line, count, *places in zip(
-        losses.lines, pixels, found.best, found.one_standard_error, strict=True
-    ):
-        above.plot(np.asarray(l1)[:, 0], count, color=line.get_color(), linewidth=1.5)
-        for (at,), size, color in zip(
-            places, (22, 70), ("black", "white"), strict=True
-        ):
-            order = 3 if color == "black" else 2.5
-            spot = float(l1[at, 0]), count[at]
-            above.scatter(*spot, size, color, edgecolors="black", zorder=order)
-    above.tick_params(labelbottom=False)
-    above.set_ylabel("pixels chosen")
-    above.grid(alpha=0.3)
-    return figure
 
 
 def _draw_weights(w: np.ndarray) -> Figure:

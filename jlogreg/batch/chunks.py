@@ -153,14 +153,19 @@ class BatchSolver(NamedTuple):
         if isinstance(self.solver, Newton):
             entries += 4 * (min(n, m) + 1) ** 2
         if isinstance(self.solver, ProximalNewton):
-            entries += 4 * (n + 1) ** 2
+            entries += 2 * (n + 1) ** 2
         return entries * np.dtype(self.X.dtype).itemsize
 
     def row_entries(self) -> int:
-        """Return how many numbers of the samples a problem forms at once."""
+        """Return how many numbers a problem forms at once.
+
+        Those of the samples, and the Hessian that coordinate descent reads many times.
+        """
         n, m = self.X.shape
         prior = self.problems.jeffreys is not None
-        return m + prior * row_entries(self.X, n + (self.free is None))
+        entries = m + prior * row_entries(self.X, n + (self.free is None))
+        swept = isinstance(self.solver, ProximalNewton)
+        return entries + swept * (n + 1) ** 2
 
     def _common(self) -> _Common:
         given = (self.X, self.center, self.free, self.finite, self.shared, self.limits)

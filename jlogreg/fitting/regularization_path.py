@@ -152,6 +152,7 @@ def regularization_path(
     weight: Float[AnyArray, "1 m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
     bias: bool = True,
+    relaxed: bool = False,
     solver: Solver | None = None,
     tol: Any = None,
     max_steps: Any = None,
@@ -162,6 +163,25 @@ def regularization_path(
     one of them a number; result Fit with a leading axis L in that order. Pure: it works
     under jit, vmap and differentiation. Arguments and errors are those of `fit`;
     equations (8) and (47) of docs/derivation.md.
+
+    Args:
+        X: as for `fit`.
+        y: as for `fit`.
+        l2: penalties of half the squares of w.
+        l1: penalties of the sizes |w|.
+        weight: as for `fit`.
+        offset: as for `fit`.
+        bias: as for `fit`.
+        relaxed: whether each fit is followed by one without l1 of the features that it
+            has chosen, which is then the result (Meinshausen, Computational Statistics
+            and Data Analysis 52, 2007). One without a minimum is SEPARATED. A fit that
+            has failed is returned as it is.
+        solver: as for `fit`.
+        tol: as for `fit`.
+        max_steps: as for `fit`.
+
+    Raises:
+        ValueError: if a number is out of range, or relaxed is true without l1.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -174,6 +194,10 @@ def regularization_path(
         >>> path = regularization_path(X, y, l1=jnp.array([[0.6], [0.3], [0.1]]))
         >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
         ['0.000', '0.416', '0.842']
+        >>> l1 = jnp.array([[0.6], [0.3], [0.1]])
+        >>> path = regularization_path(X, y, l1=l1, relaxed=True)
+        >>> [f"{w:.3f}" for w in path.params.w[:, 0, 0]]
+        ['0.000', '1.214', '1.214']
     """
     samples, one_penalty, _ = prepare_data(X, y, weight, offset, 0.0)
     dtype = samples.X.dtype
@@ -182,13 +206,22 @@ def regularization_path(
     solver = solver or choose_solver(samples.X, one_penalty)
     limits = check_limits(solver, tol, max_steps, dtype)
     l1 = None if l1 is None else jnp.broadcast_to(l1, l2.shape)
+    if relaxed and l1 is None:
+        raise ValueError("relaxed is about the features that l1 chooses: give l1, too")
+    how = (solver, check_bias(bias), bool(relaxed))
     if l1 is not None and samples.X.shape[0] > MAX_FEATURES and not is_tracing():
-        return _path_on_working_sets(solver, bias, samples, l2, l1, limits)
-    return _path(solver, check_bias(bias), samples, l2, l1, limits)
+        return _path_on_working_sets(*how, samples, l2, l1, limits)
+    return _path(*how, samples, l2, l1, limits)
 
 
 def _path_on_working_sets(
-    solver: Solver, bias: bool, samples: Samples, l2: Any, l1: Any, limits: Limits
+    solver: Solver,
+    bias: bool,
+    relaxed: bool,
+    samples: Samples,
+    l2: Any,
+    l1: Any,
+    limits: Limits,
 ) -> Fit:
     """Return the fits in the order of the penalties (L, 1), one after the other.
 
@@ -204,14 +237,31 @@ def _path_on_working_sets(
         found[i] = fit(X, y, l2=l2[i, 0], l1=l1[i, 0], init=start, **options)
         if found[i].status == Status.CONVERGED:
             start = found[i].params
+        if relaxed:
+            found[i] = _refit(found[i], X, y, l2=l2[i, 0], **options)
     rows = [found[i] for i in range(len(l1))]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
 
-@partial(program, static_argnums=(0, 1))
+def _refit(found: Fit, X: Any, y: Any, l2: Any, **options: Any) -> Fit:
+    """Return the fit without l1 of the features that a fit has chosen.
+
+    The others have a penalty that no gradient reaches, so that they stay at 0.
+    """
+    w = found.params.w
+    held = float(np.finfo(w.dtype).max) ** 0.5
+    known = (found.status == Status.CONVERGED) | (found.status == Status.SINGULAR)
+    start = jax.tree.map(lambda leaf: jnp.where(known, leaf, 0.0), found.params)
+    l1 = jnp.where(start.w != 0, 0.0, held).astype(w.dtype)
+    refit = fit(X, y, l2=l2, l1=l1, init=start, **options)
+    return where(known, refit, found)
+
+
+@partial(program, static_argnums=(0, 1, 2))
 def _path(
     solver: Solver,
     bias: bool,
+    relaxed: bool,
     samples: Samples,
     l2: Array,
     l1: Array | None,
@@ -230,7 +280,10 @@ def _path(
         of_sizes = 0.0 if of_sizes is None else of_sizes
         result = fit(X, y, l2=of_squares, l1=of_sizes, init=start, **options)
         converged = result.status == Status.CONVERGED
-        return where(converged, result.params, start), result
+        end = where(converged, result.params, start)
+        if relaxed:
+            result = _refit(result, X, y, l2=of_squares, **options)
+        return end, result
 
     start = init_params(X.shape[0], X.dtype)
     sizes = None if l1 is None else l1[order, 0]

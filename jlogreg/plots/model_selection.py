@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jlogreg.base.checks import AnyArray, check_matrix
@@ -30,6 +31,7 @@ def penalty_path(
     title: str = "held-out log loss (nats per sample)",
     scale: Literal["linear", "log"] = "linear",
     penalty: str = "l2",
+    n_selected: Any = None,
 ) -> Figure:
     """Draw losses or coefficients against the penalty, one curve per row of values.
 
@@ -46,6 +48,8 @@ def penalty_path(
         title: the name of the values, for the axis.
         scale: of the axis of the values.
         penalty: its name, for the axis.
+        n_selected: (K, L) or (1, L), how many features each fit has chosen, drawn
+            above, such as that of a CrossValidation.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -98,7 +102,29 @@ def penalty_path(
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    if n_selected is not None:
+        counts = np.asarray(n_selected, float)
+        check_matrix("n_selected", counts, ("K", len(l2)))
+        _draw_counts_above(axes, l2, counts, colors)
     return figure
+
+
+def _draw_counts_above(
+    axes: Axes, l2: np.ndarray, counts: np.ndarray, colors: Sequence[Any]
+) -> None:
+    """Draw numbers (K, L) of features above the axes, which share the penalties."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_size_inches(8, 6.4)
+    grid = figure.add_gridspec(2, 1, height_ratios=(2, 3))
+    axes.set_subplotspec(grid[1])
+    above = figure.add_subplot(grid[0], sharex=axes)
+    several = len(counts) == len(colors) > 1
+    for row, color in zip(counts, colors if several else ["black"], strict=False):
+        above.step(l2[:, 0], row, where="mid", color=color, linewidth=1.5)
+    above.tick_params(labelbottom=False)
+    above.set_ylabel("features chosen")
+    above.grid(alpha=0.3)
 
 
 def roc_curve(

@@ -28,13 +28,20 @@ from experiments.benchmarks import (
     profile,
     scaling,
     scan,
+    sparse,
     stream,
 )
 from experiments.benchmarks.harness import compare, report
 from experiments.benchmarks.harness.compare import Attempt, Way
 from experiments.benchmarks.harness.problems import Models, Problems
+from experiments.benchmarks.harness.sparse_problems import (
+    SparseProblems,
+    duality_gap,
+    largest_penalty,
+)
 from experiments.benchmarks.peers import nemos, plink
 from experiments.benchmarks.peers import scikit_learn as scikit
+from experiments.benchmarks.peers import sparse as sparse_peers
 from experiments.errors import UserError
 from tests.experiments.conftest import call_main, table_cells
 
@@ -58,7 +65,8 @@ def alone(monkeypatch):
     monkeypatch.setattr(scikit, "_wait", lambda seconds: None)
     monkeypatch.setattr(plink, "call", call)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    for name in ("nemos", "statsmodels", "statsmodels.api"):
+    missing = ("nemos", "statsmodels", "statsmodels.api", "adelie", "celer")
+    for name in missing:
         monkeypatch.setitem(sys.modules, name, None)
     with threadpool_limits(1):
         yield
@@ -72,6 +80,11 @@ WIDE = TALL | {"features": 30, "samples": 20}
 DEVICES = ["jlogreg, 2 devices"] if len(jax.devices()) > 1 else []
 DIGITS = {"labels": 3, "penalties": 2, "features": 30, "goal": 1e-3, "rounds": 1}
 SCAN = scan.Work(features=30, samples=100, covariates=2, rounds=1, probes=4)
+LINEAR = "scikit-learn liblinear"
+FEW = {"rows": 2, "features": 5, "samples": 200, "penalties": 2, "goal": 1e-3}
+FEW |= {"rounds": 1, "peers": (LINEAR, "celer", "adelie")}
+ONE = {"features": 31, "samples": 200, "penalties": 2, "smallest": 0.1, "rounds": 1}
+ONE |= {"goal": 1e-3, "peers": (LINEAR,)}
 # A small work for each benchmark, and words in the names of the ways that it has.
 CASES = {
     "heads": (ROWS, scikit.SOLVERS),
@@ -103,6 +116,26 @@ CASES = {
         ),
         [*grid.TOOLS, *grid.SPREADS],
     ),
+    "lasso_cv": (
+        sparse.CV._replace(
+            labels=2,
+            penalties=2,
+            folds=2,
+            features=20,
+            rounds=1,
+            goal=1e-3,
+            smallest=0.3,
+            solvers=("liblinear",),
+        ),
+        ["LogisticRegressionCV, liblinear"],
+    ),
+    "lasso_many": (sparse.MANY._replace(**FEW), [LINEAR]),
+    "lasso_many_30": (sparse.MANY_30._replace(**FEW), [LINEAR]),
+    "lasso_many_400": (sparse.MANY_400._replace(**FEW), [LINEAR]),
+    "lasso_no_bias": (sparse.NO_BIAS._replace(**FEW), [LINEAR]),
+    "lasso_path": (sparse.PATH._replace(**ONE | {"features": 30}), [LINEAR]),
+    "lasso_path_tall": (sparse.PATH_TALL._replace(**ONE), [LINEAR]),
+    "lasso_path_wide": (sparse.PATH_WIDE._replace(filled=0.5, **ONE), [LINEAR]),
     "metrics": (
         metrics.Work(replicates=3, samples=50, rounds=1),
         ["a plain loop", "one thread", "two processes"],
@@ -117,7 +150,11 @@ CASES = {
     "scan_files": (SCAN, []),
 }
 # How the notes begin, of peers that are missing and of errors.
+GONE = [f"{name} is not installed" for name in ("celer", "adelie")]
 NOTES = {
+    **dict.fromkeys(
+        ("lasso_many", "lasso_many_30", "lasso_many_400", "lasso_no_bias"), GONE
+    ),
     "heads": [nemos.MISSING],
     "heads_large": [nemos.MISSING],
     "grid": ["held-out losses, of 20 fits, are off by at most: jlogreg "],
@@ -216,6 +253,37 @@ def test_the_largest_gradient_is_that_of_the_cost(weighted):
     assert problems.largest_gradient(models) == pytest.approx(largest, rel=1e-12)
     assert problems.size == 4
     assert problems.part(np.array([2])).size == 1
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_gap_bounds_the_cost_above_its_minimum(bias):
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(40, 4)), random.integers(0, 2, (1, 40)) * 1.0
+    l1 = 0.3 * largest_penalty(X, y, bias)[0]
+    found = jl.fit(X.T, y, l1=l1, bias=bias)
+    w, b = (np.asarray(leaf)[..., 0] for leaf in found.params)
+    assert 0 <= duality_gap(X, y[0], w, b[0], l1, bias) < 1e-12
+    assert not jl.fit(X.T, y, l1=1.01 * l1 / 0.3, bias=bias).params.w.any()
+    for size in (1e-3, 0.1):
+        v, c = w + size, b[0] + size * bias
+        params = jl.Params(v[:, None], np.full((1, 1), c))
+        above = float(jl.cost(params, X.T, y, l1=l1) - found.cost)
+        assert 0 < above <= duality_gap(X, y[0], v, c, l1, bias) < 2000 * above
+
+
+@pytest.mark.parametrize("name", sparse_peers.PEERS)
+def test_each_peer_finds_the_minimum_with_a_penalty(name):
+    module, path, *_ = sparse_peers.PEERS[name]
+    pytest.importorskip(module)
+    random = np.random.default_rng(0)
+    X, Y = random.normal(size=(60, 5)), random.integers(0, 2, (1, 60)) * 1.0
+    top = largest_penalty(X, Y, False)[:, None]
+    problems = SparseProblems(np.asfortranarray(X), Y, top * [[0.5, 0.2]], bias=False)
+    w, b = path(problems, 0, 1e-10)
+    assert not b.any()
+    for row, l1 in zip(w, problems.l1[0], strict=True):
+        exact = jl.fit(X.T, Y, l1=l1, bias=False).params.w[:, 0]
+        np.testing.assert_allclose(row, exact, atol=1e-4)
 
 
 @pytest.mark.parametrize("solver", scikit.SOLVERS)

@@ -112,6 +112,7 @@ PLOTS = [
             "standard_error": row,
             "best": row[:, :1],
             "one_standard_error": row[:, :1],
+            "n_selected": row,
         },
     ),
     (plots.reliability_diagram, {"probability": row, "y": row, "weight": row}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -54,7 +55,8 @@ class Attempt(NamedTuple):
     """A way after its first call.
 
     reached is the error of its answer. part is the part of the work that was done, such
-    as "8 of 256", or empty for all of it; seconds are extrapolated to all of it.
+    as "8 of 256", or empty for all of it; seconds are extrapolated to all of it. cpu
+    are the seconds of all cores, of this process.
     """
 
     way: Way
@@ -62,14 +64,15 @@ class Attempt(NamedTuple):
     reached: float
     tol: float | None = None
     part: str = ""
+    cpu: float = math.nan
 
 
 def attempt(way: Way, tol: float | None = None) -> Attempt:
     """Run a way once, and check its answer."""
-    start = time.perf_counter()
+    start, spent = time.perf_counter(), time.process_time()
     answer = way.run()
-    seconds = time.perf_counter() - start
-    return Attempt(way, seconds, way.check(answer), tol)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - spent
+    return Attempt(way, seconds, way.check(answer), tol, cpu=cpu)
 
 
 def loosest(
@@ -104,8 +107,8 @@ def rank(goal: float, each: Attempt) -> tuple[bool, float]:
 
 def scaled(each: Attempt, rows: int, count: int) -> Attempt:
     """Return an attempt on some of the rows, extrapolated to all of them."""
-    seconds = each.seconds * count / rows
-    return each._replace(seconds=seconds, part=f"{rows} of {count}")
+    seconds, cpu = (spent * count / rows for spent in (each.seconds, each.cpu))
+    return each._replace(seconds=seconds, part=f"{rows} of {count}", cpu=cpu)
 
 
 def ours(
@@ -129,6 +132,7 @@ def compare(
     tried: Sequence[Attempt],
     notes: Sequence[str] = (),
     size: int | None = None,
+    cpu: bool = False,
 ) -> None:
     """Time the ways that reach the goal in turns, print a table and write it as JSON.
 
@@ -141,6 +145,8 @@ def compare(
             goal, has a row but no turn.
         notes: lines to print and to write.
         size: bytes of X, to print how fast it is read.
+        cpu: whether to print and write the seconds of all cores, too: of ways that do
+            their work in this process.
     """
     for note in notes:
         console.print(note)
@@ -154,19 +160,31 @@ def compare(
     if not own:
         console.print("jlogreg does not reach the goal")
         return
+    spent: dict[str, list[float]] = {key: [] for key in turns}
     seconds = interleaved(
-        {key: each.way.run for key, each in turns.items()},
+        {key: _clocked(each.way.run, spent[key]) for key, each in turns.items()},
         work.rounds,
         once=[key for key in peers if turns[key].seconds > LONG],
     )
     fastest = partial(median, seconds)
     mine, against = min(own, key=fastest), min(peers or own, key=fastest)
     rows = [_row(each, seconds, mine, against, work.goal) for each in tried]
+    if cpu:
+        rows = [
+            _with_cpu(row, each, spent, mine)
+            for row, each in zip(rows, tried, strict=True)
+        ]
     reached = {key: f"{each.reached:.1e}" for key, each in turns.items()}
     apart = [_cells(row) for row in rows if row["way"] not in seconds]
     report(console, seconds, against, size, reached=(measure, reached), apart=apart)
     times = ratio(seconds, against, mine)
     console.print(f"{mine}: {times:.2f} times as fast as {against}")
+    for row in rows:
+        if cpu and row["median_s"] is not None:
+            console.print(
+                f"{row['way']}: {1e3 * row['cpu_s']:.1f} ms of all cores, "
+                f"{row['cpu_ratio']:.2f} times those of {mine}"
+            )
     record = {
         "work": work._asdict(),
         "measure": measure,
@@ -176,6 +194,26 @@ def compare(
         "notes": list(notes),
     }
     save(console, name, record)
+
+
+def _clocked(run: Callable[[], Any], spent: list[float]) -> Callable[[], Any]:
+    """Return the same function, which adds the seconds of all cores to a list."""
+
+    def call() -> Any:
+        start = time.process_time()
+        answer = run()
+        spent.append(time.process_time() - start)
+        return answer
+
+    return call
+
+
+def _with_cpu(row: Any, each: Attempt, spent: dict[str, list[float]], mine: str) -> Any:
+    """Return the record with the seconds of all cores, and those over jlogreg's."""
+    own = spent.get(each.way.name)
+    took = statistics.median(own) if own else each.cpu
+    ratio = took / statistics.median(spent[mine])
+    return row | {"cpu_s": took, "cpu_ratio": ratio}
 
 
 def _judged(each: Attempt) -> Attempt:

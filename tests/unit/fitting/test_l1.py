@@ -111,6 +111,35 @@ def test_a_known_zero_is_no_penalty_and_compiles_nothing(caplog):
     assert not compiled(caplog, lambda: jl.fit(X, Y, l2=0.2, l1=0.2))
 
 
+@pytest.mark.parametrize("l2", [0.0, 0.03])
+def test_a_relaxed_fit_is_that_of_the_chosen_features_alone(l2):
+    l1 = np.array([[0.02], [0.2], [0.05], [1.0]])
+    far = X + 1000
+    path = jl.regularization_path(far, Y, l2, l1=l1)
+    relaxed = jl.regularization_path(far, Y, l2, l1=l1, relaxed=True)
+    sizes = []
+    for k in range(len(l1)):
+        chosen = np.asarray(path.params.w[k] != 0)[:, 0]
+        alone = jl.fit(far[chosen], Y, l2=l2)
+        assert relaxed.status[k] == alone.status == Status.CONVERGED
+        np.testing.assert_allclose(relaxed.params.w[k][chosen], alone.params.w, 1e-9)
+        assert not np.asarray(relaxed.params.w[k])[~chosen].any()
+        np.testing.assert_allclose(relaxed.cost[k], alone.cost, rtol=1e-13)
+        sizes.append(chosen.sum())
+    assert len(set(sizes)) >= 3
+    with pytest.raises(ValueError, match="relaxed is about the features that l1"):
+        jl.regularization_path(X, Y, np.array([[0.1]]), relaxed=True)
+
+
+def test_a_relaxed_fit_may_have_no_minimum():
+    """A fit that has failed stays as it is."""
+    y = (X[:1] > 0) * 1.0
+    one = partial(jl.regularization_path, X, l1=np.array([[0.05]]), relaxed=True)
+    assert one(y).status == Status.SEPARATED
+    assert jax.jit(one)(2 * y).status == Status.BAD_INPUT
+    assert one(Y, max_steps=1).status == Status.MAX_STEPS
+
+
 def test_a_traced_zero_is_the_fit_without():
     found, plain = fit(X, Y, 0 * EACH), jl.fit(X, Y)
     assert found.status == Status.CONVERGED
@@ -239,3 +268,22 @@ def test_the_parts_of_the_gap_are_those_of_the_definition():
                 due += max(abs(c_j) - l1_j, 0) ** 2 / (2 * l2_j)
             assert abs(mp.mpf(float(got)) - due) <= 1e-15 * (1 + due)
     assert (found >= 0).all()
+
+
+def test_derivatives_of_many_fits_are_those_of_each():
+    """Of rows of labels beside one that has no minimum."""
+    random = np.random.default_rng(4)
+    Y3 = (random.random((3, 1, 40)) < 1 / (1 + np.exp(-2 * X[:1]))) * 1.0
+    Y3[1] = 1.0  # one class: no minimum
+
+    def size(y, l1, X):
+        found = jl.fit(X, y, l1=l1, l2=0.01)
+        return jnp.sum(jnp.square(found.params.w))
+
+    slopes = jax.grad(size, argnums=(1, 2))
+    many = jax.vmap(slopes, in_axes=(0, None, None))(Y3, EACH, X)
+    for k in (0, 2):
+        alone = slopes(Y3[k], EACH, X)
+        for one, all_ in zip(alone, many, strict=True):
+            assert np.abs(one).max() > 0
+            np.testing.assert_allclose(all_[k], one, rtol=1e-8, atol=1e-12)

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics
 
 import jlogreg as jl
-from jlogreg import plots
+from jlogreg import ShapeError, plots
 from jlogreg.plots import interval_forest, manhattan, penalty_path, qq, time_bars
 
 
@@ -29,6 +29,22 @@ def test_many_curves_need_no_names():
     assert len({tuple(line.get_color()) for line in axes.lines}) == 12
     assert len(axes.collections) == 12
     assert axes.get_legend() is None
+
+
+def test_a_path_has_the_numbers_of_features_above():
+    l2, counts = np.geomspace(0.01, 1, 4)[:, None], np.array([[3, 2, 1, 0]])
+    figure = penalty_path(l2, np.ones((2, 4)), penalty="l1", n_selected=counts)
+    losses, above = figure.axes
+    (line,) = above.lines
+    np.testing.assert_array_equal(line.get_ydata(), counts[0])
+    np.testing.assert_array_equal(line.get_xdata(), l2[:, 0])
+    assert above.get_ylabel() == "features chosen"
+    assert above.get_xlim() == losses.get_xlim()
+    figure = penalty_path(l2, np.ones((2, 4)), n_selected=np.tile(counts, (2, 1)))
+    colors = [[line.get_color() for line in axes.lines] for axes in figure.axes]
+    assert colors[0] == colors[1]
+    with pytest.raises(ShapeError, match="n_selected"):
+        penalty_path(l2, np.ones((2, 4)), n_selected=counts[:, :3])
 
 
 def test_a_forest_shows_the_largest_in_their_order():
