@@ -20,6 +20,7 @@ from experiments.benchmarks import (
     descent,
     estimators,
     first_call,
+    firth,
     grid,
     heads,
     metrics,
@@ -33,7 +34,7 @@ from experiments.benchmarks import (
 from experiments.benchmarks.harness import compare, report
 from experiments.benchmarks.harness.compare import Attempt, Way
 from experiments.benchmarks.harness.problems import Models, Problems
-from experiments.benchmarks.peers import nemos, plink
+from experiments.benchmarks.peers import firthmodels, nemos, plink
 from experiments.benchmarks.peers import scikit_learn as scikit
 from experiments.errors import UserError
 from tests.experiments.conftest import call_main, table_cells
@@ -58,7 +59,7 @@ def alone(monkeypatch):
     monkeypatch.setattr(scikit, "_wait", lambda seconds: None)
     monkeypatch.setattr(plink, "call", call)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    for name in ("nemos", "statsmodels", "statsmodels.api"):
+    for name in ("firthmodels", "nemos", "statsmodels", "statsmodels.api"):
         monkeypatch.setitem(sys.modules, name, None)
     with threadpool_limits(1):
         yield
@@ -83,6 +84,11 @@ CASES = {
     "pass": (
         one_pass.Work(features=5, samples=200, rounds=1),
         ["NumPy", "plain sum of X"],
+    ),
+    "firth_many": (firth.ManyWork(rows=4, features=2, samples=40, rounds=1), []),
+    "firth_scan": (
+        firth.ScanWork(20, 200, 1, frequencies=(0.02, 0.1), rounds=1, probes=4),
+        ["fallback", "Wald", "score"],
     ),
     "profile": (
         profile.Work(features=3, samples=60, rounds=1),
@@ -121,6 +127,8 @@ NOTES = {
     "heads": [nemos.MISSING],
     "heads_large": [nemos.MISSING],
     "grid": ["held-out losses, of 20 fits, are off by at most: jlogreg "],
+    "firth_many": [firthmodels.MISSING, "in float32 0 of 4 have no answer"],
+    "firth_scan": [plink.MISSING],
     "profile": [profile.NO_STATSMODELS],
     "scan": [scan.NO_STATSMODELS, plink.MISSING],
     "scan_files": [plink.MISSING],
