@@ -21,14 +21,8 @@ from jlogreg.base.status import Status
 from jlogreg.data.design import Design, Stacked, matmul
 from jlogreg.data.samples import Samples
 from jlogreg.feature_scan.null_model import NullModel, last_variance
-from jlogreg.feature_scan.single_feature import (
-    Plan,
-    Scan,
-    one_feature,
-    result,
-    rise,
-    start_of,
-)
+from jlogreg.feature_scan.results import Scan, result
+from jlogreg.feature_scan.single_feature import Plan, one_feature, rise, start_of
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
 from jlogreg.objective.jeffreys import FIRTH, RIVAL_LEVERAGE
