@@ -51,8 +51,8 @@ from jlogreg.data.sparse import Sparse
 from jlogreg.data.standardized import Standardized, standardize
 from jlogreg.data.streaming.streamed import Streamed
 from jlogreg.diagnostics.influence import influence, leave_one_out
+from jlogreg.feature_scan.results import Scan
 from jlogreg.feature_scan.scan_features import scan_blocks, scan_features
-from jlogreg.feature_scan.single_feature import Scan
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.gradient_descent import Descent, gradient_descent
 from jlogreg.fitting.regularization_path import (

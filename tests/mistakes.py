@@ -375,6 +375,10 @@ PENALTY_EACH = Kind(
     numbers("at least 0", -1, NAN, INF),
     rank="0 or 2",
 )
+# None is no prior.
+PRIOR_EACH = PENALTY_EACH._replace(
+    static=tuple(one for one in PENALTY_EACH.static if one not in NONE)
+)
 FOLDS = Kind(
     (
         *(*DTYPES, FLOAT32, *EMPTY, SHORT),

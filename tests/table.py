@@ -269,8 +269,11 @@ def inference_cases(dtype: Any = np.float64) -> dict[str, Case]:
     table = {}
     for name, function in functions.items():
         options, kinds = at, unpenalized
-        if "l2" in inspect.signature(function).parameters:
+        taken = inspect.signature(function).parameters
+        if "l2" in taken:
             options, kinds = {**at, "l2": jnp.zeros((), dtype)}, penalized
+        if "jeffreys" in taken:
+            kinds = {**kinds, "jeffreys": kind.PRIOR}
         table[name] = Case(of_fit(function), options, kinds)
     for name in ("standard_errors", "correlation"):
         table[name] = table["covariance"]._replace(function=of_fit(functions[name]))
@@ -304,13 +307,17 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
     return {
         "fit_many": Case(
             jlogreg.fit_many,
-            {"X": X, **rows, "l2": l2, "l1": l2, "init": problem["params"]},
+            {
+                **{"X": X, **rows, "l2": l2, "l1": l2, "jeffreys": 0 * l2},
+                "init": problem["params"],
+            },
             {
                 "X": kind.ANY_DESIGN,
                 "Y": kind.ROWS.but(*kind.NONE).taking_booleans(),
                 **dict.fromkeys(["weight", "offset"], kind.ROWS),
                 "l2": kind.PENALTY_EACH,
                 "l1": kind.PENALTY_EACH,
+                "jeffreys": kind.PRIOR_EACH,
                 **holding("init", kind.STARTS, kind.START_LEAF, kind.START_LEAF),
                 **limits,
             },
@@ -365,7 +372,11 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
         "certificate": Case(
             of_fit(jlogreg.certificate), problem, {**of_fits, "l1": kind.PENALTY}
         ),
-        "summary": Case(of_fit(summary_text), unpenalized, each(of_fits, *unpenalized)),
+        "summary": Case(
+            of_fit(summary_text),
+            unpenalized,
+            {**each(of_fits, *unpenalized, "l2"), "jeffreys": kind.PRIOR},
+        ),
     }
 
 

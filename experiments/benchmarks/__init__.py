@@ -21,6 +21,8 @@ BENCHMARKS = {
     "estimators": ("estimators", "rest"),
     "estimators_cv": ("estimators", "cross_validated"),
     "first_call": ("first_call", "run"),
+    "firth_many": ("firth", "firth_many"),
+    "firth_scan": ("firth", "firth_scan"),
     "grid": ("grid", "run"),
     "heads": ("heads", "heads"),
     "heads_large": ("heads", "heads_large"),

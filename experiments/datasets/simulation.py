@@ -46,13 +46,20 @@ class NullStudy(NamedTuple):
     y: NDArray[np.float32]
 
 
-def simulate_null(variants: int, samples: int, covariates: int) -> NullStudy:
+def simulate_null(
+    variants: int,
+    samples: int,
+    covariates: int,
+    frequencies: tuple[float, float] = (0.05, 0.5),
+    odds: float = 1.0,
+) -> NullStudy:
     """Return a study in which the covariates have effects and the variants have none.
 
-    All genotypes are independent.
+    All genotypes are independent; their frequencies are uniform in a range. odds are
+    those of a case where the covariates are 0.
     """
     random = np.random.default_rng(0)
-    frequency = random.uniform(0.05, 0.5, (variants, 1))
+    frequency = random.uniform(*frequencies, (variants, 1))
     limit = (frequency * 2**16).astype(np.uint16)
     G = np.empty((variants, samples), np.int8)
     for rows in np.array_split(np.arange(variants), -(-variants // 10_000)):
@@ -61,7 +68,7 @@ def simulate_null(variants: int, samples: int, covariates: int) -> NullStudy:
         G[rows] = (draws < limit[rows]).sum(axis=0, dtype=np.int8)
     C = random.standard_normal((covariates, samples)).astype(np.float32)
     w = 0.4 * random.standard_normal((covariates, 1))
-    y = random.random((1, samples)) < 1 / (1 + np.exp(-(w.T @ C)))
+    y = random.random((1, samples)) < 1 / (1 + np.exp(-(w.T @ C)) / odds)
     return NullStudy(G, C, y.astype(np.float32))
 
 

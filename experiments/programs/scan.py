@@ -176,7 +176,7 @@ def _fitted(study: Study, firth: str) -> Iterator[tuple[Block, Estimates]]:
             yield block.G
 
     for scan in scan_blocks(blocks(), study.covariates, study.y, firth=firth):
-        block, found = waiting.popleft(), Estimates(*map(np.asarray, scan))
+        block, found = waiting.popleft(), Estimates._make(map(np.asarray, scan[:6]))
         sign = np.where(block.swapped, -1, 1).astype(found.z.dtype)
         yield block, found._replace(estimate=sign * found.estimate, z=sign * found.z)
 

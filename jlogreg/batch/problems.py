@@ -148,9 +148,7 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
     if rows.l1 is not None:
         tables["l1"] = _check_penalties("l1", rows.l1, dtype)
     jeffreys = 0.0 if rows.jeffreys is None else rows.jeffreys
-    jeffreys = unless_zero(_check_penalties("jeffreys", jeffreys, dtype))
-    if jeffreys is not None:
-        tables["jeffreys"] = jeffreys
+    tables["jeffreys"] = _check_penalties("jeffreys", jeffreys, dtype)
     init = None if rows.init is None else _check_init(rows.init, n, dtype)
     sizes = {name: len(table) for name, table in tables.items()}
     if init is not None:
@@ -163,6 +161,7 @@ def check_problems(rows: Problems, n: int, m: int, dtype: Any) -> tuple[Problems
                 f"{name} is for {size} problems, but {largest} for {count}: give one "
                 "row a problem, or one for all"
             )
+    tables["jeffreys"] = unless_zero(tables["jeffreys"])
     y, l2 = tables.pop("Y"), tables.pop("l2")
     return Problems(y, None, None, l2, init)._replace(**tables), count
 

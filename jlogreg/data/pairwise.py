@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jlogreg.base.programs import program
-from jlogreg.data.design import Dense, inner_products
+from jlogreg.data.design import Dense, inner_products, matmul
 
 __all__ = ["Pairwise", "Triplewise", "n_triples", "pairwise", "triplewise"]
 
@@ -46,6 +46,13 @@ class Pairwise(Dense):
         entries[first, second] = entries[second, first] = np.arange(first.size)
         # Without features `take` returns no matrix.
         return jnp.take(inner_products(s, self.pairs)[0], entries).reshape(n, n)
+
+    def squares(self, matrix: Float[Array, "n n"]) -> Float[Array, "1 m"]:
+        """Return xT matrix x of each sample x, for a symmetric matrix."""
+        first, second = np.tril_indices(len(matrix))
+        twice = np.where(first == second, 1.0, 2.0)[:, None]
+        entries = matrix[first, second][:, None] * jnp.asarray(twice, matrix.dtype)
+        return matmul(entries.T, self.pairs)
 
     def validated(self, name: str) -> Pairwise:
         """Return the same design: `pairwise` is given checked features."""

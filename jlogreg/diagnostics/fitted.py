@@ -94,8 +94,12 @@ class Fitted(NamedTuple):
         return cls(params, problem, centering, given.status, given.unit)
 
     def total(self) -> Float[Array, ""]:
-        """Return V, the sum of the given weights, or the number of samples."""
-        return self.unit * jnp.asarray(self.samples_total, self.unit.dtype)
+        """Return V, the sum of the given weights, or the number of samples.
+
+        NaN where it overflows: errors of infinitely many samples would be 0.
+        """
+        total = self.unit * jnp.asarray(self.samples_total, self.unit.dtype)
+        return jnp.where(jnp.isfinite(total), total, jnp.nan)
 
     @property
     def samples_total(self) -> Any:
@@ -247,6 +251,12 @@ def check_reached(status: Any, reached: Any, distance: Any) -> None:
     """
     if is_traced(reached) or status != Status.CONVERGED or reached:
         return
+    if not np.isfinite(distance):
+        raise ValueError(
+            "the fit is so far from the minimum of the cost of these arguments, or "
+            "weight so large, that numbers overflow: give the arguments as in the "
+            "fit, and weights whose sum is finite"
+        )
     raise ValueError(
         f"the fit is {float(distance):.2g} standard errors from the minimum of the "
         "cost of these arguments: give X, y, weight, offset, l2, jeffreys and bias "

@@ -23,6 +23,7 @@ __all__ = [
     "chi2_test",
     "log10_chi2_tail",
     "log10_p_value",
+    "log_upper_tail",
     "normal_quantile",
     "p_of_log10",
     "quadratic_form",
@@ -116,7 +117,15 @@ def log10_chi2_tail(x: Array, df: int) -> Array:
 
 def _log_two_sided(size: Array) -> Array:
     """Return log P(|Z| > size) of a normal variable Z."""
-    return log_ndtr(-size, SERIES) + math.log(2)
+    return log_upper_tail(size) + math.log(2)
+
+
+def log_upper_tail(z: Array) -> Array:
+    """Return log P(Z > z) of a normal variable Z.
+
+    Shapes: z of any shape, and so the result.
+    """
+    return log_ndtr(-z, SERIES)
 
 
 def p_of_log10(log10_p: Array) -> Array:

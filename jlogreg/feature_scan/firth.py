@@ -18,17 +18,11 @@ from jaxtyping import Array, Bool, Float
 from jlogreg.base.arrays import largest
 from jlogreg.base.programs import program
 from jlogreg.base.status import Status
-from jlogreg.data.design import Design
+from jlogreg.data.design import Design, Stacked, matmul
 from jlogreg.data.samples import Samples
 from jlogreg.feature_scan.null_model import NullModel, last_variance
-from jlogreg.feature_scan.single_feature import (
-    Plan,
-    Scan,
-    one_feature,
-    result,
-    rise,
-    start_of,
-)
+from jlogreg.feature_scan.results import Scan, result
+from jlogreg.feature_scan.single_feature import Plan, one_feature, rise, start_of
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss, log_loss_dz, log_loss_dz2
 from jlogreg.objective.jeffreys import FIRTH, RIVAL_LEVERAGE
@@ -69,8 +63,7 @@ def _look(X: Design, samples: Samples, theta: Array, free: Array) -> _Look:
     z = samples.add_offset(X.forward(theta))
     s, half = log_loss_dz2(FAST, z), log_loss_dz(FAST, z, jnp.full_like(z, 0.5))
     information = factorize(X.gram(samples.weighted(s)), repaired=False)
-    u = X.forward(information.inverse_root())
-    each = s * jnp.square(u).sum(axis=0, keepdims=True)
+    each = s * _lengths(X, information.inverse_root())
     h = samples.weighted(each)
     dz = samples.weighted(log_loss_dz(FAST, z, samples.y)) + 2 * FIRTH * h * half
     loss = samples.weighted(log_loss(FAST, z, samples.y)).sum()
@@ -86,6 +79,19 @@ def _look(X: Design, samples: Samples, theta: Array, free: Array) -> _Look:
         top=largest(jnp.where(samples.weights() > 0, each, 0.0)),
         singular=factor.singular | information.singular,
     )
+
+
+def _lengths(X: Design, root: Array) -> Float[Array, "1 m"]:
+    """Return xT root rootT x of each sample x.
+
+    The products of pairs of covariates are the same for all features, so their part is
+    one matrix product.
+    """
+    if not isinstance(X, Stacked):
+        return jnp.square(X.forward(root)).sum(axis=0, keepdims=True)
+    inverse, g = matmul(root, root.T), X.own.dense()
+    pairs, across = inverse[:-1, :-1], X.shared.forward(inverse[:-1, -1:])
+    return X.shared.squares(pairs) + (2 * across + inverse[-1:, -1:] * g) * g
 
 
 class _State(NamedTuple):

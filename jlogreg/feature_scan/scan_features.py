@@ -28,7 +28,9 @@ from jlogreg.feature_scan.checks import (
 )
 from jlogreg.feature_scan.firth import firth_scan, one_sided
 from jlogreg.feature_scan.null_model import NullModel, fit_null_model
-from jlogreg.feature_scan.single_feature import Plan, Scan, fit_scan, newton_scan
+from jlogreg.feature_scan.results import Scan
+from jlogreg.feature_scan.saddle_point import UNRELIABLE, saddle_scan
+from jlogreg.feature_scan.single_feature import Plan, fit_scan, newton_scan
 
 __all__ = ["scan_blocks", "scan_features"]
 
@@ -85,7 +87,9 @@ def scan_features(
         test: "wald", or "score" for the score test, equation (40), which takes no fit
             of a feature but one pass over the samples: z is its statistic, and the
             estimate the first step of Newton's method. A feature that misses samples
-            is tested at the parameters of all samples. Or "lr" for the likelihood-ratio
+            is tested at the parameters of all samples. Where |z| > 2 its p is that of
+            the saddle-point approximation, equation (60), which holds with few carriers
+            or few cases, too. Or "lr" for the likelihood-ratio
             test, equation (40), of the penalised likelihoods where the estimate is
             Firth's: z is the root of its statistic, with the sign of the estimate.
         firth: "never"; "fallback" for Firth's estimate, `fit` with jeffreys = 0.5,
@@ -155,7 +159,7 @@ def scan_blocks(
     return (jax.tree.map(as_array, scan) for scan in scans)
 
 
-Parts = list[Scan]
+Parts = list[Any]  # of `Scan`, or of other trees of columns
 # Statuses of a feature whose estimate is infinite, or far.
 INFINITE = (Status.MAX_STEPS, Status.SEPARATED, Status.DIVERGED)
 
@@ -250,7 +254,21 @@ def _end(method: Method, nulls: Nulls, G: np.ndarray, begun: Parts) -> Scan:
     failed = scan.status != Status.CONVERGED
     for table in scan[:4]:
         table[failed] = np.nan
+    if method.test == "score":
+        _mend_tails(plan, nulls, G, scan)
     return scan
+
+
+def _mend_tails(plan: Plan, nulls: Nulls, G: np.ndarray, scan: Scan) -> None:
+    """Write p by the saddle-point approximation where a normal z may be unreliable."""
+    far = np.flatnonzero(np.abs(scan.z[:, 0]) > UNRELIABLE)
+    if far.size:
+        width = min(plan.width, FIT_FEATURES)
+        p_values = partial(saddle_scan, plan._replace(width=width))
+        parts = _in_parts(p_values, nulls, G[far], width)
+        log10_p, known = _joined(parts, far.size)
+        scan.log10_p[far] = np.where(known, log10_p, scan.log10_p[far])
+        scan.saddle_point[far] = known
 
 
 def _width(G: np.ndarray, height: int) -> int:
@@ -264,7 +282,7 @@ def _plan(method: Method, G: np.ndarray, width: int) -> Plan:
 
 
 def _in_parts(
-    function: Callable[[NullModel, np.ndarray], Scan],
+    function: Callable[[NullModel, np.ndarray], Any],
     nulls: Nulls,
     G: np.ndarray,
     height: int,
@@ -284,6 +302,6 @@ def _in_parts(
     return parts
 
 
-def _joined(parts: Parts, size: int) -> Scan:
+def _joined(parts: Parts, size: int) -> Any:
     """Return the parts one below the other, as NumPy arrays."""
     return jax.tree.map(lambda *rows: np.concatenate(rows)[:size], *parts)

@@ -22,6 +22,7 @@ from jlogreg.base.programs import program
 from jlogreg.base.shapes import check_orientation
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, check_design, inner_products, matmul
+from jlogreg.data.devices import gather
 from jlogreg.data.samples import Samples, finite_samples
 from jlogreg.diagnostics.fitted import (
     Fitted,
@@ -89,7 +90,7 @@ def score_test(
         >>> print(f"p = {score_test(fit(X[:0], y), X[:0], y, X).p:.3f}")
         p = 0.094
     """
-    design = check_design("added", added)
+    design = check_design("added", gather(added))
     m, dtype = (fitted_to := check_design("X", X)).shape[1], fitted_to.dtype
     check_orientation("X", fitted_to.shape, "y", y)
     kind, _ = check_kind("HC0" if robust else "fisher", weights, None, m)

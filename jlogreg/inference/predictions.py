@@ -17,6 +17,7 @@ from jlogreg.base.errors import DtypeError, ShapeError
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import check_orientation
 from jlogreg.data.design import Design, check_design, matmul
+from jlogreg.data.devices import gather
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
@@ -100,6 +101,7 @@ def predict_interval(
     (n, m), dtype = (design := check_design("X", X)).shape, design.dtype
     kind, labels = check_kind(covariance, weights, clusters, m)
     check_orientation("X", design.shape, "y", y)
+    samples, sample_offset = gather((samples, sample_offset))
     new, level = check_design("samples", samples), check_level(level, dtype)
     if new.shape[0] != n:
         raise ShapeError(f"samples has {new.shape[0]} features, but X has {n}")

@@ -20,6 +20,7 @@ from experiments.benchmarks import (
     descent,
     estimators,
     first_call,
+    firth,
     grid,
     heads,
     metrics,
@@ -39,9 +40,10 @@ from experiments.benchmarks.harness.sparse_problems import (
     duality_gap,
     largest_penalty,
 )
-from experiments.benchmarks.peers import nemos, plink
+from experiments.benchmarks.peers import firthmodels, nemos, plink
 from experiments.benchmarks.peers import scikit_learn as scikit
 from experiments.benchmarks.peers import sparse as sparse_peers
+from experiments.datasets.simulation import simulate_null, write_null
 from experiments.errors import UserError
 from tests.experiments.conftest import call_main, table_cells
 
@@ -66,7 +68,7 @@ def alone(monkeypatch):
     monkeypatch.setattr(plink, "call", call)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     missing = ("nemos", "statsmodels", "statsmodels.api", "adelie", "celer")
-    for name in missing:
+    for name in (*missing, "firthmodels"):
         monkeypatch.setitem(sys.modules, name, None)
     with threadpool_limits(1):
         yield
@@ -96,6 +98,11 @@ CASES = {
     "pass": (
         one_pass.Work(features=5, samples=200, rounds=1),
         ["NumPy", "plain sum of X"],
+    ),
+    "firth_many": (firth.ManyWork(rows=4, features=2, samples=40, rounds=1), []),
+    "firth_scan": (
+        firth.ScanWork(20, 200, 1, frequencies=(0.02, 0.1), rounds=1, probes=4),
+        ["fallback", "Wald", "score"],
     ),
     "profile": (
         profile.Work(features=3, samples=60, rounds=1),
@@ -158,6 +165,8 @@ NOTES = {
     "heads": [nemos.MISSING],
     "heads_large": [nemos.MISSING],
     "grid": ["held-out losses, of 20 fits, are off by at most: jlogreg "],
+    "firth_many": [firthmodels.MISSING, "in float32 0 of 4 have no answer"],
+    "firth_scan": [plink.MISSING],
     "profile": [profile.NO_STATSMODELS],
     "scan": [scan.NO_STATSMODELS, plink.MISSING],
     "scan_files": [plink.MISSING],
@@ -351,6 +360,40 @@ def test_scan_agrees_with_plink(console, results, monkeypatch):
     assert record["against"] == scan.PLINK in ways
     assert record["notes"][1].startswith("PLINK v2")
     assert record["notes"][2].startswith("against PLINK 2's table, 30 features: ")
+
+
+@pytest.mark.skipif(not shutil.which("plink2"), reason="plink2 is not on the PATH")
+@pytest.mark.parametrize("word", ["firth", "firth-fallback"])
+def test_firths_scan_agrees_with_plink_row_by_row(word, tmp_path):
+    """Estimates, errors, and which of them are Firth's.
+
+    PLINK 2 stops at steps of 1e-4. Its errors were those of the plain information until
+    2023, and are those of the augmented one since.
+    """
+    study = simulate_null(60, 600, 2, (0.003, 0.02), 1 / 9)
+    files = write_null(study, tmp_path)
+    plink.call(plink.command(files, tmp_path, word))
+    own = {"firth": "always", "firth-fallback": "fallback"}[word]
+    scan = jl.scan_features(study.G, study.covariates, study.y, firth=own)
+    scan = jax.tree.map(np.asarray, scan)
+    table = plink.read_estimates(tmp_path)
+    known = scan.status == jl.Status.CONVERGED
+    np.testing.assert_array_equal(np.isfinite(table.estimate), known)
+    assert known.sum() > 50
+    used = scan.firth
+    if word == "firth-fallback":
+        (path,) = tmp_path.glob("*.hybrid")
+        rows = [line.split("\t") for line in path.read_text().splitlines()]
+        marks = [row[rows[0].index("FIRTH?")] == "Y" for row in rows[1:]]
+        np.testing.assert_array_equal(marks, used[:, 0])
+        assert 3 < used.sum() < 40
+    for j in np.flatnonzero(known[:, 0]):
+        error = table.standard_error[j, 0]
+        assert abs(table.estimate[j, 0] - scan.estimate[j, 0]) < 2e-3 * error
+        allowed = [float(scan.standard_error[j, 0])]
+        if used[j, 0]:
+            allowed.append(firth._exact(study, study.G[j].astype(float))[1])
+        assert min(abs(error / one - 1) for one in allowed) < 2e-3
 
 
 def test_a_table_tells_estimates_per_copy_of_alt(tmp_path):

@@ -21,24 +21,32 @@ MISSING = (
 )
 
 
-COLUMNS = "chrom,pos,ref,alt,test,nobs,beta,se,tz,p,err"
+COLUMNS = "chrom,pos,ref,alt,firth,test,nobs,beta,se,tz,p,err"
 
 
 class Estimates(NamedTuple):
-    """Estimates (V, 1) and standard errors (V, 1) of a scan, per copy of ALT."""
+    """Estimates (V, 1) and standard errors (V, 1) of a scan, per copy of ALT.
+
+    NaN where there are none.
+    """
 
     estimate: NDArray[np.float64]
     standard_error: NDArray[np.float64]
 
 
-def command(files: GenotypeConfig, folder: Path) -> list[str] | None:
-    """Return the command that scans with PLINK 2, or None if it is not installed."""
+def command(
+    files: GenotypeConfig, folder: Path, firth: str = "no-firth"
+) -> list[str] | None:
+    """Return the command that scans with PLINK 2, or None if it is not installed.
+
+    firth is its word for Firth's method: "no-firth", "firth-fallback" or "firth".
+    """
     program = shutil.which("plink2")
     if program is None:
         return None
-    # Its fastest settings for the same numbers: no fallback to Firth's method, and one
-    # line for a variant, without those of the covariates.
-    glm = ["hide-covar", "no-firth", "log10", f"cols={COLUMNS}"]
+    # Its fastest settings for the same numbers: one line for a variant, without those
+    # of the covariates.
+    glm = ["hide-covar", firth, "log10", f"cols={COLUMNS}"]
     return [
         program,
         *("--bfile", files.bed.removesuffix(".bed")),
@@ -76,11 +84,16 @@ def read_estimates(folder: Path) -> Estimates:
     Raises:
         UserError: if there is no table, or more than one.
     """
-    tables = list(folder.rglob("*.glm.logistic"))
+    # PLINK 2 names them by the method: logistic, logistic.hybrid or firth.
+    tables = [path for path in folder.rglob("*.glm.*") if not path.name.endswith(".id")]
     if len(tables) != 1:
         raise UserError(f"{folder}: holds {len(tables)} tables instead of 1")
     options = pyarrow.csv.ParseOptions(delimiter="\t")
-    table = pyarrow.csv.read_csv(tables[0], parse_options=options)
+    floats = {"BETA": pyarrow.float64(), "SE": pyarrow.float64()}
+    numbers = pyarrow.csv.ConvertOptions(column_types=floats, null_values=["NA"])
+    table = pyarrow.csv.read_csv(
+        tables[0], parse_options=options, convert_options=numbers
+    )
     estimate, error = (table[name].to_numpy().astype(float) for name in ("BETA", "SE"))
     # The table counts the rarer allele, which need not be ALT.
     swapped = table["A1"].to_numpy() != table["ALT"].to_numpy()

@@ -49,6 +49,9 @@ def test_no_strength_is_no_prior():
     plain = jl.fit_many(X, ROWS[:2])
     zeros = jl.fit_many(X, ROWS[:2], jeffreys=np.zeros((2, 1)))
     assert zeros.status.tolist() == plain.status.tolist() == [jl.Status.SEPARATED, 0]
+    # They are as many problems as numbers.
+    three = jl.fit_many(X, ROWS[1:2], jeffreys=np.zeros((3, 1)))
+    assert three.status.tolist() == [0, 0, 0]
 
 
 def test_more_features_than_64_are_solved_by_newton():

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jlogreg as jl
+from jlogreg import inference
 from tests.helpers import (
     assert_close,
     cost_and_derivatives,
@@ -79,3 +80,20 @@ def test_designs_and_derivatives():
     with jax.set_mesh(mesh), in_blocks():
         result = slope(many.X, many.y, 0.1)
     assert_close(result, expected, 1e-12)
+
+
+def test_what_is_added_or_predicted_may_be_spread():
+    """The fit of the bias alone, and its samples, on four devices and on one."""
+    one, many, _ = spread_problem()
+    found = jl.fit(one.X[:0], one.y)
+    results = [
+        (
+            inference.score_test(found, one.X[:0], one.y, problem.X).statistic,
+            inference.predict_interval(
+                found, one.X[:0], one.y, one.X[:0], sample_offset=problem.offset
+            ).low,
+        )
+        for problem in (one, many)
+    ]
+    for own, expected in leaf_pairs(*results[::-1]):
+        assert_close(own, expected, 1e-12 * np.abs(expected).max())

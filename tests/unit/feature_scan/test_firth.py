@@ -83,7 +83,8 @@ def test_the_score_is_that_of_the_score_test():
         g = G[j : j + 1].astype(float)
         test = inference.score_test(null, C, Y, g)
         assert_close(found.z[j, 0] ** 2, test.statistic, 1e-8)
-        assert_close(found.log10_p[j, 0], test.log10_p, 1e-8)
+        if not found.saddle_point[j, 0]:
+            assert_close(found.log10_p[j, 0], test.log10_p, 1e-8)
         # The first step has the sign of the score.
         score = (g * (Y - jl.predict_proba(null.params, C))).sum()
         assert np.sign(found.estimate[j, 0]) == np.sign(score)
