@@ -22,7 +22,7 @@ from jlogreg.base.programs import program
 from jlogreg.base.shapes import check_orientation
 from jlogreg.base.status import Status
 from jlogreg.data.design import Design, check_design, inner_products, matmul
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import Samples, finite_samples
 from jlogreg.diagnostics.fitted import (
     Fitted,

@@ -17,7 +17,7 @@ from jlogreg.base.errors import DtypeError, ShapeError
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import check_orientation
 from jlogreg.data.design import Design, check_design, matmul
-from jlogreg.data.devices import gather
+from jlogreg.data.devices.spread import gather
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
