@@ -111,7 +111,8 @@ def _validation(model: tables.Model) -> Iterable[str]:
         yield f"<div class='wide'>{table_as_html([['score', 'value'], *rows])}</div>"
     if validation is not None and len(validation.l2) > 1:
         text = (
-            "Held-out loss by penalty, with its standard error; the disk is the choice."
+            "Held-out loss by penalty, a single curve with a band of its standard "
+            "error; the disk is the choice."
         )
         yield _figure(path(model, validation), text, wide=True)
 
