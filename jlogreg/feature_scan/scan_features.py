@@ -6,7 +6,7 @@ not converged, through more; and the few that remain, through `fit`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,15 @@ from jlogreg.feature_scan.checks import (
     check_scan,
 )
 from jlogreg.feature_scan.firth import firth_scan, one_sided
-from jlogreg.feature_scan.null_model import NullModel, fit_null_model
+from jlogreg.feature_scan.null_model import fit_null_model
+from jlogreg.feature_scan.parts import (
+    Nulls,
+    Parts,
+    among,
+    copied,
+    in_parts,
+    joined,
+)
 from jlogreg.feature_scan.results import Scan
 from jlogreg.feature_scan.saddle_point import UNRELIABLE, saddle_scan
 from jlogreg.feature_scan.single_feature import Plan, fit_scan, newton_scan
@@ -45,8 +53,6 @@ STEPS, MORE_STEPS = {4: 2, 8: 3}, 8
 # Firth steps for all features that need them, and for those not converged then. Of 2560
 # rare variants 155 had not converged after 5 of them, one after 8.
 FIRTH_STEPS = (5, 9, 24)
-# Calls under way at a time.
-MAX_IN_FLIGHT = 4
 # Features that go through `fit` side by side.
 FIT_FEATURES = 64
 
@@ -118,7 +124,7 @@ def scan_features(
     is_block = isinstance(G, jax.Array | np.ndarray)
     deal = deal_over((G if is_block else None, covariates, y, weight, offset))
     given = check_scan(covariates, y, weight, offset, bias, tol)
-    blocks = [G] if is_block else _copied(G)
+    blocks = [G] if is_block else copied(G)
     scans = list(_scans(given, deal, blocks, method))
     if not scans:
         raise ShapeError("G has no blocks")
@@ -155,22 +161,12 @@ def scan_blocks(
     method = check_method(test, firth)
     deal = deal_over((covariates, y, weight, offset))
     given = check_scan(covariates, y, weight, offset, bias, tol)
-    scans = _scans(given, deal, _copied(blocks), method)
+    scans = _scans(given, deal, copied(blocks), method)
     return (jax.tree.map(as_array, scan) for scan in scans)
 
 
-Parts = list[Any]  # of `Scan`, or of other trees of columns
 # Statuses of a feature whose estimate is infinite, or far.
 INFINITE = (Status.MAX_STEPS, Status.SEPARATED, Status.DIVERGED)
-
-
-def _copied(blocks: Iterable[Any]) -> Iterator[Any]:
-    """Yield copies of the blocks: a reader may fill the same memory with the next."""
-    for block in blocks:
-        yield np.array(block) if isinstance(block, np.ndarray) else block
-
-
-Nulls = tuple[NullModel, ...]
 
 
 def _scans(
@@ -184,7 +180,7 @@ def _scans(
         scan = _end(method, nulls, G, begun)
         if len(own) == count:
             return scan
-        return deal.join(jax.tree.map(partial(_among, count, own), scan), count)
+        return deal.join(jax.tree.map(partial(among, count, own), scan), count)
 
     for block in blocks:
         G = check_block(block, given.samples.y)
@@ -203,13 +199,6 @@ def _scans(
         yield end(*before)
 
 
-def _among(count: int, own: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the rows of some features in a table of so many."""
-    table = np.zeros((count, *rows.shape[1:]), rows.dtype)
-    table[own] = rows[: len(own)]
-    return table
-
-
 def _begin(method: Method, nulls: Nulls, G: np.ndarray, height: int) -> Parts:
     """Return the results of a few steps, under way, `height` features in a call."""
     height = -(-height // len(nulls))
@@ -218,9 +207,9 @@ def _begin(method: Method, nulls: Nulls, G: np.ndarray, height: int) -> Parts:
     height = -(-height // (width * calls)) * width
     plan = _plan(method, G, width)
     if method.firth == "always":
-        return _in_parts(partial(firth_scan, plan, FIRTH_STEPS[0]), nulls, G, height)
+        return in_parts(partial(firth_scan, plan, FIRTH_STEPS[0]), nulls, G, height)
     steps = 0 if method.test == "score" else STEPS[nulls[0].z.dtype.itemsize]
-    return _in_parts(partial(newton_scan, plan, steps), nulls, G, height)
+    return in_parts(partial(newton_scan, plan, steps), nulls, G, height)
 
 
 def _end(method: Method, nulls: Nulls, G: np.ndarray, begun: Parts) -> Scan:
@@ -228,7 +217,7 @@ def _end(method: Method, nulls: Nulls, G: np.ndarray, begun: Parts) -> Scan:
 
     Where that has no answer either, Firth's, in the same order.
     """
-    scan, width = _joined(begun, len(G)), _width(G, len(G))
+    scan, width = joined(begun, len(G)), _width(G, len(G))
     plan = _plan(method, G, width)
     if method.firth == "fallback":
         known = (scan.status == Status.MAX_STEPS)[:, 0] & one_sided(nulls[0], G)
@@ -247,8 +236,8 @@ def _end(method: Method, nulls: Nulls, G: np.ndarray, begun: Parts) -> Scan:
     for function, side_by_side, statuses in rounds:
         left = np.flatnonzero(np.isin(scan.status[:, 0], statuses))
         if left.size:
-            parts = _in_parts(function, nulls, G[left], side_by_side)
-            for table, rows in zip(scan, _joined(parts, left.size), strict=True):
+            parts = in_parts(function, nulls, G[left], side_by_side)
+            for table, rows in zip(scan, joined(parts, left.size), strict=True):
                 table[left] = rows
     # What has no answer is NaN.
     failed = scan.status != Status.CONVERGED
@@ -265,8 +254,8 @@ def _mend_tails(plan: Plan, nulls: Nulls, G: np.ndarray, scan: Scan) -> None:
     if far.size:
         width = min(plan.width, FIT_FEATURES)
         p_values = partial(saddle_scan, plan._replace(width=width))
-        parts = _in_parts(p_values, nulls, G[far], width)
-        log10_p, known = _joined(parts, far.size)
+        parts = in_parts(p_values, nulls, G[far], width)
+        log10_p, known = joined(parts, far.size)
         scan.log10_p[far] = np.where(known, log10_p, scan.log10_p[far])
         scan.saddle_point[far] = known
 
@@ -279,29 +268,3 @@ def _width(G: np.ndarray, height: int) -> int:
 def _plan(method: Method, G: np.ndarray, width: int) -> Plan:
     missing = bool(G.min() < 0 if G.dtype.kind == "i" else np.isnan(G).any())
     return Plan(width, missing, ratio=method.test == "lr")
-
-
-def _in_parts(
-    function: Callable[[NullModel, np.ndarray], Any],
-    nulls: Nulls,
-    G: np.ndarray,
-    height: int,
-) -> Parts:
-    """Return function(null, part) of parts of equal height, on each device in turn."""
-    parts: Parts = []
-    most = MAX_IN_FLIGHT * len(nulls)
-    for start in range(0, len(G), height):
-        part = G[start : start + height]
-        if len(part) < height:
-            # By one of the features, which takes no more steps than it does itself.
-            part = np.pad(part, ((0, height - len(part)), (0, 0)), mode="edge")
-        parts.append(function(nulls[len(parts) % len(nulls)], part))
-        # A few are under way while the next are cut out, and no more.
-        if len(parts) >= most:
-            jax.block_until_ready(parts[-most])
-    return parts
-
-
-def _joined(parts: Parts, size: int) -> Any:
-    """Return the parts one below the other, as NumPy arrays."""
-    return jax.tree.map(lambda *rows: np.concatenate(rows)[:size], *parts)
