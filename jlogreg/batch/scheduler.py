@@ -22,7 +22,7 @@ from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
 from jlogreg.batch.chunks import BatchSolver, Chunk, concatenate, take_problems
 from jlogreg.batch.setup import batch_width
-from jlogreg.data.devices.deal import Deal
+from jlogreg.data.devices.deal import Deal, without_mesh
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
@@ -84,6 +84,7 @@ class Batch(NamedTuple):
         return self._replace(solvers=tuple(changed))
 
 
+@without_mesh
 def solve_all(
     batch: Batch,
     memory_limit: int | None = None,

@@ -17,7 +17,7 @@ from jlogreg.base.programs import program
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems, check_problems, unless_zero
 from jlogreg.data.design import Dense, Design, check_design
-from jlogreg.data.devices.deal import Deal
+from jlogreg.data.devices.deal import Deal, without_mesh
 from jlogreg.data.pairwise import n_triples, pairwise, triplewise
 from jlogreg.data.samples import (
     Samples,
@@ -58,6 +58,7 @@ MAX_PAIR_ENTRIES = 2**28
 ROW_ENTRIES, MAX_WIDTH, MIN_WIDTH = 2**20, 4096, 64
 
 
+@without_mesh
 def setup_batch(
     X: Any,
     problems: Problems,

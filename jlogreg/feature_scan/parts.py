@@ -21,7 +21,7 @@ Parts = list[Any]
 
 
 def copied(blocks: Iterable[Any]) -> Iterator[Any]:
-    """Yield copies of the blocks: a reader may fill the same memory with the next."""
+    """Return copies of the blocks: a reader may fill the same memory with the next."""
     for block in blocks:
         yield np.array(block) if isinstance(block, np.ndarray) else block
 

@@ -18,7 +18,7 @@ from jlogreg.base.arrays import as_array
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
-from jlogreg.data.devices.deal import Deal, deal_over
+from jlogreg.data.devices.deal import Deal, deal_over, without_mesh
 from jlogreg.feature_scan.checks import (
     Given,
     Method,
@@ -189,7 +189,7 @@ def _scans(
         if not nulls:
             # All the blocks use the programs that are compiled for the first.
             height = len(G)
-            null = fit_null_model(*given)
+            null = without_mesh(fit_null_model)(*given)
             nulls = tuple(jax.device_put(null, device) for device in deal.devices)
         begun = _begin(method, nulls, G, height)
         if before is not None:
@@ -199,6 +199,7 @@ def _scans(
         yield end(*before)
 
 
+@without_mesh
 def _begin(method: Method, nulls: Nulls, G: np.ndarray, height: int) -> Parts:
     """Return the results of a few steps, under way, `height` features in a call."""
     height = -(-height // len(nulls))
@@ -212,6 +213,7 @@ def _begin(method: Method, nulls: Nulls, G: np.ndarray, height: int) -> Parts:
     return in_parts(partial(newton_scan, plan, steps), nulls, G, height)
 
 
+@without_mesh
 def _end(method: Method, nulls: Nulls, G: np.ndarray, begun: Parts) -> Scan:
     """Finish the features that have not converged: more Newton steps, then `fit`.
 

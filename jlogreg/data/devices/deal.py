@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh
 
 from jlogreg.base.arrays import is_traced
 
-__all__ = ["Deal", "deal_over"]
+__all__ = ["Deal", "deal_over", "without_mesh"]
 
 Tree = TypeVar("Tree")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Deal(NamedTuple):
@@ -64,3 +68,19 @@ def deal_over(tree: Any) -> Deal:
             first = sum(process < here for process, _ in order)
             return Deal(tuple(own[key] for key in sorted(own)), first, len(order))
     return Deal()
+
+
+def without_mesh(function: Function) -> Function:
+    """Return the function so that it runs outside of the mesh of `jax.set_mesh`.
+
+    There programs would run on all devices of the mesh, and none on one of them.
+    """
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **named: Any) -> Any:
+        if jax.sharding.get_mesh().empty:
+            return function(*arguments, **named)
+        with jax.set_mesh(Mesh(np.empty((), object), ())):
+            return function(*arguments, **named)
+
+    return cast(Function, called)
