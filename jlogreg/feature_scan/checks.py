@@ -13,6 +13,7 @@ from jlogreg.base.checks import check_matrix, check_range, refuse_traced
 from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.params import check_bias
 from jlogreg.base.shapes import as_labels, check_orientation
+from jlogreg.data.devices.deal import without_mesh
 from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.fitting.options import check_limits
@@ -53,6 +54,7 @@ def check_method(test: Any, firth: Any) -> Method:
     return Method(test, firth)
 
 
+@without_mesh
 def check_scan(
     covariates: Any, y: Any, weight: Any, offset: Any, bias: bool, tol: Any
 ) -> Given:

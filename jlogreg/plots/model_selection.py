@@ -80,23 +80,9 @@ def penalty_path(
         for row, half, color in zip(values, np.asarray(error), colors, strict=True):
             low, high = row - half, row + half
             axes.fill_between(l2[:, 0], low, high, color=color, alpha=0.18, linewidth=0)
-    marks = {
-        "best": (best, 22, "black"),
-        "one_standard_error": (one_standard_error, 70, "white"),
-    }
-    for name, (chosen, size, color) in marks.items():
+    for name, chosen in (("best", best), ("one_standard_error", one_standard_error)):
         if chosen is not None:
-            at = np.asarray(check_matrix(name, chosen, (len(values), 1)))
-            nearest = np.abs(l2 - at.T).argmin(axis=0)
-            axes.scatter(
-                at[:, 0],
-                values[np.arange(len(values)), nearest],
-                size,
-                color,
-                edgecolors="black",
-                zorder=3 if color == "black" else 2.5,
-                label=name.replace("_", " "),
-            )
+            _mark(axes, name, chosen, l2, values)
     axes.set_xlabel(f"penalty {penalty}")
     axes.set_ylabel(title)
     axes.grid(alpha=0.3)
@@ -107,6 +93,24 @@ def penalty_path(
         check_matrix("n_selected", counts, ("K", len(l2)))
         _draw_counts_above(axes, l2, counts, colors)
     return figure
+
+
+def _mark(
+    axes: Axes, name: str, chosen: Any, l2: np.ndarray, values: np.ndarray
+) -> None:
+    """Draw a disk, or a ring, at the chosen penalty of each row."""
+    at = np.asarray(check_matrix(name, chosen, (len(values), 1)))
+    nearest = np.abs(l2 - at.T).argmin(axis=0)
+    is_best = name == "best"
+    axes.scatter(
+        at[:, 0],
+        values[np.arange(len(values)), nearest],
+        22 if is_best else 70,
+        "black" if is_best else "white",
+        edgecolors="black",
+        zorder=3 if is_best else 2.5,
+        label=name.replace("_", " "),
+    )
 
 
 def _draw_counts_above(

@@ -124,6 +124,7 @@ def ours(
     return [attempt(make(None)), *([loose] if loose.reached <= goal else [])]
 
 
+# Over 40 lines: the turns, then their table, their lines and their record.
 def compare(
     console: Console,
     name: str,
