@@ -8,6 +8,7 @@ folder no import leads back in a circle.
 from __future__ import annotations
 
 import ast
+import functools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -51,8 +52,13 @@ def box_of(module: str) -> str:
     return module.partition(".")[0]
 
 
-def imports_of(text: str) -> Iterator[str]:
-    """Yield the full names of the modules that a text imports, wherever it does."""
+@functools.cache
+def imports_of(text: str) -> tuple[str, ...]:
+    """Return the full names of the modules that a text imports, wherever it does."""
+    return tuple(_imports_of(text))
+
+
+def _imports_of(text: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
