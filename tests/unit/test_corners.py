@@ -13,6 +13,7 @@ from jax.experimental.sparse import BCOO
 import jlogreg as jl
 from jlogreg import fit
 from jlogreg.batch import setup
+from jlogreg.data.devices.deal import Deal
 from jlogreg.data.samples import Samples
 from jlogreg.formulations.dual_basis import dual_basis
 from jlogreg.formulations.problem import Problem
@@ -61,8 +62,15 @@ def test_the_gram_of_a_span_does_not_depend_on_its_parts(monkeypatch, rows):
 )
 def test_the_free_memory_is_that_of_the_device(monkeypatch, stats, expected):
     device = SimpleNamespace(memory_stats=lambda: stats)
+    assert setup._free_memory(Deal((device,))) == expected
     monkeypatch.setattr(jax, "local_devices", lambda: [device])
-    assert setup._free_memory() == expected
+    assert setup._free_memory(Deal()) == expected
+
+
+def test_cores_share_the_memory_of_the_host(monkeypatch):
+    monkeypatch.setattr(setup.os, "sysconf", lambda name: 1000)
+    shares = [setup._free_memory(Deal((None,) * count)) for count in (1, 2)]
+    assert shares == [1_000_000, 500_000]
 
 
 @pytest.mark.parametrize("shape", [(3, 20), (70, 6)])

@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jlogreg.base.arrays import is_traced
+from jlogreg.base.programs import is_tracing
 
 __all__ = ["Deal", "deal_over", "without_mesh"]
 
@@ -78,7 +79,7 @@ def without_mesh(function: Function) -> Function:
 
     @functools.wraps(function)
     def called(*arguments: Any, **named: Any) -> Any:
-        if jax.sharding.get_mesh().empty:
+        if is_tracing() or jax.sharding.get_mesh().empty:
             return function(*arguments, **named)
         with jax.set_mesh(Mesh(np.empty((), object), ())):
             return function(*arguments, **named)

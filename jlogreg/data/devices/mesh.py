@@ -18,7 +18,7 @@ from jlogreg.base.shapes import as_labels, check_orientation
 __all__ = ["mesh", "put"]
 
 AXES = ("problems", "samples")
-INSTEAD = "put the arrays on the mesh before"
+INSTEAD = "call it outside jit, on the arrays themselves"
 
 
 def mesh(*, problems: int = 1, samples: int | None = None) -> Mesh:

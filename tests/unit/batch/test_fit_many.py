@@ -20,6 +20,7 @@ from jlogreg.batch import setup as plan_module
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems
 from jlogreg.batch.setup import setup_batch
+from jlogreg.data.devices.deal import Deal
 from tests.helpers import EPS, SHAPE, Problem, compiled, entry, same_bits
 from tests.inputs import put
 from tests.oracles.numpy_fit import assert_minimum
@@ -199,14 +200,14 @@ def test_memory_limits_the_width(by_default, monkeypatch):
     monkeypatch.setattr(plan_module, "MAX_WIDTH", 4096)
     limit = (WIDTH + 1) * each  # a width is a power of two
     if by_default:  # half of what is free
-        monkeypatch.setattr(plan_module, "_free_memory", lambda: 2 * limit)
+        monkeypatch.setattr(plan_module, "_free_memory", lambda deal: 2 * limit)
     with watched() as (_, widths):
         result = many(memory_limit=None if by_default else limit)
     assert max(widths) == WIDTH
     monkeypatch.undo()
     monkeypatch.setattr(plan_module, "MAX_WIDTH", WIDTH)
     assert same_bits(result, many())
-    assert plan_module._free_memory() > 2**20
+    assert plan_module._free_memory(Deal()) > 2**20
 
 
 def test_progress_is_told_and_grows(monkeypatch):
