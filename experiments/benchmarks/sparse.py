@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +18,6 @@ from sklearn.linear_model import LogisticRegressionCV
 
 from experiments.benchmarks.harness.compare import (
     TOLERANCES,
-    Attempt,
     Way,
     compare,
     loosest,
@@ -103,7 +102,7 @@ def many(console: Console, work: Many = MANY, name: str = "lasso_many") -> None:
             b.append(np.asarray(start.b)[:, 0, 0])
         return Paths(np.stack(w, axis=1), np.stack(b, axis=1))
 
-    _compare(console, name, work, problems, ours(run, problems.largest_gap, work.goal))
+    _compare(console, name, work, problems, run)
 
 
 def many_30(console: Console, work: Many = MANY_30) -> None:
@@ -139,7 +138,7 @@ def path(console: Console, work: One = PATH, name: str = "lasso_path") -> None:
         w, b = jax.device_get(regularization_path(X, y, l1=l1, tol=tol).params)
         return Paths(w[None, ..., 0], b[None, :, 0, 0])
 
-    _compare(console, name, work, problems, ours(run, problems.largest_gap, work.goal))
+    _compare(console, name, work, problems, run)
 
 
 def path_tall(console: Console, work: One = PATH_TALL) -> None:
@@ -235,8 +234,10 @@ def _compare(
     name: str,
     work: Many | One,
     problems: SparseProblems,
-    tried: list[Attempt],
+    run: Callable[[float | None], Paths],
 ) -> None:
+    """Compare jlogreg's paths at a tolerance with those of the peers."""
+    tried = ours(run, problems.largest_gap, work.goal)
     probes = work.probes if isinstance(work, Many) else 1
     peers, notes = contest(problems, work.goal, probes, work.peers)
     compare(console, name, work, GAP, [*tried, *peers], notes, cpu=True)

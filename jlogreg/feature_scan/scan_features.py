@@ -76,9 +76,9 @@ def scan_features(
     feature is `fit` on the standardised covariates stacked above it, without a penalty,
     to the same tolerance and with the same status: equation (8) of docs/derivation.md;
     standard error is that of Wald's test, equation (27) (Wald, Trans. Am. Math. Soc.
-    54, 1943), and so are z and p unless another test is chosen. Where an
-    argument lies on a mesh of devices, each of them takes a part of the features of a
-    block; all processes of the mesh call this alike, and have all results.
+    54, 1943), and so are z and p unless another test is chosen. Where an argument lies
+    on a mesh of devices, each of them takes a part of the features of a block; all
+    processes of the mesh call this alike, and have all results.
 
     Args:
         G: whole numbers from 0 up as int8, with -1 for missing, or floats like y, with
@@ -95,9 +95,9 @@ def scan_features(
             estimate the first step of Newton's method. A feature that misses samples
             is tested at the parameters of all samples. Where |z| > 2 its p is that of
             the saddle-point approximation, equation (60), which holds with few carriers
-            or few cases, too. Or "lr" for the likelihood-ratio
-            test, equation (40), of the penalised likelihoods where the estimate is
-            Firth's: z is the root of its statistic, with the sign of the estimate.
+            or few cases, too. Or "lr" for the likelihood-ratio test, equation (40), of
+            the penalised likelihoods where the estimate is Firth's: z is the root of
+            its statistic, with the sign of the estimate.
         firth: "never"; "fallback" for Firth's estimate, `fit` with jeffreys = 0.5,
             where the labels are separated or the steps run out; or "always". Its
             standard error is that of the augmented information, as in PLINK 2.
@@ -185,7 +185,8 @@ def _scans(
     for block in blocks:
         G = check_block(block, given.samples.y)
         count, own = len(G), deal.own(len(G))
-        G = G[own] if own.size else G[:1]
+        if len(own) < count:  # else no copy is made
+            G = G[own] if own.size else G[:1]
         if not nulls:
             # All the blocks use the programs that are compiled for the first.
             height = len(G)

@@ -63,11 +63,10 @@ def deal_over(tree: Any) -> Deal:
     for leaf in jax.tree.leaves(tree):
         known = isinstance(leaf, jax.Array) and not is_traced(leaf)
         if known and len(leaf.sharding.device_set) > 1:
-            order = [(one.process_index, one.id) for one in leaf.sharding.device_set]
-            here = jax.process_index()
-            own = {one.id: one for one in leaf.sharding.addressable_devices}
-            first = sum(process < here for process, _ in order)
-            return Deal(tuple(own[key] for key in sorted(own)), first, len(order))
+            every, here = leaf.sharding.device_set, jax.process_index()
+            own = sorted(leaf.sharding.addressable_devices, key=lambda one: one.id)
+            first = sum(one.process_index < here for one in every)
+            return Deal(tuple(own), first, len(every))
     return Deal()
 
 
