@@ -14,12 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.base.checks import check_range
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
-from jlogreg.batch.problems import Problems
+from jlogreg.batch.problems import Common, Problems
 from jlogreg.data.design import Design
-from jlogreg.data.samples import Samples, prepare_rows, scale_weights
+from jlogreg.data.devices.deal import Deal
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.outcome.decide import is_open
 from jlogreg.fitting.solve import (
@@ -28,14 +27,13 @@ from jlogreg.fitting.solve import (
     init_state,
     max_solver_steps,
 )
-from jlogreg.formulations.centering import Centering
-from jlogreg.formulations.problem import Limits, Problem, SolveState
-from jlogreg.objective.jeffreys import Jeffreys, row_entries
+from jlogreg.formulations.problem import Limits, SolveState
+from jlogreg.objective.jeffreys import row_entries
 from jlogreg.solvers.driver import Solver, unfinished
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
-__all__ = ["BatchSolver", "Chunk", "concatenate", "take_problems"]
+__all__ = ["Batch", "BatchSolver", "Chunk", "concatenate", "take_problems"]
 
 # Problems whose status is decided side by side.
 DECIDE_WIDTH = 64
@@ -84,12 +82,12 @@ class BatchSolver(NamedTuple):
         """Return a chunk of some of the problems, before the first step."""
         own = self.problems.pick(np.maximum(numbers, 0))
         static = (self.solver, len(numbers), self.valid)
-        return Chunk(numbers, *_init(*static, self._common(), own))
+        return Chunk(numbers, *_init(*static, self.common(), own))
 
     def advance(self, chunk: Chunk, passes: int) -> Chunk:
         """Return the chunk after some more passes over the samples."""
         static = (self.solver, len(chunk.numbers))
-        state = _advance(*static, self._common(), chunk.own, chunk.state, passes)
+        state = _advance(*static, self.common(), chunk.own, chunk.state, passes)
         return chunk._replace(state=state)
 
     def finalize(self, chunk: Chunk) -> Fit:
@@ -112,7 +110,7 @@ class BatchSolver(NamedTuple):
 
     def _finalized(self, chunk: Chunk, decides: bool) -> tuple[Fit, Array]:
         static = (self.solver, len(chunk.numbers), decides)
-        return _finalize(*static, self._common(), chunk.own, chunk.state)
+        return _finalize(*static, self.common(), chunk.own, chunk.state)
 
     def unfinished(self, chunk: Chunk) -> np.ndarray:
         """Return a mask (width,) of the problems that go on."""
@@ -124,9 +122,15 @@ class BatchSolver(NamedTuple):
         going = unfinished(state._replace(status=status, steps=steps), most)
         return np.asarray(going) & (chunk.numbers >= 0)
 
+    @property
+    def n_features(self) -> int:
+        """The number of features of each problem."""
+        features = self.problems.features
+        return self.X.shape[0] if features is None else features.shape[1]
+
     def empty_fit(self) -> Fit:
         """Return a Fit of all the problems to be filled in, as NumPy arrays."""
-        n, dtype = self.X.shape[0], self.X.dtype
+        n, dtype = self.n_features, self.X.dtype
 
         def table(*shape: int, dtype: Any = dtype) -> Any:
             return np.zeros((self.n_problems, *shape), dtype)
@@ -148,7 +152,7 @@ class BatchSolver(NamedTuple):
         Some rows and vectors of the state, three times: the old one, the new one and
         one in between; with Newton's methods a Hessian and its factor, too.
         """
-        n, m = self.X.shape
+        n, m = self.n_features, self.X.shape[1]
         entries = 3 * (8 * m + 12 * n) + 2 * (self.row_entries() - m)
         if isinstance(self.solver, Newton):
             entries += 4 * (min(n, m) + 1) ** 2
@@ -159,17 +163,42 @@ class BatchSolver(NamedTuple):
     def row_entries(self) -> int:
         """Return how many numbers a problem forms at once.
 
-        Those of the samples, and the Hessian that coordinate descent reads many times.
+        Those of the samples, the Hessian that coordinate descent reads many times, and
+        the features of its own.
         """
-        n, m = self.X.shape
+        n, m = self.n_features, self.X.shape[1]
         prior = self.problems.jeffreys is not None
         entries = m + prior * row_entries(self.X, n + (self.free is None))
         swept = isinstance(self.solver, ProximalNewton)
-        return entries + swept * (n + 1) ** 2
+        own = self.problems.features is not None
+        return entries + swept * (n + 1) ** 2 + own * n * m
 
-    def _common(self) -> _Common:
+    def common(self) -> Common:
+        """Return what the problems have in common."""
         given = (self.X, self.center, self.free, self.finite, self.shared, self.limits)
-        return _Common(*given, self.problems.common())
+        return Common(*given, self.problems.common())
+
+
+class Batch(NamedTuple):
+    """Problems that are dealt to devices, with what they share on each of them."""
+
+    deal: Deal
+    solvers: tuple[BatchSolver, ...]
+
+    @classmethod
+    def of(cls, solver: BatchSolver, deal: Deal) -> Batch:
+        """Return the problems of a batch solver, dealt."""
+        return cls(deal, tuple(solver.on(device) for device in deal.devices))
+
+    @property
+    def n_problems(self) -> int:
+        """The number of all problems."""
+        return self.solvers[0].n_problems
+
+    def replace(self, **changes: Any) -> Batch:
+        """Return the batch with other fields of its solvers."""
+        changed = (solver._replace(**changes) for solver in self.solvers)
+        return self._replace(solvers=tuple(changed))
 
 
 def take_problems(chunk: Chunk, places: np.ndarray) -> Chunk:
@@ -186,63 +215,9 @@ def concatenate(one: Chunk, other: Chunk) -> Chunk:
     return Chunk(numbers, *_concatenate((one.own, one.state), (other.own, other.state)))
 
 
-class _Common(NamedTuple):
-    """The arguments that all problems of a batch have in common."""
-
-    X: Design
-    center: Float[Array, "n 1"] | None
-    free: Float[Array, "n+1 1"] | None
-    finite: Bool[Array, "1 m"] | None
-    shared: Any
-    limits: Limits
-    rows: Problems
-
-    def prepared(self, own: Problems, valid: bool) -> Problems:
-        """Return a problem's own rows with every number valid or NaN.
-
-        If all numbers are known to be valid, the common rows stay common; else each
-        problem gets rows of its own.
-        """
-        rows = own if valid else own.with_common(self.rows)
-        weight = rows.weight
-        if not valid:
-            if weight is not None and self.finite is not None:
-                weight = jnp.where(self.finite | (weight == 0), weight, jnp.nan)
-            samples = prepare_rows(Samples(self.X, rows.y, weight, rows.offset))
-            weight = samples.weight
-            l1 = None if rows.l1 is None else check_range("l1", rows.l1, 0.0)
-            rows = rows._replace(
-                y=samples.y,
-                offset=samples.offset,
-                l2=check_range("l2", rows.l2, 0.0),
-                l1=l1,
-            )
-            if rows.jeffreys is not None:
-                strength = check_range("jeffreys", rows.jeffreys, 0.0)
-                rows = rows._replace(jeffreys=strength)
-        # With Jeffreys' prior weights are counts.
-        counts = own.with_common(self.rows).jeffreys is not None
-        scaled = weight is not None and not counts
-        return rows._replace(weight=scale_weights(weight) if scaled else weight)
-
-    def problem(self, own: Problems) -> tuple[Problem, Params | None, Centering]:
-        """Return one of the problems, of prepared rows, its start, and the way back.
-
-        The problem is in centred unknowns, the start in the user's.
-        """
-        rows = own.with_common(self.rows)
-        samples = Samples(self.X, rows.y, rows.weight, rows.offset)
-        prior = None
-        if rows.jeffreys is not None:
-            prior = Jeffreys(rows.jeffreys, self.free is None)
-        problem = Problem(samples, rows.l2, self.free, rows.l1, prior)
-        centering = Centering.of(problem, self.center)
-        return centering.problem(problem), rows.init, centering
-
-
 @partial(program, static_argnums=(0, 1, 2))
 def _init(
-    solver: Solver, width: int, valid: bool, common: _Common, own: Problems
+    solver: Solver, width: int, valid: bool, common: Common, own: Problems
 ) -> tuple[Problems, SolveState]:
     def one(own: Problems) -> tuple[Problems, SolveState]:
         own = common.prepared(own, valid)
@@ -257,7 +232,7 @@ def _init(
 def _advance(
     solver: Solver,
     width: int,
-    common: _Common,
+    common: Common,
     own: Problems,
     state: SolveState,
     passes: int,
@@ -274,7 +249,7 @@ def _finalize(
     solver: Solver,
     width: int,
     decides: bool,
-    common: _Common,
+    common: Common,
     own: Problems,
     state: SolveState,
 ) -> tuple[Fit, Bool[Array, " width"]]:

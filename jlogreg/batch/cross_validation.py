@@ -23,9 +23,10 @@ from jlogreg.base.checks import (
 )
 from jlogreg.base.params import check_bias
 from jlogreg.base.shapes import as_labels, check_orientation
+from jlogreg.batch.chunks import Batch
 from jlogreg.batch.problems import Gathered, Problems
 from jlogreg.batch.resampling import fold_weights
-from jlogreg.batch.scheduler import Batch, Progress, solve_path
+from jlogreg.batch.scheduler import Progress, solve_path
 from jlogreg.batch.setup import setup_batch
 from jlogreg.batch.validation import (
     CrossValidation,

@@ -12,8 +12,9 @@ from jaxtyping import Float
 
 from jlogreg.base.checks import AnyArray, check_array
 from jlogreg.base.params import Params
+from jlogreg.batch.chunks import Batch
 from jlogreg.batch.problems import Problems
-from jlogreg.batch.scheduler import Batch, Progress, solve_all
+from jlogreg.batch.scheduler import Progress, solve_all
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Design
 from jlogreg.data.devices.deal import deal_over
@@ -60,7 +61,8 @@ def fit_many(
             folds, bootstrap replicates and missing labels are rows of weights.
         offset: added to the logits.
         l2: penalty, a number or a column (K, 1) of one for each problem.
-        l1: penalty of the sizes |w|, likewise.
+        l1: penalty of the sizes |w|, likewise; with more than 128 features each problem
+            is solved on a working set of them.
         jeffreys: as for `fit`, a number or a column (K, 1); in a column a 0 is treated
             as any other number.
         bias: as for `fit`.

@@ -1,4 +1,4 @@
-"""K problems on the same features: the rows that differ, and those in common."""
+"""K problems on the same features: the rows that differ, and what is in common."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jlogreg.base.arrays import as_array, is_subnormal
 from jlogreg.base.checks import check_matrix, check_number, check_range
 from jlogreg.base.errors import RankError, ShapeError
 from jlogreg.base.params import Params, check_params
 from jlogreg.base.shapes import as_labels, check_orientation
+from jlogreg.data.design import Design
+from jlogreg.data.features import take_features
+from jlogreg.data.samples import Samples, prepare_rows, scale_weights
+from jlogreg.fitting.many_features.working_sets import take_rows, take_unknowns
+from jlogreg.formulations.centering import Centering
+from jlogreg.formulations.problem import Limits, Problem
+from jlogreg.objective.jeffreys import Jeffreys
 
-__all__ = ["Gathered", "Problems", "check_problems", "unless_zero"]
+__all__ = ["Common", "Gathered", "Problems", "check_problems", "unless_zero"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +52,10 @@ class Problems(NamedTuple):
     """The arguments that may differ between problems; None where there is none.
 
     Shapes: y, weight and offset (1, m), l2, l1 and jeffreys (), init w (n, 1),
-    b (1, 1); in a table each with a leading axis: of the problems, or of one row common
-    to all of them. Tables are on the host, where their rows are taken without a
-    compiled program.
+    b (1, 1), features (p,); in a table each with a leading axis: of the problems, or of
+    one row common to all of them. features are those that a problem has, n for none,
+    and init is then of these p; X (p, m) holds them once they are prepared. Tables are
+    on the host, where their rows are taken without a compiled program.
     """
 
     y: Any
@@ -56,6 +65,8 @@ class Problems(NamedTuple):
     init: Params | None
     l1: Any = None
     jeffreys: Any = None
+    features: Any = None
+    X: Any = None
 
     def common(self) -> Problems:
         """Return the rows common to all problems; None where each has its own."""
@@ -64,6 +75,17 @@ class Problems(NamedTuple):
     def pick(self, picked: np.ndarray) -> Problems:
         """Return the selected problems' own rows; None for those common to all."""
         return self._each(lambda leaf: _rows_of(leaf, picked), lambda size: size > 1)
+
+    def select(self, picked: np.ndarray) -> Problems:
+        """Return the tables of some of the problems."""
+
+        def selected(table: Any) -> Any:
+            if isinstance(table, Gathered):
+                return Gathered(table.table, table.index[picked])
+            return table[picked]
+
+        own = self._each(selected, lambda size: size > 1)
+        return own.with_common(self._each(lambda table: table, lambda size: size == 1))
 
     def with_common(self, common: Problems) -> Problems:
         """Return one problem's rows: its own, and the common ones."""
@@ -101,6 +123,68 @@ class Problems(NamedTuple):
             return jax.tree.map(change, table) if usable else None
 
         return Problems(*map(changed, self))
+
+
+class Common(NamedTuple):
+    """The arguments that all problems of a batch have in common."""
+
+    X: Design
+    center: Float[Array, "n 1"] | None
+    free: Float[Array, "n+1 1"] | None
+    finite: Bool[Array, "1 m"] | None
+    shared: Any
+    limits: Limits
+    rows: Problems
+
+    def prepared(self, own: Problems, valid: bool) -> Problems:
+        """Return a problem's own rows with every number valid or NaN, and its features.
+
+        If all numbers are known to be valid, the common rows stay common; else each
+        problem gets rows of its own.
+        """
+        rows = own if valid else own.with_common(self.rows)
+        weight = rows.weight
+        if not valid:
+            if weight is not None and self.finite is not None:
+                weight = jnp.where(self.finite | (weight == 0), weight, jnp.nan)
+            samples = prepare_rows(Samples(self.X, rows.y, weight, rows.offset))
+            weight = samples.weight
+            l1 = None if rows.l1 is None else check_range("l1", rows.l1, 0.0)
+            rows = rows._replace(
+                y=samples.y,
+                offset=samples.offset,
+                l2=check_range("l2", rows.l2, 0.0),
+                l1=l1,
+            )
+            if rows.jeffreys is not None:
+                strength = check_range("jeffreys", rows.jeffreys, 0.0)
+                rows = rows._replace(jeffreys=strength)
+        features = own.with_common(self.rows).features
+        if features is not None:
+            rows = rows._replace(X=take_features(self.X, features))
+        # With Jeffreys' prior weights are counts.
+        counts = own.with_common(self.rows).jeffreys is not None
+        scaled = weight is not None and not counts
+        return rows._replace(weight=scale_weights(weight) if scaled else weight)
+
+    def problem(self, own: Problems) -> tuple[Problem, Params | None, Centering]:
+        """Return one of the problems, of prepared rows, its start, and the way back.
+
+        The problem is in centred unknowns, the start in the user's.
+        """
+        rows = own.with_common(self.rows)
+        samples = Samples(self.X, rows.y, rows.weight, rows.offset)
+        prior = None
+        if rows.jeffreys is not None:
+            prior = Jeffreys(rows.jeffreys, self.free is None)
+        problem = Problem(samples, rows.l2, self.free, rows.l1, prior)
+        center = self.center
+        if rows.features is not None:
+            problem = take_unknowns(problem, rows.features, rows.X)
+            if center is not None:
+                center = take_rows(center, rows.features, 0)
+        centering = Centering.of(problem, center)
+        return centering.problem(problem), rows.init, centering
 
 
 def _all_rows(table: Any) -> Any:

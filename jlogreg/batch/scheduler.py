@@ -20,16 +20,26 @@ from jaxtyping import Array, Bool, Float
 from jlogreg.base.arrays import as_array
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
-from jlogreg.batch.chunks import BatchSolver, Chunk, concatenate, take_problems
+from jlogreg.batch.chunks import (
+    Batch,
+    BatchSolver,
+    Chunk,
+    concatenate,
+    take_problems,
+)
 from jlogreg.batch.setup import batch_width
-from jlogreg.data.devices.deal import Deal, without_mesh
+from jlogreg.batch.working_sets.rounds import (
+    solve_on_working_sets,
+    uses_working_sets,
+)
+from jlogreg.data.devices.deal import without_mesh
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.lbfgs import LBFGS
 from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
-__all__ = ["Batch", "Progress", "solve_all", "solve_path"]
+__all__ = ["Progress", "solve_all", "solve_path"]
 
 # Passes over the samples between two checks for problems that have ended.
 PASSES = {Newton: 2, ProximalNewton: 2, NewtonCG: 8, LBFGS: 4}
@@ -62,28 +72,6 @@ class Progress(NamedTuple):
     arguments: str = ""
 
 
-class Batch(NamedTuple):
-    """Problems that are dealt to devices, with what they share on each of them."""
-
-    deal: Deal
-    solvers: tuple[BatchSolver, ...]
-
-    @classmethod
-    def of(cls, solver: BatchSolver, deal: Deal) -> Batch:
-        """Return the problems of a batch solver, dealt."""
-        return cls(deal, tuple(solver.on(device) for device in deal.devices))
-
-    @property
-    def n_problems(self) -> int:
-        """The number of all problems."""
-        return self.solvers[0].n_problems
-
-    def replace(self, **changes: Any) -> Batch:
-        """Return the batch with other fields of its solvers."""
-        changed = (solver._replace(**changes) for solver in self.solvers)
-        return self._replace(solvers=tuple(changed))
-
-
 @without_mesh
 def solve_all(
     batch: Batch,
@@ -98,11 +86,40 @@ def solve_all(
         ValueError: if the memory limit is too small for one problem, or the progress
             to resume is not that of these arguments.
     """
-    first, deal, n_devices = batch.solvers[0], batch.deal, len(batch.solvers)
-    width = batch_width(first, memory_limit, deal)
-    results = _Results(first, resume, arguments)
-    own = deal.own(batch.n_problems)
+    results = _Results(batch.solvers[0], resume, arguments)
+    own = batch.deal.own(batch.n_problems)
     waiting = own[~results.finished[own]]
+
+    def report() -> None:
+        if progress is not None:
+            progress(results.progress())
+
+    def solve(few: Batch) -> Fit:
+        """Return the fits of other problems, as part of this work."""
+        found = _Results(few.solvers[0])
+        _solve(few, np.arange(few.n_problems), found, memory_limit, report)
+        return found.fit
+
+    first = batch.solvers[0]
+    if uses_working_sets(first.solver, first.X):
+        for ended in solve_on_working_sets(solve, batch, waiting, results.fit):
+            results.finished[ended] = True
+            report()
+    else:
+        _solve(batch, waiting, results, memory_limit, report)
+    return jax.tree.map(as_array, batch.deal.join(results.fit, batch.n_problems))
+
+
+def _solve(
+    batch: Batch,
+    waiting: np.ndarray,
+    results: _Results,
+    memory_limit: int | None,
+    report: Callable[[], None],
+) -> None:
+    """Solve the problems that wait, and store their fits."""
+    width = batch_width(batch.solvers[0], memory_limit, batch.deal)
+    n_devices = len(batch.solvers)
     # How many problems come and go at a time.
     half = width if len(waiting) <= n_devices * width else max(width // 2, 1)
     lanes = [_Lane(solver, width, half) for solver in batch.solvers]
@@ -113,9 +130,7 @@ def solve_all(
             lane.advance()
         for lane in lanes:
             lane.store_ended(results, bool(waiting.size))
-        if progress is not None:
-            progress(results.progress())
-    return jax.tree.map(as_array, deal.join(results.fit, batch.n_problems))
+        report()
 
 
 def solve_path(

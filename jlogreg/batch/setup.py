@@ -16,6 +16,7 @@ from jlogreg.base.checks import check_count, refuse_traced
 from jlogreg.base.programs import program
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems, check_problems, unless_zero
+from jlogreg.batch.working_sets.rounds import uses_working_sets
 from jlogreg.data.design import Dense, Design, check_design
 from jlogreg.data.devices.deal import Deal, without_mesh
 from jlogreg.data.pairwise import n_triples, pairwise, triplewise
@@ -56,6 +57,8 @@ MAX_PAIR_ENTRIES = 2**28
 # MAX_WIDTH, nor, where memory allows, narrower than MIN_WIDTH, where its products would
 # be slow.
 ROW_ENTRIES, MAX_WIDTH, MIN_WIDTH = 2**20, 4096, 64
+# Problems with features of their own share no product.
+OWN_WIDTH = 16
 
 
 @without_mesh
@@ -165,7 +168,8 @@ def _centered(
     center, (n, m) = _center(X, weight, free), X.shape
     fits = n * (n + 1) // 2 * m <= MAX_PAIR_ENTRIES
     is_primal = formulation_of(solver, X, ONE_PENALTY) in (PRIMAL, COMPOSITE)
-    if fits and isinstance(X, Dense) and is_primal:
+    whole = not uses_working_sets(solver, X)
+    if fits and isinstance(X, Dense) and is_primal and whole:
         triples = has_prior and n_triples(n) * m <= MAX_PAIR_ENTRIES
         return _centered_products(triples, X.X, center), center
     return (X if center is None else centered(X, center)), center
@@ -211,9 +215,13 @@ def batch_width(batch: BatchSolver, limit: Any, deal: Deal) -> int:
         raise ValueError(
             f"memory_limit is {limit} bytes, but one problem takes about {each}"
         )
-    width = min(max(ROW_ENTRIES // m, MIN_WIDTH), MAX_WIDTH, limit // each)
+    own_features = batch.problems.features is not None
+    least = OWN_WIDTH if own_features else MIN_WIDTH
+    width = min(max(ROW_ENTRIES // m, least), MAX_WIDTH, limit // each)
     most = -(-batch.n_problems // deal.total)
-    enough = 1 << (most - 1).bit_length()
+    bits = (most - 1).bit_length()
+    # Sets of many widths come in chunks of few.
+    enough = 1 << (bits + bits % 2 if own_features else bits)
     return min(1 << (width.bit_length() - 1), enough)
 
 

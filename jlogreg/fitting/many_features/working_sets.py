@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from jlogreg.base.arrays import as_array
 from jlogreg.base.params import Params, init_params
@@ -29,10 +29,19 @@ from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss_dz2
 from jlogreg.objective.cost import objective
 
-__all__ = ["fit_on_working_sets"]
+__all__ = [
+    "derivatives",
+    "fit_on_working_sets",
+    "next_features",
+    "set_width",
+    "take_rows",
+    "take_unknowns",
+]
 
 # A working set has at least this many features, and grows by as many as it has.
 MIN_WIDTH = 64
+# Before the first fit it grows by features whose gradient is this part of the penalty.
+NEAR = 0.75
 # Roundings of a gradient, in the units of its feature, that may hide a weight.
 ROUNDINGS = 64
 
@@ -52,29 +61,69 @@ def fit_on_working_sets(
         init: where to start.
     """
     n, dtype = problem.samples.X.shape[0], problem.samples.X.dtype
-    eps = float(np.finfo(dtype).eps)
     l1 = np.broadcast_to(np.asarray(problem.l1), (n, 1))[:, 0]
     params = init_params(n, dtype) if init is None else init
     chosen = (np.asarray(params.w)[:, 0] != 0) | (l1 == 0)
     fit, gap, steps = None, np.inf, 0
     while True:
-        # The features that may have a weight, those first that leave 0 the soonest.
-        size, unit = _slopes(problem, params)
-        slack = (2 * min(gap, 1) ** 0.5 + ROUNDINGS * eps) * unit
-        may_move = (size >= l1 - slack) & ~chosen
-        if fit is not None and not may_move.any():
+        slope, curvature = jax.device_get(_derivatives(problem, params))
+        added = next_features(chosen, slope[:, 0], curvature[:, 0], l1, gap)
+        if fit is not None and not added.any():
             break
-        room = max(MIN_WIDTH - int(chosen.sum()), int(chosen.sum()))
-        ratio = np.where(may_move, size / np.where(l1 > 0, l1, 1.0), -1.0)
-        order = np.argsort(-ratio, kind="stable")[:room]
-        chosen[order[may_move[order]]] = True
         # Fit them alone, from where the others have ended.
+        chosen |= added
         fit, params = _fit_rows(solve, problem, np.flatnonzero(chosen), params)
         gap, steps = float(fit.gap), steps + int(fit.steps)
         if fit.status not in (Status.CONVERGED, Status.SINGULAR):
             break
     total = as_array(np.int32(steps), np.int32)
     return fit._replace(params=params, steps=total)
+
+
+def next_features(
+    chosen: np.ndarray, slope: np.ndarray, curvature: np.ndarray, l1: Any, gap: Any
+) -> np.ndarray:
+    """Return the features that a working set lacks: those that may have a weight.
+
+    Before the first fit, where all may have one, those near their penalty. Where the
+    width of the set leaves room, also those that come nearest to theirs. None where no
+    feature may have a weight.
+
+    Shapes: all (..., n) or broadcast with it; result (..., n) mask.
+
+    Args:
+        chosen: mask of the working set.
+        slope: the derivative of the cost without l1 in each weight.
+        curvature: the second one.
+        l1: the penalties.
+        gap: of the last fit, (..., 1) or (); infinite before the first one.
+    """
+    # A gradient moves by a step's length in the units of its feature.
+    eps = float(np.finfo(slope.dtype).eps)
+    slack = (2 * np.minimum(gap, 1) ** 0.5 + ROUNDINGS * eps) * np.sqrt(curvature)
+    size, penalty = np.abs(slope), np.where(l1 > 0, l1, 1.0)
+    # A NaN may move, too: so the fit says that the problem has bad input.
+    may_move = ~(size < l1 - slack) & ~chosen
+    wanted = may_move & (np.isfinite(gap) | ~(size < NEAR * penalty))
+    # At most as many again as there are, and others as far as the width has room.
+    count = chosen.sum(axis=-1, keepdims=True)
+    room = set_width(count + np.minimum(wanted.sum(axis=-1, keepdims=True), count))
+    first = np.where(chosen, -1.0, size / penalty + np.where(wanted, np.inf, 0.0))
+    order = np.argsort(-first, axis=-1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(order.shape[-1]), axis=-1)
+    lacks = may_move.any(axis=-1, keepdims=True)
+    return ~chosen & lacks & (rank < room - count)
+
+
+def set_width(count: Any) -> Any:
+    """Return the widths of working sets with room for so many features each.
+
+    2^k or 3 * 2^k, so that few programs are compiled.
+    """
+    power = 2 ** np.ceil(np.log2(np.maximum(count, MIN_WIDTH))).astype(int)
+    between = 3 * power // 4
+    return np.where((between >= count) & (between > 2 * MIN_WIDTH), between, power)
 
 
 def _fit_rows(
@@ -85,12 +134,11 @@ def _fit_rows(
 ) -> tuple[Any, Params]:
     """Return the fit of some features, and its parameters among all of them.
 
-    The width is a power of two, so that few programs are compiled; what is left over
-    are features of zeros.
+    What is left over of the width are features of zeros.
     """
     n, count = problem.samples.X.shape[0], len(rows)
-    width = max(MIN_WIDTH, 1 << max(count - 1, 0).bit_length())
-    places = as_array(np.pad(rows, (0, width - count), constant_values=n), jnp.int32)
+    padding = (0, set_width(count) - count)
+    places = as_array(np.pad(rows, padding, constant_values=n), jnp.int32)
     fit = solve(*_some_features(problem, params, places))
     w = np.zeros_like(np.asarray(params.w))
     w[rows] = np.asarray(fit.params.w)[:count]
@@ -101,34 +149,40 @@ def _fit_rows(
 def _some_features(
     problem: Problem, params: Params, rows: Array
 ) -> tuple[Problem, Params]:
-    """Return the problem of some features; a feature of zeros has the penalty 1."""
+    start = params._replace(w=take_rows(params.w, rows, 0))
+    features = take_features(problem.samples.X, rows)
+    return take_unknowns(problem, rows, features), start
+
+
+def take_unknowns(
+    problem: Problem, rows: Int[Array, " p"], features: Float[Array, "p m"]
+) -> Problem:
+    """Return the problem of some features, given these; a row of n is one of zeros.
+
+    Such a feature has the penalty 1, which keeps its weight at 0.
+    """
+    n = problem.samples.X.shape[0]
 
     def of_rows(penalty: Array | None) -> Array:
         column = jnp.broadcast_to(jnp.asarray(penalty), (n, 1))
-        return jnp.take(column, rows, axis=0, mode="fill", fill_value=1)
+        return take_rows(column, rows, 1)
 
-    n = problem.samples.X.shape[0]
-    X = Dense(take_features(problem.samples.X, rows))
     free = problem.free
     if free is not None:
         free = jnp.concatenate([jnp.ones((len(rows), 1), free.dtype), free[-1:]])
-    samples = problem.samples._replace(X=X)
-    some = Problem(samples, of_rows(problem.l2), free, of_rows(problem.l1))
-    w = jnp.take(params.w, rows, axis=0, mode="fill", fill_value=0)
-    return some, params._replace(w=w)
+    samples = problem.samples._replace(X=Dense(features))
+    return problem._replace(
+        samples=samples, l2=of_rows(problem.l2), free=free, l1=of_rows(problem.l1)
+    )
 
 
-def _slopes(problem: Problem, params: Params) -> tuple[np.ndarray, np.ndarray]:
-    """Return the size of each weight's gradient without l1, and its unit, both (n,).
-
-    The unit is the root of the curvature: a change of the logits by a step of 1.
-    """
-    slope, curvature = jax.device_get(_derivatives(problem, params))
-    return np.abs(slope[:, 0]), np.sqrt(curvature[:, 0])
+def take_rows(column: Array, rows: Int[Array, " p"], fill: int) -> Array:
+    """Return some rows of a column (n, 1); a number for a row of n."""
+    return jnp.take(column, rows, axis=0, mode="fill", fill_value=fill)
 
 
-@program
-def _derivatives(problem: Problem, params: Params) -> tuple[Array, Array]:
+def derivatives(problem: Problem, params: Params) -> tuple[Array, Array]:
+    """Return the gradient without l1 and the curvature along each weight, (n, 1)."""
     samples = problem.samples
 
     def diagonal(part: Samples, params: Params) -> Array:
@@ -138,3 +192,6 @@ def _derivatives(problem: Problem, params: Params) -> tuple[Array, Array]:
     _, slope = objective(params, samples, problem.l2)
     curvature = sum_over_samples(diagonal, samples, params) / samples.total_weight()
     return slope.w, curvature
+
+
+_derivatives = program(derivatives)
