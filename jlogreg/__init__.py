@@ -78,6 +78,7 @@ from jlogreg.objective.cost import (
     gradient,
     hessian,
     hessian_vector,
+    subgradient,
     value_and_gradient,
 )
 from jlogreg.objective.prediction import logits, predict, predict_proba
@@ -159,6 +160,7 @@ __all__ = [
     "squared_loss",
     "stack",
     "standardize",
+    "subgradient",
     "summary",
     "validate",
     "value_and_gradient",

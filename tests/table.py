@@ -205,7 +205,9 @@ def cases(dtype: Any = np.float64, shape: tuple[int, int] = (N, M)) -> dict[str,
     for name in ("cost", "gradient", "value_and_gradient", "hessian"):
         table[name] = Case(getattr(jlogreg, name), data, PENALIZED)
     with_l1 = {**data, "l1": jnp.asarray(0.1, dtype)}
-    table["cost"] = Case(jlogreg.cost, with_l1, {**PENALIZED, "l1": kind.PENALTY})
+    for name, kinds in (("cost", PENALIZED), ("subgradient", COST)):
+        taken = {**kinds, "l1": kind.PENALTY}
+        table[name] = Case(getattr(jlogreg, name), with_l1, taken)
     # With a penalty that bends them little, or a difference has too few digits.
     held = {**data, "l2": jnp.asarray(3.0, dtype)}
     for name in ("influence", "leave_one_out"):

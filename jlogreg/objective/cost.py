@@ -12,7 +12,7 @@ grad and jvp. In eager mode each call also checks the values of the arguments as
 `validate` does, which is a pass over X; under jit there is no such pass.
 """
 
-# Over 300 lines: the docstrings of five functions of the same arguments.
+# Over 300 lines: the docstrings of six functions of the same arguments.
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from jlogreg.data.samples import (
 )
 from jlogreg.objective.jeffreys import Jeffreys, check_jeffreys, jeffreys_term
 from jlogreg.objective.penalties import (
+    L1,
     check_l1,
     check_penalty,
     l1_value,
@@ -56,6 +57,7 @@ __all__ = [
     "objective",
     "prepare_data",
     "prepare_problem",
+    "subgradient",
     "value_and_gradient",
 ]
 
@@ -129,8 +131,7 @@ def gradient(
     Shapes: as for `cost`; result Params(w = dw (n, 1), b = db (1, 1)). Formula:
     dz = a - y, dw = X dzT / m + l2 w, db = mean(dz), with weights as in the cost;
     equations (9), (11) and (12) of docs/derivation.md. Arguments and errors are those
-    of `cost`, but for l1: that penalty has no derivative at 0, and adds l1 sign(w) to
-    dw elsewhere.
+    of `cost`, but for l1: that penalty has no derivative at 0; `subgradient` takes it.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -142,6 +143,43 @@ def gradient(
     """
     given = (params, X, y, weight, offset, l2, jeffreys, bias)
     return objective(*prepare_problem(*given))[1]
+
+
+def subgradient(
+    params: Params,
+    X: Float[AnyArray, "n m"] | Design,
+    y: Float[AnyArray, "1 m"],
+    *,
+    weight: Float[AnyArray, "1 m"] | None = None,
+    offset: Float[AnyArray, "1 m"] | None = None,
+    l2: Any = 0.0,
+    l1: Any = 0.0,
+    bias: bool = True,
+) -> Params:
+    """Return the subgradient of least norm of the cost with an L1 penalty.
+
+    Shapes: as for `gradient`, and with its db. Formula, for each weight, with dw of the
+    cost without l1: where w = 0, sign(dw) max(|dw| - l1, 0); elsewhere dw + l1 sign(w).
+    It is 0 at the minimum and there alone; equation (48) of docs/derivation.md.
+    Arguments and errors are those of `cost`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jlogreg import init_params, subgradient
+        >>> X, y = jnp.array([[0.0, 1.0, 2.0, 3.0]]), jnp.array([[0.0, 0.0, 1.0, 1.0]])
+        >>> subgradient(init_params(1), X, y, l1=0.125).w.tolist()
+        [[-0.375]]
+        >>> subgradient(init_params(1), X, y, l1=1.0).w.tolist()
+        [[0.0]]
+    """
+    given = prepare_problem(params, X, y, weight, offset, l2, 0.0, bias)
+    slope = objective(*given)[1]
+    w = given[0].w
+    l1 = check_l1(l1, len(w), w.dtype)
+    if l1 is None:
+        return slope
+    penalty = L1(jnp.broadcast_to(l1, w.shape))
+    return slope._replace(w=penalty.least_subgradient(w, slope.w))
 
 
 def value_and_gradient(

@@ -149,9 +149,14 @@ class L1(NamedTuple):
         All are 0 at a minimum of a function with this gradient plus the penalty;
         equation (48).
         """
-        at_zero = at_least(jnp.abs(gradient) - self.weights, 0.0)
-        elsewhere = jnp.abs(gradient + self.slope(point))
-        return jnp.where((point == 0) & (self.weights > 0), at_zero, elsewhere)
+        return jnp.abs(self.least_subgradient(point, gradient))
+
+    def least_subgradient(self, point: Array, gradient: Array) -> Float[Array, "k 1"]:
+        """Return the subgradient of least norm, of a function plus the penalty."""
+        at_zero = gradient - jnp.sign(gradient) * self.weights
+        at_zero = jnp.where(jnp.abs(gradient) <= self.weights, 0.0, at_zero)
+        is_kink = (point == 0) & (self.weights > 0)
+        return jnp.where(is_kink, at_zero, gradient + self.slope(point))
 
     def generalized_support(self, point: Array) -> Bool[Array, "k 1"]:
         """Return which unknowns have a derivative of the penalty: they are not at 0."""

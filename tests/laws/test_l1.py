@@ -38,6 +38,17 @@ def _fit(problem, max_steps=100):
 
 fit = jax.jit(_fit)
 mapped = jax.jit(jax.vmap(_fit, in_axes=(Problem(None, 0, 0, 0, 0, 0),)))
+
+
+@jax.jit
+def subgradient(problem, params):
+    """Return the subgradient of least norm, and the gradient without l1."""
+    given = problem._asdict()
+    least = jl.subgradient(params, **given)
+    del given["l1"]
+    return least, jl.gradient(params, **given)
+
+
 l1_max = jax.jit(lambda X, y, **rest: jl.l1_max(X, y, **rest))
 
 
@@ -141,6 +152,26 @@ def test_the_gap_bounds_how_far_the_cost_is_above_its_minimum(problem, steps):
     # The dual point is feasible where a Newton step moves no logit by more than 1.
     if found.gap < 0.01:
         assert above <= found.gap + 1e-13 * (1 + J)
+
+
+@FEW
+@given(problems(), seeds)
+def test_the_least_subgradient_is_zero_or_between_the_slopes(problem, seed):
+    random = np.random.default_rng(seed)
+    n = len(problem.X)
+    w = random.standard_normal((n, 1)) * (random.random((n, 1)) < 0.5)
+    w = w / np.abs(problem.X).max(axis=1, keepdims=True)
+    params = jl.Params(w, random.standard_normal((1, 1)))
+    found, smooth = subgradient(problem, params)
+    slope = np.concatenate(found).ravel()
+    due = oracle(optimality, problem, np.append(w, params.b))
+    slack = gradient_slack(problem) + 4 * EPS * np.append(problem.l1, 0)
+    assert (np.abs(np.abs(slope) - due) <= slack).all()
+    # At 0 it has the sign of the gradient, elsewhere l1 is added to that.
+    sign = np.append(np.where(w == 0, -np.sign(smooth.w), np.sign(w)), 0)
+    moved = slope - np.concatenate(smooth).ravel()
+    assert (sign * moved >= 0).all()
+    assert (np.abs(moved) <= np.append(problem.l1, 0) + slack).all()
 
 
 @FEW
