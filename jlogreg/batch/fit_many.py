@@ -73,8 +73,8 @@ def fit_many(
         memory_limit: bytes that the problems under way on a device may take, in
             addition to the arguments and the result; by default half of the free
             memory.
-        progress: called with a Progress now and then; an error that it raises ends
-            the call.
+        progress: called with a Progress now and then, of all processes; an error that
+            it raises ends the call.
         resume: the last Progress of a call with the same arguments that was
             interrupted: the finished problems are not fitted again.
 

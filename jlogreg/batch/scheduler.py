@@ -106,7 +106,13 @@ def solve_all(
     # How many problems come and go at a time.
     half = width if len(waiting) <= n_devices * width else max(width // 2, 1)
     lanes = [_Lane(solver, width, half) for solver in batch.solvers]
-    while waiting.size or any(lane.chunk is not None for lane in lanes):
+
+    def going() -> bool:
+        own = bool(waiting.size) or any(lane.chunk is not None for lane in lanes)
+        # Whose progress is asked for goes on until all processes are done.
+        return own if progress is None else deal.any(own)
+
+    while going():
         # Each device goes on while the others are refilled.
         for lane in lanes:
             waiting = lane.refill(waiting)
@@ -114,6 +120,7 @@ def solve_all(
         for lane in lanes:
             lane.store_ended(results, bool(waiting.size))
         if progress is not None:
+            results.join(deal)
             progress(results.progress())
     return jax.tree.map(as_array, deal.join(results.fit, batch.n_problems))
 
@@ -243,6 +250,7 @@ class _Results:
             self.finished = finished[:, 0]
         self.arguments = arguments
         self.before, self.start = int(self.finished.sum()), time.perf_counter()
+        self.joined = self.before
 
     def store(self, numbers: np.ndarray, fit: Fit) -> None:
         """Store the fits of some problems, by their numbers; -1 stands for none."""
@@ -253,6 +261,14 @@ class _Results:
 
         jax.tree.map(write, self.fit, fit)
         self.finished[numbers[real]] = True
+
+    def join(self, deal: Deal) -> None:
+        """Take the results that other processes have, if any has new ones."""
+        count = int(self.finished.sum())
+        if deal.any(count > self.joined):
+            tables = deal.join((self.fit, self.finished), len(self.finished))
+            self.fit, self.finished = jax.tree.map(np.array, tables)
+            self.joined = int(self.finished.sum())
 
     def progress(self) -> Progress:
         """Return the progress of the call."""
