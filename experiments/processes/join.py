@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import sys
 import threading
@@ -10,7 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 
@@ -20,12 +22,15 @@ from experiments.terminal import report
 
 # Seconds: to find each other, and until a process that does not answer is lost.
 MEET, HEARTBEAT = 60, 10
-# Seconds in which a process that fails as another has done says so itself.
+# Seconds that a process which fails as the first has done has to say so itself.
 GRACE = 1.0
 # Seconds that the watch has to say which process is lost, before the error is shown.
 PATIENCE = 5.0
 LOST = 3  # the exit code of a process that ends since another has
 DONE = 2**32 - 1
+RESUMES = "the same command resumes, with any number of processes"
+# What the system calls when JAX aborts this process; kept, or it would be freed.
+_ON_ABORT: list[Any] = []
 
 
 class Place(NamedTuple):
@@ -52,8 +57,13 @@ def joined(place: Place | None) -> Iterator[Group]:
     if place is None:
         yield ALONE
         return
+    _say_on_abort(f"--distributed: the processes have not met within {MEET} seconds")
     host = _meet(place)
     group = Group(jax.process_count(), jax.process_index())
+    _say_on_abort(
+        f"a process of {group.total} has ended, or has not answered for {HEARTBEAT} "
+        f"seconds, so all others end; {RESUMES}"
+    )
     watch = _Watch(group, host)
     try:
         yield group
@@ -61,16 +71,16 @@ def joined(place: Place | None) -> Iterator[Group]:
         watch.finish()
     except UserError as error:
         report(error)
-        _end(2)
+        _end(2, group)
     except KeyboardInterrupt:
         print("Interrupted; the same command resumes.")
-        _end(130)
+        _end(130, group)
     except Exception as error:
         # Perhaps a collective has failed since another process has ended.
         if type(error).__module__.startswith("jax") or "Gloo" in str(error):
             time.sleep(PATIENCE)
         traceback.print_exc()
-        _end(1)
+        _end(1, group)
 
 
 def _meet(place: Place) -> str:
@@ -125,14 +135,15 @@ class _Watch:
         said = _received(self.others[index])
         if said == DONE:
             return
-        time.sleep(GRACE)
+        if index:
+            time.sleep(GRACE)
         lost = index if said is None else said
         for other in self.others.values():
             _send(other, lost)
         report(
             UserError(
-                f"process {lost} of {self.total} has ended, so all others end; the "
-                "same command resumes, with any number of processes"
+                f"process {lost} of {self.total} has ended, so all others end; "
+                f"{RESUMES}"
             )
         )
         _end(LOST)
@@ -163,8 +174,30 @@ def _received(connection: socket.socket) -> int | None:
     return int.from_bytes(content) if len(content) == 4 else None
 
 
-def _end(code: int) -> NoReturn:
-    """End this process now: at exit JAX would wait for the others."""
+def _say_on_abort(words: str) -> None:
+    """Let a line be the last that is printed where JAX aborts this process.
+
+    It does so from a thread of its own, where no handler of Python's is called.
+    """
+    line = f"error: {words}\n".encode()
+
+    def on_abort(_: int) -> None:
+        os.write(2, line)
+        os._exit(LOST)
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(on_abort)
+    _ON_ABORT.append(handler)
+    ctypes.CDLL(None).signal(signal.SIGABRT, handler)
+
+
+def _end(code: int, group: Group = ALONE) -> NoReturn:
+    """End this process now: at exit JAX would wait for the others.
+
+    The first of a group has those that fail as it does say so: without it JAX aborts
+    them.
+    """
+    if group.total > 1 and group.number == 0:
+        time.sleep(GRACE)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()

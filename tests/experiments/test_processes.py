@@ -120,8 +120,9 @@ def test_four_processes_share_the_variants_of_a_scan(start, runs, tmp_path):
         assert word == other or float(word) == pytest.approx(float(other), rel=1e-3)
 
 
-def test_a_killed_process_ends_the_others_and_one_process_goes_on(
-    start, runs, tmp_path
+@pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.nightly)])
+def test_a_killed_process_ends_the_other_and_one_process_goes_on(
+    victim, start, runs, tmp_path
 ):
     random = np.random.default_rng(0)
     values = random.normal(size=(41, 3)).round(3)
@@ -132,21 +133,25 @@ def test_a_killed_process_ends_the_others_and_one_process_goes_on(
         "[descent]\nlearning_rate = 0.5\nsteps = 600\nprint_every = 2\n"
     )
     running = start(2, path)
-    first, second = running
+    killed, other = running[victim], running[1 - victim]
     deadline = time.monotonic() + 200
     while not list(runs.glob("*/params.npz")) and time.monotonic() < deadline:
-        assert first.poll() is second.poll() is None
+        assert killed.poll() is other.poll() is None
         time.sleep(0.05)
-    os.kill(second.pid, signal.SIGKILL)
-    killed = time.monotonic()
-    first.wait(timeout=60)
-    assert time.monotonic() - killed < 10  # a second of grace, on a busy machine
-    codes, _, errors = ended(running)
-    assert codes == [3, -signal.SIGKILL]
-    assert errors[0].splitlines()[-1] == (
-        "error: process 1 of 2 has ended, so all others end; the same command resumes, "
-        "with any number of processes"
-    )
+    os.kill(killed.pid, signal.SIGKILL)
+    begin = time.monotonic()
+    other.wait(timeout=60)
+    assert time.monotonic() - begin < 10  # two seconds, on a busy machine
+    _, _, errors = ended(running)
+    assert (killed.returncode, other.returncode) == (-signal.SIGKILL, 3)
+    line = errors[1 - victim].splitlines()[-1]
+    # JAX may be the first to see that process 0 is gone.
+    said = [
+        f"error: process {victim} of 2 has ended",
+        "error: a process of 2 has ended",
+    ]
+    assert line.startswith(tuple(said[: 2 - victim]))
+    assert "all others end; the same command resumes, with any number of" in line
     # One process takes the steps that are left.
     resumed = by_one(path, "--runs", runs)
     assert (resumed.code, resumed.err) == (0, "")
