@@ -64,8 +64,8 @@ def joined(place: Place | None) -> Iterator[Group]:
         f"a process of {group.total} has ended, or has not answered for {HEARTBEAT} "
         f"seconds, so all others end; {RESUMES}"
     )
-    watch = _Watch(group, host)
     try:
+        watch = _watch(group, host)
         yield group
         group.gather(b"")  # none ends before all are done
         watch.finish()
@@ -102,6 +102,20 @@ def _meet(place: Place) -> str:
     if place.coordinator is None:
         return socket.gethostname()
     return place.coordinator.rpartition(":")[0].strip("[]")
+
+
+def _watch(group: Group, host: str) -> _Watch:
+    """Return the watch of a group.
+
+    Raises:
+        UserError: if its processes cannot be connected.
+    """
+    try:
+        return _Watch(group, host)
+    except OSError as error:
+        raise UserError(
+            f"--distributed: the processes cannot connect to {host}: {error}"
+        ) from error
 
 
 class _Watch:
