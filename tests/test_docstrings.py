@@ -5,12 +5,12 @@ from types import ModuleType
 
 import pytest
 
-from tests.public import PUBLIC, public_names
+from tests.public_names import PUBLIC, faults, faults_of
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_name_is_documented_and_its_example_runs(name):
-    assert list(public_names.faults_of(name, PUBLIC[name])) == []
+    assert list(faults_of(name, PUBLIC[name])) == []
 
 
 def test_the_modules_in_a_module_are_entered():
@@ -90,13 +90,13 @@ def count(names: list[str]) -> int:
 def faults_in(monkeypatch):
     """Return the faults of a module of this text, imported as `planted`."""
 
-    def faults(text):
+    def planted(text):
         module = ModuleType("planted")
         monkeypatch.setitem(sys.modules, "planted", module)
         exec(text, vars(module))
-        return list(public_names.faults(module))
+        return list(faults(module))
 
-    return faults
+    return planted
 
 
 def test_a_good_module_has_no_fault(faults_in):

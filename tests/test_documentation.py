@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import jlogreg.plots
-from tests.public import PUBLIC
+from tests.public_names import PUBLIC
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("guides/*.md")])

@@ -1,4 +1,4 @@
-"""Say what the documentation of a public name lacks.
+"""All public names of the library, and what the documentation of one lacks.
 
 A reader meets each name by its docstring alone. So it must be there, give the shapes of
 the arrays that the name takes, returns or holds, and have an example that runs by
@@ -20,6 +20,12 @@ from typing import Any
 import jax
 import jaxtyping
 import numpy as np
+
+import jlogreg
+import jlogreg.estimators
+import jlogreg.plots
+import jlogreg.tables
+import jlogreg.testing
 
 ARRAYS = (jax.Array, np.ndarray, jaxtyping.AbstractArray)
 
@@ -136,3 +142,17 @@ class _Runner(doctest.DocTestRunner):
 
 def _line(example: doctest.Example) -> str:
     return example.source.partition("\n")[0]
+
+
+# The things themselves, by their names in full.
+PUBLIC = dict(
+    pair
+    for module in (
+        jlogreg,
+        jlogreg.estimators,
+        jlogreg.plots,
+        jlogreg.tables,
+        jlogreg.testing,
+    )
+    for pair in public(module)
+)
