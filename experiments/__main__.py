@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ def _call(options: argparse.Namespace, rest: Sequence[str], console: Console) ->
             if options.help:
                 _print_settings(path, rest, console)
             else:
-                _run(path, rest, Path(options.runs), console)
+                _run(path, rest, options, console)
         elif rest:
             formula = options.command == "graph" and not rest[0].startswith("--")
             hint = "; put what begins with a minus in brackets" if formula else ""
@@ -103,6 +104,21 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="after CONFIG.toml: its settings, by type, default and meaning",
     )
     run.add_argument("--runs", default="runs", help="where run folders go")
+    run.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes, each called alike: under SLURM or Open MPI, or "
+        "with the three options below",
+    )
+    run.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="the machine of process 0, and a free port there",
+    )
+    run.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    run.add_argument(
+        "--process", type=int, metavar="I", help="which this is, from 0 to N - 1"
+    )
 
 
 class _Help(argparse.Action):
@@ -144,13 +160,46 @@ def _print_settings(path: Path, overrides: Sequence[str], console: Console) -> N
             console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def _run(path: Path, overrides: Sequence[str], runs: Path, console: Console) -> None:
+def _run(
+    path: Path,
+    overrides: Sequence[str],
+    options: argparse.Namespace,
+    console: Console,
+) -> None:
     table = read_table(path, overrides)
     program = _program(path, table)
+    from experiments.processes.join import joined
     from experiments.runner import execute
 
-    config = convert(table, program.Config, path.name)
-    execute(program, config, path.stem, runs, console)
+    config, runs = convert(table, program.Config, path.name), Path(options.runs)
+    with joined(_place(options, table["program"])) as group:
+        # One process speaks for all.
+        own = Console(file=io.StringIO()) if group.number else console
+        execute(program, config, path.stem, runs, own, group)
+
+
+def _place(options: argparse.Namespace, program: str) -> Any:
+    """Return which of several processes this is, None if it is alone."""
+    from experiments.processes.join import Place
+    from experiments.programs import DEALT
+
+    given = Place(options.coordinator, options.processes, options.process)
+    missing = [value is None for value in given]
+    if not options.distributed:
+        if not all(missing):
+            raise UserError("--coordinator, --processes, --process: add --distributed")
+        return None
+    if program not in DEALT:
+        known = ", ".join(DEALT)
+        raise UserError(
+            f"--distributed: {program} is work for one process; several share {known}"
+        )
+    if any(missing) and not all(missing):
+        raise UserError(
+            "--coordinator, --processes, --process: give all three, or none where "
+            "SLURM or Open MPI has started the processes"
+        )
+    return given
 
 
 def _graph(formula: str, values: Sequence[str], out: str, console: Console) -> None:

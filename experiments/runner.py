@@ -17,6 +17,7 @@ from rich.table import Table
 
 from experiments.datasets.files import Files, fingerprint
 from experiments.environment import code_digest, environment
+from experiments.processes.group import ALONE, Group
 from experiments.storage.run import Run, locked
 
 Row = Mapping[str, str | int | float]
@@ -36,19 +37,32 @@ class Program(Protocol):
 
 
 def execute(
-    program: Program, config: msgspec.Struct, name: str, runs: Path, console: Console
-) -> Path:
-    """Run the program, resume it, or show its results; return its folder.
+    program: Program,
+    config: msgspec.Struct,
+    name: str,
+    runs: Path,
+    console: Console,
+    group: Group = ALONE,
+) -> None:
+    """Run the program, resume it, or show its results.
+
+    All processes of a group call this. The first keeps the folder; the others have one
+    like it for the time being, and print nothing.
 
     Raises:
         UserError: if the data cannot be loaded, the folder cannot be written, a file
-            in it is damaged, or another process works on the same run.
+            in it is damaged, another process works on the same run, or the processes
+            of the group differ in data, settings or code.
     """
     data = program.load(config)
-    folder = runs / f"{name}-{_identity(config)}"
-    with locked(folder):
-        run = Run(folder, console)
-        if run.is_finished():
+    name_of_run = f"{name}-{_identity(config)}"
+    group.check_same(name_of_run)
+    with group.place(runs) as place, locked(place / name_of_run):
+        folder = place / name_of_run
+        run = Run(folder, console, group)
+        if group.share_state(folder, run.is_finished()):
+            if group.number:
+                return
             console.print(
                 f"Finished before; delete {folder} to run it again.", soft_wrap=True
             )
@@ -62,7 +76,6 @@ def execute(
             run.finish()
     console.print(as_table(rows, title=name))
     console.print(f"Results, parameters and figures are in {folder}", soft_wrap=True)
-    return folder
 
 
 def read_results(folder: Path) -> list[dict[str, str]]:

@@ -41,7 +41,7 @@ from jlogreg.base.status import Status, raise_if_failed
 from jlogreg.batch.cross_validation import cross_validate
 from jlogreg.batch.fit_many import fit_many
 from jlogreg.batch.resampling import bootstrap_weights, fold_weights
-from jlogreg.batch.scheduler import Progress
+from jlogreg.batch.scheduling.results import Progress
 from jlogreg.batch.validation import CrossValidation
 from jlogreg.certification.certificate import Certificate, certificate
 from jlogreg.data.design import Dense, Stacked

@@ -108,7 +108,7 @@ def test_the_command_prints_every_box(capsys):
 # Modules that compute with NumPy alone, and the home of the functions that keep NaN.
 KEEP_NAN = {
     *("base.arrays", "base.formatting", "batch.chunks", "batch.problems"),
-    *("batch.working_sets.rounds", "fitting.many_features.working_sets"),
+    *("batch.scheduling.working_sets", "fitting.many_features.working_sets"),
     "fitting.regularization_path",
     *(
         "feature_scan.scan_features",

@@ -156,11 +156,19 @@ def load(config: GenotypeConfig) -> Study:
     )
 
 
-def parts(study: Study) -> list[slice]:
-    """Return the slices of the variants that make a block each."""
+def parts(study: Study, least: int = 1) -> list[slice]:
+    """Return the slices of the variants that make a block each, at least so many.
+
+    Raises:
+        UserError: if there are fewer variants.
+    """
+    variants = study.places.size
+    if variants < least:
+        raise UserError(f"{variants} variants are fewer than the {least} processes")
+    most = min(BLOCK_BYTES // study.used.size, variants // least)
     # A power of two: the scan computes in parts of such sizes.
-    size = 1 << max(1, BLOCK_BYTES // study.used.size).bit_length() - 1
-    return [slice(k, k + size) for k in range(0, study.places.size, size)]
+    size = 1 << max(1, most).bit_length() - 1
+    return [slice(k, min(k + size, variants)) for k in range(0, variants, size)]
 
 
 def opened(study: Study) -> Any:

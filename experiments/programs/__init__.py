@@ -16,6 +16,8 @@ NAMES = (
     "tic_toc",
     "vectorising",
 )
+# Those whose work is dealt to several processes.
+DEALT = ("bootstrap", "classify", "probes", "scan", "sparse_probes")
 
 
 class _Programs(Mapping[str, Any]):

@@ -143,7 +143,7 @@ def _replicates(config: Config, data: Fitted, run: Run) -> Fit:
     with run.track("fitting", count, done, save=partial(_write, run)) as report:
         return fit_many(
             data.X,
-            data.y,
+            run.group.dealt(data.y),
             weight=weight,
             l2=config.bootstrap.l2,
             progress=report,

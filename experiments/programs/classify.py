@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -64,13 +64,14 @@ def load(config: Config) -> Data:
 
 def work(config: Config, data: Data, run: Run) -> Sequence[Row]:
     """Descend; write the parameters, and draw costs, weights and largest losses."""
-    X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
     run.console.print(
-        f"{X.shape[1]} samples to learn from, {data.X_test.shape[1]} held out, "
-        f"{X.shape[0]} features each"
+        f"{data.X_train.shape[1]} samples to learn from, {data.X_test.shape[1]} held "
+        f"out, {data.X_train.shape[0]} features each"
     )
-    params, costs = _descend(config, data, run)
-    J = float(cost(params, X, y, l2=config.descent.l2))
+    samples = run.group.spread(data.X_train, data.y_train)
+    params, costs = _descend(config, data, samples, run)
+    X, y, weight = samples
+    J = float(cost(params, X, y, weight=weight, l2=config.descent.l2))
     run.console.print(f"step {config.descent.steps:>6}   J {J:.6f}")
     run.write_figure("cost.png", cost_curves(costs))
     _draw_weights(params, data, run)
@@ -97,7 +98,9 @@ def _trouble(costs: np.ndarray) -> str:
     return f"J rose in {rises} of {len(costs) - 1} steps" if rises else ""
 
 
-def _descend(config: Config, data: Data, run: Run) -> tuple[Params, Floats]:
+def _descend(
+    config: Config, data: Data, samples: tuple[Any, Any, Any], run: Run
+) -> tuple[Params, Floats]:
     """Return the parameters and the costs (1, steps), resumed from the run's folder.
 
     The steps are the same whether the run was interrupted or not: always print_every
@@ -106,8 +109,12 @@ def _descend(config: Config, data: Data, run: Run) -> tuple[Params, Floats]:
     settings = config.descent
     # The data are arguments, not constants of the compiled function.
     descend = jax.jit(gradient_descent, static_argnames="steps")
-    X, y = jnp.asarray(data.X_train), jnp.asarray(data.y_train)
-    options = {"learning_rate": settings.learning_rate, "l2": settings.l2}
+    X, y, weight = samples
+    options = {
+        "weight": weight,
+        "learning_rate": settings.learning_rate,
+        "l2": settings.l2,
+    }
     params, costs = init_params(X.shape[0], X.dtype), np.zeros((1, 0), np.float32)
     saved = run.read_arrays("params.npz")
     if saved is not None:
@@ -120,9 +127,10 @@ def _descend(config: Config, data: Data, run: Run) -> tuple[Params, Floats]:
         while (done := costs.shape[1]) < settings.steps:
             steps = min(settings.print_every, settings.steps - done)
             params, more = descend(params, X, y, steps=steps, **options)
+            params, more = jax.device_get((params, more))  # X may lie elsewhere, too
             run.console.print(f"step {done:>6}   J {float(more[0, 0]):.6f}")
             run.log(step=done, cost=float(more[0, 0]))
-            costs = np.concatenate([costs, np.asarray(more)], axis=1)
+            costs = np.concatenate([costs, more], axis=1)
             run.write_arrays(
                 "params.npz", w=params.w, b=params.b, costs=costs, **data.units
             )

@@ -125,7 +125,7 @@ def _validate(grid: GridConfig, seed: int, data: Digits, run: Run) -> CrossValid
     with run.track("fitting", total) as report:
         return cross_validate(
             jnp.asarray(data.X_train),
-            jnp.asarray(data.Y_train),
+            run.group.dealt(data.Y_train),
             jnp.asarray(l2.reshape(-1, 1)),
             folds=grid.folds,
             key=jax.random.key(seed),

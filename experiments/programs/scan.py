@@ -6,6 +6,7 @@ block and another writes the previous one.
 
 from __future__ import annotations
 
+import io
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -152,26 +153,50 @@ def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
 
 def _scan(study: Study, firth: str, run: Run) -> Estimates:
     """Return the estimates of all variants, once their table is written."""
-    found: list[Estimates] = []
+    group, found = run.group, list[Estimates]()
+    parts = group.own(plink.parts(study, least=group.total))
     with (
         run.open_whole(TABLE) as file,
-        run.progress("scanning", study.places.size) as advance,
+        run.progress("scanning", parts[-1].stop - parts[0].start) as advance,
     ):
         file.write(("\t".join(COLUMNS) + "\n").encode())
-        write = partial(_write, file, study)
-        for part in _ahead(write, _fitted(study, firth)):
+        # Of several processes, each reads and fits a part of the variants.
+        lines = io.BytesIO() if group.total > 1 else file
+        write = partial(_write, lines, study)
+        for part in _ahead(write, _fitted(study, firth, parts)):
             found.append(part)
             advance(len(part.status))
-    return Estimates(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        if isinstance(lines, io.BytesIO):
+            file.writelines(group.gather(lines.getvalue()))
+            found = [_unpacked(each) for each in group.gather(_packed(_joined(found)))]
+    return _joined(found)
 
 
-def _fitted(study: Study, firth: str) -> Iterator[tuple[Block, Estimates]]:
+def _joined(parts: Iterable[Estimates]) -> Estimates:
+    """Return the estimates of several parts as one."""
+    return Estimates(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
+
+
+def _packed(found: Estimates) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **found._asdict())
+    return buffer.getvalue()
+
+
+def _unpacked(content: bytes) -> Estimates:
+    with np.load(io.BytesIO(content)) as file:
+        return Estimates(**file)
+
+
+def _fitted(
+    study: Study, firth: str, parts: Iterable[slice]
+) -> Iterator[tuple[Block, Estimates]]:
     """Yield each block with its estimates."""
     waiting: deque[Block] = deque()
     read = partial(plink.read, study, plink.opened(study))
 
     def blocks() -> Iterator[NDArray[np.int8]]:
-        for block in _ahead(read, plink.parts(study)):
+        for block in _ahead(read, parts):
             waiting.append(block)
             yield block.G
 

@@ -129,7 +129,7 @@ def _validate(grid: GridConfig, seed: int, data: Digits, run: Run) -> CrossValid
     with run.track("fitting", total) as report:
         return cross_validate(
             X,
-            Y,
+            run.group.dealt(Y),
             l1=jnp.asarray(l1.reshape(-1, 1), X.dtype),
             folds=grid.folds,
             key=jax.random.key(seed),
@@ -151,7 +151,7 @@ def _replicates(config: Config, data: Digits, found: CrossValidation, run: Run) 
     with run.track("resampling", K * count) as report:
         fits = fit_many(
             X,
-            jnp.repeat(Y, count, axis=0),
+            run.group.dealt(jnp.repeat(Y, count, axis=0)),
             weight=jnp.tile(weight, (K, 1)),
             l1=jnp.repeat(l1, count, axis=0),
             progress=report,

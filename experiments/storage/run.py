@@ -28,6 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 
 from experiments.errors import UserError, one_line
+from experiments.processes.group import ALONE, Group
 from experiments.storage.regular import open_file, read_file, unusable
 from jlogreg import Progress as FitProgress
 from jlogreg.base.checks import AnyArray
@@ -41,12 +42,13 @@ DIGEST = 64
 
 
 class Run:
-    """The folder of one run, and the terminal that it prints to."""
+    """The folder of one run, the terminal that it prints to, and its processes."""
 
-    def __init__(self, folder: Path, console: Console) -> None:
+    def __init__(self, folder: Path, console: Console, group: Group = ALONE) -> None:
         """Open the folder, and remove files that a killed process left half written."""
         self.folder = folder
         self.console = console
+        self.group = group
         for stale in folder.glob(f"{TEMPORARY}*"):
             _remove(stale)
 

@@ -26,7 +26,8 @@ from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.batch.chunks import Batch
 from jlogreg.batch.problems import Gathered, Problems
 from jlogreg.batch.resampling import fold_weights
-from jlogreg.batch.scheduler import Progress, solve_path
+from jlogreg.batch.scheduling.results import Progress
+from jlogreg.batch.scheduling.scheduler import solve_path
 from jlogreg.batch.setup import setup_batch
 from jlogreg.batch.validation import (
     CrossValidation,

@@ -14,7 +14,8 @@ from jlogreg.base.checks import AnyArray, check_array
 from jlogreg.base.params import Params
 from jlogreg.batch.chunks import Batch
 from jlogreg.batch.problems import Problems
-from jlogreg.batch.scheduler import Progress, solve_all
+from jlogreg.batch.scheduling.results import Progress
+from jlogreg.batch.scheduling.scheduler import solve_all
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Design
 from jlogreg.data.devices.deal import deal_over
@@ -75,8 +76,8 @@ def fit_many(
         memory_limit: bytes that the problems under way on a device may take, in
             addition to the arguments and the result; by default half of the free
             memory.
-        progress: called with a Progress now and then; an error that it raises ends
-            the call.
+        progress: called with a Progress now and then, of all processes; an error that
+            it raises ends the call.
         resume: the last Progress of a call with the same arguments that was
             interrupted: the finished problems are not fitted again.
 

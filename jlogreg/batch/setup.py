@@ -16,7 +16,7 @@ from jlogreg.base.checks import check_count, refuse_traced
 from jlogreg.base.programs import program
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems, check_problems, unless_zero
-from jlogreg.batch.working_sets.rounds import uses_working_sets
+from jlogreg.batch.scheduling.working_sets import uses_working_sets
 from jlogreg.data.design import Dense, Design, check_design
 from jlogreg.data.devices.deal import Deal, without_mesh
 from jlogreg.data.pairwise import n_triples, pairwise, triplewise

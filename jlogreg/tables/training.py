@@ -12,7 +12,7 @@ import numpy as np
 
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
-from jlogreg.batch.scheduler import Progress
+from jlogreg.batch.scheduling.results import Progress
 from jlogreg.data.standardized import Standardized, standardize
 from jlogreg.fitting.fit import Fit
 from jlogreg.fitting.fit import fit as fit_samples

@@ -22,10 +22,13 @@ from experiments.benchmarks import (
     first_call,
     firth,
     grid,
+    growth,
     heads,
     metrics,
     one_fit,
     one_pass,
+    passes,
+    processes,
     profile,
     scaling,
     scan,
@@ -406,6 +409,59 @@ def test_a_table_tells_estimates_per_copy_of_alt(tmp_path):
     table = plink.read_estimates(tmp_path)
     np.testing.assert_array_equal(table.estimate, [[0.5], [-0.25], [np.nan]])
     np.testing.assert_array_equal(table.standard_error, [[0.1], [0.2], [np.nan]])
+
+
+def test_growth_is_fitted_along_each_axis(console, results):
+    few = {"features": (2, 4), "samples": (40, 80), "problems": (2, 4)}
+    work = growth.Work(**few, variants=(4, 8), n=2, m=40, few=30, rounds=1)
+    growth.run(console, work)
+    ways = results("growth")["ways"]
+    assert [way["axis"] for way in ways] == ["m", "n", "m", "n", "m", "K", "K", "V"]
+    for way in ways:
+        assert all(second > 0 for second in way["seconds"])
+    assert growth.exponent((1, 2, 4), (3, 12, 48)) == pytest.approx(2)
+    assert growth.exponent((1, 2), (None, None)) is None
+
+
+def test_processes_are_compared_by_their_answers(console, results, monkeypatch):
+    said = {"median_s": 2.0, "fastest_s": 1.0, "sum": 5.0}
+    monkeypatch.setattr(processes, "_measured", lambda job, sizes, way, calls: said)
+    processes.run(console, processes.Work(rounds=1))
+    rows = results("processes")["ways"]
+    assert len(rows) == 3 * len(processes.WAYS)
+    assert {row["ratio"] for row in rows} == {1.0}
+    with pytest.raises(UserError, match=r"fit: two has another answer: 4\.9 instead"):
+        processes._check("fit: two", 4.9, 5.0)
+
+
+def test_passes_have_parts(console, results, monkeypatch):
+    monkeypatch.setattr(processes.os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    plain = passes.measured(0, 1, 0, 2, 40, 3, 5, 2)
+
+    def start(module, job, count, numbers):
+        assert module == passes.__name__
+        return plain | {"reduce_s": [0.1, 0.2]}
+
+    monkeypatch.setattr(passes, "start", start)
+    work = passes.Work(features=2, samples=40, reduced=(3, 5), calls=2)
+    passes.run(console, work)
+    rows = results("passes")["ways"]
+    assert [row["processes"] for row in rows] == [1, 2]
+    assert all(row["local_s"] > 0 < row["joint_s"] for row in rows)
+    assert rows[0]["reduce_bytes"] == [12, 20]
+
+
+def test_a_process_of_the_benchmark_times_its_calls(monkeypatch):
+    monkeypatch.setattr(processes.os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    for job, sizes in {
+        "fit": (2, 40),
+        "fit_many": (3, 2, 40),
+        "scan_features": (4, 40),
+    }.items():
+        found = processes._worker(job, 0, 1, 1, 1, 0, 1, *sizes)
+        assert found["sum"] > 0 < found["fastest_s"] <= found["median_s"]
 
 
 def test_scaling_measures_in_fresh_processes(console, results, monkeypatch):

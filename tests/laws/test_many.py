@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import jlogreg as jl
 from jlogreg import Params, Status
-from jlogreg.batch import scheduler, setup
+from jlogreg.batch import setup
+from jlogreg.batch.scheduling import scheduler
 from tests.helpers import (
     EPS,
     SHAPE,

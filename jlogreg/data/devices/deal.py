@@ -39,6 +39,12 @@ class Deal(NamedTuple):
         ]
         return np.arange(*bounds)
 
+    def any(self, condition: bool) -> bool:
+        """Return whether a condition holds in any process that takes problems."""
+        if self.total == len(self.devices):
+            return condition
+        return bool(np.any(multihost_utils.process_allgather(np.array(condition))))
+
     def join(self, tables: Tree, count: int) -> Tree:
         """Return tables (count, ...) with the rows that each process has of its own."""
         if self.total == len(self.devices):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -79,7 +80,8 @@ def put(
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
-            rank or shape, or is not like that of another process.
+            rank or shape, or is not like that of another process; an error of one
+            process is one of all.
         TypeError: if an argument is traced.
         ValueError: if the mesh has no axis "samples".
 
@@ -93,18 +95,11 @@ def put(
     """
     refuse_traced("put", INSTEAD, X, y, weight, offset)
     spread = _along_samples(mesh)
-    X = check_matrix("X", X, ("n", "m"), no_rows=True)
-    m, dtype = X.shape[1], X.dtype
-    check_orientation("X", X.shape, "y", y)
-    rows = {"y": as_labels(y, dtype), "weight": weight, "offset": offset}
-    given = {"X": X} | {
-        name: check_matrix(name, row, ("K", m), dtype)
-        for name, row in rows.items()
-        if row is not None or name == "y"
-    }
-    most, fills = _part(list(given.values()), spread)
-    if weight is None and fills:
-        given["weight"] = jnp.ones((1, m), dtype)
+    alone = spread.is_fully_addressable
+    given, counts = _checked_by_all(lambda: _checked(X, y, weight, offset), alone)
+    m, most = given["X"].shape[1], _part(counts, spread)
+    if weight is None and any(count != most for count in counts):
+        given["weight"] = jnp.ones((1, m), given["X"].dtype)
 
     def placed(row: Array) -> Array:
         filled = np.pad(row, ((0, 0), (0, most - m)))
@@ -128,26 +123,73 @@ def _along_samples(mesh: Any) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, "samples"))
 
 
-def _part(rows: list[Array], spread: NamedSharding) -> tuple[int, bool]:
-    """Return the samples in the part of each process, and whether some fill it up.
+def _checked(X: Any, y: Any, weight: Any, offset: Any) -> dict[str, Array]:
+    """Return the rows that are given, by name, checked.
 
     Raises:
-        ShapeError: if the processes differ in rows or dtype.
+        DtypeError, RankError, ShapeError: if one has the wrong type, dtype, rank or
+            shape.
     """
-    m, itemsize = rows[0].shape[1], rows[0].dtype.itemsize
-    counts = [m]
-    if jax.process_count() > 1:
-        own = np.array([m, itemsize, *map(len, rows)])
-        counts, *others = np.asarray(multihost_utils.process_allgather(own)).T
-        if any((other != other[0]).any() for other in others):
-            found = [f"{list(map(int, part))}" for part in zip(*others, strict=True)]
+    X = check_matrix("X", X, ("n", "m"), no_rows=True)
+    m, dtype = X.shape[1], X.dtype
+    check_orientation("X", X.shape, "y", y)
+    rows = {"y": as_labels(y, dtype), "weight": weight, "offset": offset}
+    return {"X": X} | {
+        name: check_matrix(name, row, ("K", m), dtype)
+        for name, row in rows.items()
+        if row is not None or name == "y"
+    }
+
+
+def _checked_by_all(
+    check: Callable[[], dict[str, Array]], alone: bool
+) -> tuple[dict[str, Array], list[int]]:
+    """Return the rows of this process, and the numbers of samples of all.
+
+    alone says that the mesh has devices of this process only.
+
+    Raises:
+        ShapeError: if another process has other rows or dtypes, or none that are valid:
+            it would be waited for in vain.
+    """
+    if alone:
+        given = check()
+        return given, [given["X"].shape[1]]
+    failure, m = None, 0
+    try:
+        given = check()
+        m = given["X"].shape[1]
+        names = (f"{len(row)} rows of {name}" for name, row in given.items())
+        words = f"has {', '.join(names)}, {given['X'].dtype}"
+    except Exception as error:
+        failure, words = error, f"fails: {error}"
+    said = _said_by_all(words)
+    if failure is not None:
+        raise failure
+    for index, other in enumerate(said):
+        if other != words:
             raise ShapeError(
-                "each process must give the same rows of its own samples, but their "
-                f"bytes a number and numbers of rows are {', '.join(found)}"
+                "each process must give the same rows of its own samples, but process "
+                f"{jax.process_index()} {words}, and process {index} {other}"
             )
+    counts = np.asarray(multihost_utils.process_allgather(np.array(m)))
+    return given, [int(count) for count in counts]
+
+
+def _said_by_all(words: str) -> list[str]:
+    """Return what each process says."""
+    own = np.frombuffer(words.encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.array(own.size)).tolist()
+    padded = np.pad(own, (0, max(sizes) - own.size))
+    rows = np.asarray(multihost_utils.process_allgather(padded))
+    pairs = zip(rows, sizes, strict=True)
+    return [row[:size].tobytes().decode() for row, size in pairs]
+
+
+def _part(counts: list[int], spread: NamedSharding) -> int:
+    """Return the samples in the part of each process, with those that fill it up."""
     # What a process gives is cut into as many pieces as it has places on the axis.
     places = spread.mesh.shape["samples"]
     indices = spread.addressable_devices_indices_map((1, places)).values()
     pieces = len({index[1].start or 0 for index in indices if index})
-    most = -(-max(counts) // pieces) * pieces
-    return int(most), any(count != most for count in counts)
+    return -(-max(counts) // pieces) * pieces

@@ -15,10 +15,10 @@ from jax.experimental.sparse import BCOO
 
 import jlogreg as jl
 from jlogreg import Newton, NewtonCG, Status
-from jlogreg.batch import scheduler as many_module
 from jlogreg.batch import setup as plan_module
 from jlogreg.batch.chunks import BatchSolver
 from jlogreg.batch.problems import Problems
+from jlogreg.batch.scheduling import scheduler as many_module
 from jlogreg.batch.setup import setup_batch
 from jlogreg.data.devices.deal import Deal
 from tests.helpers import EPS, SHAPE, Problem, compiled, entry, same_bits

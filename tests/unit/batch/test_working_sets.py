@@ -10,7 +10,7 @@ from jax.experimental.sparse import BCOO
 
 import jlogreg as jl
 from jlogreg import Status
-from jlogreg.batch.working_sets.rounds import MAX_FEATURES
+from jlogreg.batch.scheduling.working_sets import MAX_FEATURES
 from tests.helpers import entry
 from tests.oracles.coordinate_descent import optimality
 
@@ -73,7 +73,9 @@ def test_what_has_ended_is_not_fitted_again():
 
     with pytest.raises(KeyboardInterrupt):
         jl.fit_many(X, Y, progress=interrupt, **given)
-    whole = jl.fit_many(X, Y, **given)
+    told = []
+    whole = jl.fit_many(X, Y, progress=told.append, **given)
+    assert told[-1].finished.all()
     resumed = jl.fit_many(X, Y, resume=seen[-1][0], **given)
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
 

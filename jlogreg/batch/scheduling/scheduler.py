@@ -8,17 +8,14 @@ another, and little is compiled.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import as_array
-from jlogreg.base.errors import ShapeError
 from jlogreg.base.status import Status
 from jlogreg.batch.chunks import (
     Batch,
@@ -27,11 +24,12 @@ from jlogreg.batch.chunks import (
     concatenate,
     take_problems,
 )
-from jlogreg.batch.setup import batch_width
-from jlogreg.batch.working_sets.rounds import (
+from jlogreg.batch.scheduling.results import Progress, Results
+from jlogreg.batch.scheduling.working_sets import (
     solve_on_working_sets,
     uses_working_sets,
 )
+from jlogreg.batch.setup import batch_width
 from jlogreg.data.devices.deal import without_mesh
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.lbfgs import LBFGS
@@ -39,37 +37,13 @@ from jlogreg.solvers.newton import Newton
 from jlogreg.solvers.newton_cg import NewtonCG
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
-__all__ = ["Progress", "solve_all", "solve_path"]
+__all__ = ["solve_all", "solve_path"]
 
 # Passes over the samples between two checks for problems that have ended.
 PASSES = {Newton: 2, ProximalNewton: 2, NewtonCG: 8, LBFGS: 4}
 MANY_PASSES = 32
 # When no problems wait, a chunk shrinks by this factor, again and again, to MIN_WIDTH.
 SHRINK_FACTOR, MIN_WIDTH = 4, 8
-
-
-class Progress(NamedTuple):
-    """The progress of a call; the arrays are its own, and go on changing.
-
-    Shapes: finished (K, 1); fit with a leading axis K, whose rows are valid where
-    finished. per_second is the number of problems that this call finishes in a second;
-    arguments a digest of those of `fit_many`, by which it knows its own progress.
-
-    Examples:
-        >>> import jax.numpy as jnp
-        >>> from jlogreg import fit_many
-        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
-        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
-        >>> seen = []
-        >>> found = fit_many(X, jnp.concatenate([y, 1 - y]), progress=seen.append)
-        >>> seen[-1].finished.tolist()
-        [[True], [True]]
-    """
-
-    finished: Bool[Any, "K 1"]
-    fit: Fit
-    per_second: float
-    arguments: str = ""
 
 
 @without_mesh
@@ -86,38 +60,28 @@ def solve_all(
         ValueError: if the memory limit is too small for one problem, or the progress
             to resume is not that of these arguments.
     """
-    results = _Results(batch.solvers[0], resume, arguments)
-    own = batch.deal.own(batch.n_problems)
-    waiting = own[~results.finished[own]]
-
-    def report() -> None:
+    first, deal = batch.solvers[0], batch.deal
+    results = Results(first, resume, arguments)
+    own = deal.own(batch.n_problems)
+    solve = partial(_solve, memory_limit=memory_limit)
+    given = batch, own[~results.finished[own]], results
+    on_sets = uses_working_sets(first.solver, first.X)
+    steps = solve_on_working_sets(solve, *given) if on_sets else solve(*given)
+    while True:
+        more = next(steps, False)
+        # Whose progress is asked for goes on until all processes are done.
+        if not (more if progress is None else deal.any(more)):
+            break
         if progress is not None:
+            results.join(deal)
             progress(results.progress())
-
-    def solve(few: Batch) -> Fit:
-        """Return the fits of other problems, as part of this work."""
-        found = _Results(few.solvers[0])
-        _solve(few, np.arange(few.n_problems), found, memory_limit, report)
-        return found.fit
-
-    first = batch.solvers[0]
-    if uses_working_sets(first.solver, first.X):
-        for ended in solve_on_working_sets(solve, batch, waiting, results.fit):
-            results.finished[ended] = True
-            report()
-    else:
-        _solve(batch, waiting, results, memory_limit, report)
-    return jax.tree.map(as_array, batch.deal.join(results.fit, batch.n_problems))
+    return jax.tree.map(as_array, deal.join(results.fit, batch.n_problems))
 
 
 def _solve(
-    batch: Batch,
-    waiting: np.ndarray,
-    results: _Results,
-    memory_limit: int | None,
-    report: Callable[[], None],
-) -> None:
-    """Solve the problems that wait, and store their fits."""
+    batch: Batch, waiting: np.ndarray, results: Results, memory_limit: int | None
+) -> Iterator[bool]:
+    """Store the fits of the problems that wait, and yield after some steps."""
     width = batch_width(batch.solvers[0], memory_limit, batch.deal)
     n_devices = len(batch.solvers)
     # How many problems come and go at a time.
@@ -130,7 +94,7 @@ def _solve(
             lane.advance()
         for lane in lanes:
             lane.store_ended(results, bool(waiting.size))
-        report()
+        yield True
 
 
 def solve_path(
@@ -147,7 +111,7 @@ def solve_path(
     of the one before. Other arguments as for `fit_many`.
     """
     L, K = len(l2), batch.n_problems
-    results = _Results(batch.solvers[0]._replace(n_problems=L * K))
+    results = Results(batch.solvers[0]._replace(n_problems=L * K))
     params = results.fit.params
     start = zero = jax.tree.map(lambda table: np.zeros_like(table[:K]), params)
     first = np.asarray(l2)[:, 0], np.asarray(l2 if l1 is None else l1)[:, 0]
@@ -213,7 +177,7 @@ class _Lane:
         if self.chunk is not None:
             self.chunk = self.solver.advance(self.chunk, self.passes)
 
-    def store_ended(self, results: _Results, others_wait: bool) -> None:
+    def store_ended(self, results: Results, others_wait: bool) -> None:
         """Store the problems that have ended, if the rest fits a narrower chunk."""
         chunk, half = self.chunk, self.half
         if chunk is None:
@@ -227,51 +191,3 @@ class _Lane:
                 ended = take_problems(chunk, places)
                 results.store(ended.numbers, self.solver.finalize(ended))
             self.chunk = take_problems(chunk, order[:room]) if room else None
-
-
-class _Results:
-    """The fits of all the problems, as far as they are finished."""
-
-    def __init__(
-        self, batch: BatchSolver, resume: Progress | None = None, arguments: str = ""
-    ) -> None:
-        """Begin with nothing, or with a copy of the results of an earlier call."""
-        self.fit, self.finished = batch.empty_fit(), np.zeros(batch.n_problems, bool)
-        if resume is not None:
-            if not isinstance(resume, Progress):
-                raise TypeError(
-                    "resume must be the last Progress of an earlier call, but is a "
-                    f"{type(resume).__name__}"
-                )
-            expected = (batch.n_problems, 1)
-            if np.shape(resume.finished) != expected:
-                raise ShapeError(
-                    f"resume is of other problems: its finished has shape "
-                    f"{np.shape(resume.finished)}, but must have {expected}"
-                )
-            if resume.arguments != arguments:
-                raise ValueError(
-                    "resume is of a call with other arguments: pass the same data and "
-                    "settings, or leave resume out"
-                )
-            self.fit, finished = jax.tree.map(np.array, (resume.fit, resume.finished))
-            self.finished = finished[:, 0]
-        self.arguments = arguments
-        self.before, self.start = int(self.finished.sum()), time.perf_counter()
-
-    def store(self, numbers: np.ndarray, fit: Fit) -> None:
-        """Store the fits of some problems, by their numbers; -1 stands for none."""
-        real = numbers >= 0
-
-        def write(table: np.ndarray, rows: Array) -> None:
-            table[numbers[real]] = np.asarray(rows)[real]
-
-        jax.tree.map(write, self.fit, fit)
-        self.finished[numbers[real]] = True
-
-    def progress(self) -> Progress:
-        """Return the progress of the call."""
-        done = int(self.finished.sum()) - self.before
-        seconds = time.perf_counter() - self.start
-        rate = done / seconds
-        return Progress(self.finished[:, None], self.fit, rate, self.arguments)

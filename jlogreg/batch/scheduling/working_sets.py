@@ -21,6 +21,7 @@ from jlogreg.base.programs import program
 from jlogreg.base.status import Status
 from jlogreg.batch.chunks import Batch, BatchSolver
 from jlogreg.batch.problems import Common, Problems
+from jlogreg.batch.scheduling.results import Results
 from jlogreg.data.devices.deal import Deal
 from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.fitting.fit import Fit
@@ -33,6 +34,9 @@ from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
 __all__ = ["solve_on_working_sets", "uses_working_sets"]
+
+# Stores the fits of the problems of these numbers.
+Solve = Callable[[Batch, np.ndarray, Results], Iterator[bool]]
 
 # Up to this number of features a problem is solved among all of them.
 MAX_FEATURES = 128
@@ -48,48 +52,48 @@ def uses_working_sets(solver: Solver, X: Any) -> bool:
 
 
 def solve_on_working_sets(
-    solve: Callable[[Batch], Fit], batch: Batch, waiting: np.ndarray, fits: Fit
-) -> Iterator[np.ndarray]:
-    """Write the fits of problems, and yield the numbers of those that have ended.
+    solve: Solve, batch: Batch, waiting: np.ndarray, results: Results
+) -> Iterator[bool]:
+    """Write the fits of the problems that wait, and yield after some steps.
 
     As `fit_on_working_sets` does it for one problem.
 
     Args:
-        solve: returns the fits of the problems of a batch, as NumPy arrays.
+        solve: stores the fits of problems, each with features of its own.
         batch: all the problems.
         waiting: the numbers of those to be solved.
-        fits: tables of all the problems, to be filled in.
+        results: of all the problems, to be filled in.
     """
-    problems, params = batch.solvers[0].problems, fits.params
-    start = problems.init
-    params.w[waiting] = 0 if start is None else _rows(start.w, waiting)
-    params.b[waiting] = 0 if start is None else _rows(start.b, waiting)
-    fits.steps[waiting] = 0
-    gap, K = np.full((len(params.w), 1), np.inf, params.w.dtype), len(params.w)
-    l1 = np.broadcast_to(problems.l1, K)[:, None]
-    chosen = (params.w[..., 0] != 0) | (l1 == 0)
-    is_first = True
+    _start(batch.solvers[0].problems, waiting, results.fit)
+    w, K = results.fit.params.w, batch.n_problems
+    l1 = np.broadcast_to(batch.solvers[0].problems.l1, K)[:, None]
+    chosen, is_first = (w[..., 0] != 0) | (l1 == 0), True
     while waiting.size:
         # Which features the working sets lack.
-        slope, curvature = _derivatives(batch.solvers[0], params, waiting)
-        given = (chosen[waiting], slope, curvature, l1[waiting], gap[waiting])
-        added = next_features(*given)
+        fits = results.fit
+        slope, curvature = _derivatives(batch.solvers[0], fits.params, waiting)
+        gap = np.inf if is_first else np.asarray(fits.gap)[waiting, None]
+        added = next_features(chosen[waiting], slope, curvature, l1[waiting], gap)
         ended = ~added.any(axis=1) & (not is_first)
-        yield waiting[ended]
+        results.finished[waiting[ended]] = True
         waiting, added = waiting[~ended], added[~ended]
         # Fit each among those of its set, from where it has ended.
         chosen[waiting] |= added
         for rows, some in _of_one_width(chosen, waiting):
-            gap[some, 0] = _fit_rows(solve, batch, rows, some, fits)
-        status = fits.status[waiting]
+            yield from _fit_rows(solve, batch, rows, some, results)
+        status = results.fit.status[waiting]
         failed = (status != Status.CONVERGED) & (status != Status.SINGULAR)
-        yield waiting[failed]
+        results.finished[waiting[failed]] = True
         waiting, is_first = waiting[~failed], False
+        yield True
 
 
-def _rows(table: Any, picked: np.ndarray) -> np.ndarray:
-    """Return some rows of a table, or the one that is common to all."""
-    return table[picked] if len(table) > 1 else table
+def _start(problems: Problems, waiting: np.ndarray, fits: Fit) -> None:
+    """Write where the problems that wait start, without a step."""
+    for table, start in zip(fits.params, problems.init or (None, None), strict=True):
+        own = start is not None and len(start) > 1
+        table[waiting] = 0 if start is None else start[waiting] if own else start
+    fits.steps[waiting] = 0
 
 
 def _of_one_width(
@@ -108,33 +112,30 @@ def _of_one_width(
 
 
 def _fit_rows(
-    solve: Callable[[Batch], Fit],
-    batch: Batch,
-    rows: np.ndarray,
-    some: np.ndarray,
-    fits: Fit,
-) -> np.ndarray:
-    """Write the fits of some problems on their working sets, and return their gaps."""
-    w, b = fits.params
+    solve: Solve, batch: Batch, rows: np.ndarray, some: np.ndarray, results: Results
+) -> Iterator[bool]:
+    """Write the fits of some problems on their working sets."""
+    w, b = results.fit.params
     n, places = w.shape[1], some[:, None]
     start = np.where(rows < n, w[places, np.minimum(rows, n - 1), 0], 0)
-    own = batch.solvers[0].problems.select(some)
     init = Params(*map(as_array, (start[..., None], b[some])))
+    own = batch.solvers[0].problems.select(some)
     own = own._replace(init=jax.device_get(init), features=rows)
     deal = Deal(batch.deal.devices, 0, len(batch.deal.devices))
     few = batch._replace(deal=deal).replace(problems=own, n_problems=len(some))
-    found = solve(few)
-    before = fits.steps[some]
+    of_few = Results(few.solvers[0])
+    yield from solve(few, np.arange(len(some)), of_few)
+    found, fits = of_few.fit, results.fit
+    steps = fits.steps[some] + found.steps
     for name, table in fits._asdict().items():
         if name != "params" and table is not None:
             table[some] = getattr(found, name)
-    fits.steps[some] += before
+    fits.steps[some] = steps
     # The others have no weight, or no number as all of bad input.
     others = np.where(found.status == Status.BAD_INPUT, np.nan, 0.0)
     among = np.repeat(others[:, None], n + 1, axis=1).astype(w.dtype)
     np.put_along_axis(among, rows, found.params.w[..., 0], axis=1)
-    w[some, :, 0], b[some] = among[:, :n], found.params.b
-    return np.asarray(found.gap)
+    fits.params.w[some, :, 0], fits.params.b[some] = among[:, :n], found.params.b
 
 
 def _derivatives(
