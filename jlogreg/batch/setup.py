@@ -209,7 +209,8 @@ def batch_width(batch: BatchSolver, limit: Any, deal: Deal) -> int:
     each, m = batch.bytes_each(), batch.row_entries()
     if each > limit:
         raise ValueError(
-            f"memory_limit is {limit} bytes, but one problem takes about {each}"
+            f"memory_limit is {limit} bytes, but one problem takes about {each}: "
+            "give at least so many"
         )
     width = min(max(ROW_ENTRIES // m, MIN_WIDTH), MAX_WIDTH, limit // each)
     most = -(-batch.n_problems // deal.total)

@@ -127,7 +127,7 @@ def scan_features(
     blocks = [G] if is_block else copied(G)
     scans = list(_scans(given, deal, blocks, method))
     if not scans:
-        raise ShapeError("G has no blocks")
+        raise ShapeError("G has no blocks: an iterator is used up by one scan")
     return jax.tree.map(lambda *parts: as_array(np.concatenate(parts)), *scans)
 
 
