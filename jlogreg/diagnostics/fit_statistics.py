@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -123,8 +124,10 @@ def _statistics(given: Given) -> tuple[FitStatistics, Array, Array]:
     return statistics_of(fitted, reached), reached, distance
 
 
-def statistics_of(fitted: Fitted, reached: Array) -> FitStatistics:
-    """Return the statistics of a fit, NaN where it is not the minimum."""
+def statistics_of(
+    fitted: Fitted, reached: Array, otherwise: float = math.nan
+) -> FitStatistics:
+    """Return the statistics of a fit, `otherwise` where it is not the minimum."""
     samples = fitted.problem.samples
     z, y, V = samples.logits(fitted.params), samples.y, fitted.total()
     z0 = _null_logits(fitted)
@@ -147,7 +150,7 @@ def statistics_of(fitted: Fitted, reached: Array) -> FitStatistics:
         *(2 * k - 2 * likelihood, k * jnp.log(V) - 2 * likelihood),
         *(1 - likelihood / null, cox_snell, cox_snell / most, tjur),
     ]
-    answered = (jnp.where(reached, number, jnp.nan) for number in numbers)
+    answered = (jnp.where(reached, number, otherwise) for number in numbers)
     status = reached_status(fitted.status, reached)
     return FitStatistics._make([*answered, status])
 

@@ -265,14 +265,14 @@ def model_covariance(
 def variances_and_statistics(
     kind: Kind, given: Given, labels: Array | None
 ) -> tuple[Float[Array, "n+1 1"], Array, FitStatistics]:
-    """Return the variances, 0 of no answer, whether it is one, and its statistics.
+    """Return variances, whether the fit is an answer, and its statistics.
 
-    One program of all, which has one pass over X for the Hessian of them all.
+    The numbers are 0 where it is none. One program, whose pass over X serves them all.
     """
     fitted = Fitted.of(given)
     reached, _ = is_reached(fitted)
     variances = jnp.diagonal(covariance_matrix(kind, fitted, labels))[:, None]
-    statistics = statistics_of(fitted, reached)
+    statistics = statistics_of(fitted, reached, 0.0)
     return jnp.where(reached, variances, 0.0), reached, statistics
 
 
