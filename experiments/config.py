@@ -76,7 +76,7 @@ def convert(table: dict[str, Any], kind: type[Config], name: str) -> Config:
         if value and not SMALLEST <= abs(value) <= LARGEST:
             raise UserError(f"{name}: {key}: {value:g} does not fit float32")
     try:
-        return msgspec.convert(table, kind)
+        return msgspec.convert(_with_lists(table, kind), kind)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at ")
         where = place.strip("`").removeprefix("$").removeprefix(".")
@@ -84,6 +84,20 @@ def convert(table: dict[str, Any], kind: type[Config], name: str) -> Config:
         raise UserError(
             f"{name}: {where + ': ' if where else ''}{message}{hint}"
         ) from error
+
+
+def _with_lists(table: dict[str, Any], kind: Any) -> dict[str, Any]:
+    """Return the table with lists where a list is due and words with commas are."""
+    found = dict(table)
+    for field in msgspec.structs.fields(kind):
+        name, value = field.encode_name, table.get(field.encode_name)
+        inner = msgspec.inspect.type_info(field.type)
+        lists = msgspec.inspect.ListType | msgspec.inspect.VarTupleType
+        if isinstance(inner, msgspec.inspect.StructType) and isinstance(value, dict):
+            found[name] = _with_lists(value, inner.cls)
+        elif isinstance(inner, lists) and isinstance(value, str) and value:
+            found[name] = [_value(part.strip()) for part in value.split(",")]
+    return found
 
 
 def _hint(message: str, kind: Any) -> str:

@@ -66,7 +66,6 @@ def execute(
             console.print(
                 f"Finished before; delete {folder} to run it again.", soft_wrap=True
             )
-            rows: Sequence[Row] = read_results(folder)
         else:
             settings = msgspec.to_builtins(config)
             run.write("config.toml", tomli_w.dumps(settings).encode())
@@ -74,6 +73,9 @@ def execute(
             rows = program.work(config, data, run)
             run.write(RESULTS, _as_csv(rows))
             run.finish()
+        # As they are written, so that a run and a look at it print the same digits.
+        written = read_results(folder)
+    rows = [{key: _typed(text) for key, text in row.items()} for row in written]
     console.print(as_table(rows, title=name))
     console.print(f"Results, parameters and figures are in {folder}", soft_wrap=True)
 
@@ -111,6 +113,17 @@ def _as_csv(rows: Sequence[Row]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue().encode()
+
+
+def _typed(text: str) -> str | int | float:
+    """Return the number that a cell was written from, or the text."""
+    for kind in (int, float):
+        try:
+            if str(kind(text)) == text:
+                return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _shown(value: str | int | float) -> str:

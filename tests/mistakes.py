@@ -124,8 +124,11 @@ DTYPES = [
 ]
 TYPES = [
     dtype(NO_ARRAY + "list: .*jnp.asarray", lambda a: a.tolist()),
-    dtype(NO_ARRAY + "str", lambda _: "features"),
-    dtype(NO_ARRAY + "MaskedArray", lambda a: np.ma.masked_array(a, a > 0)),
+    dtype(NO_ARRAY + "str: read its numbers", lambda _: "features"),
+    dtype(
+        NO_ARRAY + r"MaskedArray: write {name}\.filled",
+        lambda a: np.ma.masked_array(a, a > 0),
+    ),
     *DTYPES,
 ]
 FLOAT32 = dtype(
@@ -141,6 +144,8 @@ FINITE = entries("finite", NAN, INF, -INF)
 POSITIVE = entries("at least 0", NAN, INF, -0.5)
 PROBABILITY = entries(r"in \[0, 1\]", NAN, INF, -1, 2, 1.001)
 
+ROW_CURE = r"1, -1\) for a row"
+
 # Without features a model is the bias alone.
 FEATURES = Kind((*TYPES, *NONE, NO_SAMPLES), FINITE)
 ROW = Kind(
@@ -153,7 +158,7 @@ ROW = Kind(
 )
 LABELS = ROW.but(*NONE, values=PROBABILITY).taking_booleans()
 LEADING_LABELS = Kind(
-    (*TYPES, *NONE, *EMPTY, sizes("5, 1", "1, m", np.transpose)), PROBABILITY
+    (*TYPES, *NONE, *EMPTY, sizes("5, 1", "1, m", np.transpose, ROW_CURE)), PROBABILITY
 ).taking_booleans()
 ALL_0 = value("^weight is 0 for every sample", np.zeros_like)
 WEIGHT = ROW.but(*FLOAT, values=(*POSITIVE, ALL_0))
@@ -349,7 +354,7 @@ RULE = setting(
 MEMORY = setting(
     *given(dtype, "^memory_limit must be a whole number, but is ", 1e9, True, "1e9"),
     *given(value, "^memory_limit must be at least 0", -1),
-    *given(value, "^memory_limit is 10 bytes, but one problem takes about", 10),
+    *given(value, "^memory_limit is 10 bytes, but one problem .* give at least", 10),
 )
 
 # --- many problems --------------------------------------------------------------------
@@ -363,14 +368,17 @@ WEIGHT_ROWS = Kind(
     (*TABLE, SHORT, *FLOAT, sizes("3, 5", "2, 5", lambda a: np.vstack([a] * 3))),
     POSITIVE,
 )
-PENALTIES = Kind((*TABLE, *NONE, *FLOAT, sizes("1, 2", "L, 1", np.transpose)), POSITIVE)
+COLUMN = r"-1, 1\) for a column"
+PENALTIES = Kind(
+    (*TABLE, *NONE, *FLOAT, sizes("1, 2", "L, 1", np.transpose, COLUMN)), POSITIVE
+)
 GRID = PENALTIES._replace(
     static=tuple(one for one in PENALTIES.static if one not in NONE)
 )
 PENALTY_EACH = Kind(
     (
         *(*TABLE, *NONE, *given(dtype, NO_ARRAY, True, 1j)),
-        *(sizes("1, 2", "K, 1", np.transpose), OF_OTHERS),
+        *(sizes("1, 2", "K, 1", np.transpose, COLUMN), OF_OTHERS),
     ),
     numbers("at least 0", -1, NAN, INF),
     rank="0 or 2",
@@ -386,7 +394,10 @@ FOLDS = Kind(
         *given(value, "^folds must be at least 2, but is 1$", 1),
         *given(value, "^folds must be at most m = 5, but is 6$", 6),
     ),
-    (*POSITIVE, value("^folds has a row without a 0: it holds out no", np.ones_like)),
+    (
+        *POSITIVE,
+        value("^folds has a row without a 0: it holds out no .* write 0", np.ones_like),
+    ),
     rank="0 or 2",
 )
 NO_START = "^init must be Params"
@@ -431,14 +442,14 @@ SCANNED = Kind(
         shape(NO_ROWS % "0, 5", lambda G: G[:0]),
         *(
             dtype(
-                f"^G has dtype {name}, but must be int8, or float64 like y$",
+                f"^G has dtype {name}, .* int8, or float64 like y: .*astype",
                 lambda G, name=name: G.astype(name),
             )
             for name in ("int32", "uint8", "bool", "float32", "float16")
         ),
-        *given(dtype, "^G must be an array, but is of type list$", [[0.0, 1.0]]),
-        *given(shape, "^G has no blocks$", []),
-        shape("^G has no blocks$", lambda _: iter([])),
+        *given(dtype, "^G must be an array, .* list: convert it", [[0.0, 1.0]]),
+        *given(shape, "^G has no blocks: an iterator", []),
+        shape("^G has no blocks: an iterator", lambda _: iter([])),
         rank("^G has rank 1", lambda G: iter([G, G[0]])),
     )
 )

@@ -44,6 +44,7 @@ BENCHMARKS = {
     "scan": ("scan", "scan"),
     "scan_files": ("scan", "scan_files"),
     "stream": ("stream", "run"),
+    "table": ("table", "run"),
     "tall": ("one_fit", "tall"),
     "tall_100": ("one_fit", "tall_100"),
     "wide": ("one_fit", "wide"),

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from bed_reader import open_bed
 from numpy.typing import NDArray
 
+from experiments.datasets.alleles import allele_counts
 from experiments.datasets.files import Files, Floats
 from experiments.datasets.sample_tables import (
     FAM,
@@ -60,6 +62,9 @@ class GenotypeConfig(Files):
         covariate_names: the columns of that file, by default all.
         coding: the number of controls, and that of cases.
         standardize: whether each covariate gets the mean 0 and the deviation 1.
+        min_frequency: of the rarer allele among the samples used; variants below it
+            are left out.
+        min_count: of the rarer allele among them, likewise.
     """
 
     bed: str = ""
@@ -69,6 +74,13 @@ class GenotypeConfig(Files):
     covariate_names: tuple[str, ...] = ()
     coding: Literal["1/2", "0/1"] = "1/2"
     standardize: bool = True
+    min_frequency: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
+    min_count: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 0
+
+    def keeping(self, min_frequency: float, min_count: int) -> GenotypeConfig:
+        """Return the same files, without variants whose rarer allele is below these."""
+        limits = {"min_frequency": min_frequency, "min_count": min_count}
+        return msgspec.structs.replace(self, **limits)
 
     def paths(self) -> list[Path]:
         """Return the user's files."""
@@ -83,7 +95,8 @@ class Study(NamedTuple):
     Shapes: of M samples in the files, m have a phenotype and all covariates: used (M,);
     founders (M,), those without parents; y (1, m), 1 for cases; covariates (p, m) or
     None. variants, V of them, has the columns of the .bim file; places (V,) are their
-    places in the .bed file, which has `total` variants.
+    places in the .bed file, which has `total` variants. rare is how many more were left
+    out because their rarer allele is.
     """
 
     bed: Path
@@ -94,6 +107,7 @@ class Study(NamedTuple):
     founders: NDArray[np.bool_]
     y: Floats
     covariates: Floats | None
+    rare: int = 0
 
 
 class Block(NamedTuple):
@@ -140,7 +154,7 @@ def load(config: GenotypeConfig) -> Study:
         raise UserError(f"{bim}: has no variant other than those {LEFT_OUT}")
     plain = pc.replace_substring_regex(scanned["chromosome"], "(?i)^chr", "")
     parents = zip(samples["father"], samples["mother"], strict=True)
-    return Study(
+    study = Study(
         bed=bed,
         variants=scanned.set_column(0, "chromosome", plain),
         places=np.flatnonzero(np.logical_not(left_out.to_numpy())),
@@ -153,6 +167,35 @@ def load(config: GenotypeConfig) -> Study:
             if rows
             else None
         ),
+    )
+    return _without_rare(study, config)
+
+
+def _without_rare(study: Study, config: GenotypeConfig) -> Study:
+    """Return the study without variants whose rarer allele is too rare.
+
+    Raises:
+        UserError: if none is left.
+    """
+    if not (config.min_frequency or config.min_count):
+        return study
+    kept, bed = [], opened(study)
+    for part in parts(study):
+        known, alleles = allele_counts(read(study, bed, part).G)
+        count = np.minimum(alleles, 2 * known - alleles)
+        enough = count >= np.maximum(config.min_frequency * 2 * known, config.min_count)
+        kept.append(enough[:, 0] & (known > 0)[:, 0])
+    chosen = np.flatnonzero(np.concatenate(kept))
+    if not chosen.size:
+        raise UserError(
+            f"{study.bed}: no variant has an allele of at least the frequency "
+            f"data.min_frequency = {config.min_frequency:g} and the count "
+            f"data.min_count = {config.min_count}: lower them"
+        )
+    return study._replace(
+        variants=study.variants.take(chosen),
+        places=study.places[chosen],
+        rare=study.places.size - chosen.size,
     )
 
 
@@ -182,8 +225,8 @@ def read(study: Study, bed: Any, part: slice) -> Block:
     G = bed.read(np.s_[:, study.places[part]], dtype="int8").T
     np.maximum(G, -1, out=G)  # bed_reader gives -127 where missing
     founders, G = _select(G, study.founders), _select(G, study.used)
-    known, alleles = _counts(founders)
-    observed = known if G is founders else _counts(G)[0]
+    known, alleles = allele_counts(founders)
+    observed = known if G is founders else allele_counts(G)[0]
     # PLINK 2 counts all founders, with a phenotype or without. The rounding of its
     # frequency of REF decides ties, so that ALT is the rarer in some, REF in others.
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -193,13 +236,6 @@ def read(study: Study, bed: Any, part: slice) -> Block:
 
 def _select(G: NDArray[np.int8], samples: NDArray[np.bool_]) -> NDArray[np.int8]:
     return G if samples.all() else np.compress(samples, G, axis=1)
-
-
-def _counts(G: NDArray[np.int8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return for each variant the number of genotypes and that of alleles ALT."""
-    missing = (G < 0).sum(axis=1, dtype=np.int32, keepdims=True)
-    alleles = G.sum(axis=1, dtype=np.int32, keepdims=True) + missing
-    return G.shape[1] - missing, alleles
 
 
 def _check_bed(bed: Path, samples: int, variants: int) -> None:
@@ -242,20 +278,3 @@ def _covariates(config: GenotypeConfig, samples: Words) -> dict[str, Covariate]:
     table = read_table(path, "COVAR", samples)
     names = config.covariate_names or list(table)
     return {name: read_covariate(path, name, table) for name in names}
-
-
-def case_control_frequencies(
-    block: Block, y: NDArray[np.floating]
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Return the frequencies (v,) of the rarer allele A1 in cases, and in controls.
-
-    Shapes: y (1, m), 1 for cases. NaN where no sample has a genotype.
-    """
-    seen = block.G >= 0
-    groups = np.concatenate([y, 1 - y]).T.astype(np.float32)
-    alleles = np.where(seen, block.G, 0).astype(np.float32) @ groups
-    people = seen.astype(np.float32) @ groups
-    with np.errstate(invalid="ignore"):
-        share = alleles / (2 * people)
-    share = np.where(block.swapped, 1 - share, share)
-    return share[:, 0], share[:, 1]

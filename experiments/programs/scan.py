@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from experiments.baselines import newton_converges
 from experiments.config import Section, WholeNumber
 from experiments.datasets import plink, simulation
+from experiments.datasets.alleles import Groups, codes_of, groups_of, told
 from experiments.datasets.plink import Block, GenotypeConfig, Study
 from experiments.datasets.simulation import SimulationConfig
 from experiments.datasets.standardize import mean_and_deviation
@@ -33,13 +34,15 @@ from jlogreg import Status, fit, scan_blocks
 
 TABLE = "scan.glm.logistic"
 COLUMNS = (
-    "#CHROM", "POS", "ID", "REF", "ALT", "A1", "A1_CASE_FREQ", "A1_CTRL_FREQ", "FIRTH?",
-    "TEST", "OBS_CT", "BETA", "SE", "Z_STAT", "LOG10_P", "ERRCODE",
+    "#CHROM", "POS", "ID", "REF", "ALT", "A1", "A1_CASE_CT", "A1_CTRL_CT",
+    "A1_CASE_FREQ", "A1_CTRL_FREQ", "FIRTH?", "TEST", "OBS_CT", "BETA", "SE",
+    "Z_STAT", "LOG10_P", "ERRCODE",
 )  # fmt: skip
 
 
-LINE = "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
-ERRORS = (".", *(status.name for status in Status if status))
+LINE = (
+    "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\tADD\t%d\t%.6g\t%.6g\t%.6g\t%.6g\t%s\n"
+)
 # The usual level of significance over the human genome.
 GENOME_WIDE = 5e-8
 # The median of a squared standard normal variable.
@@ -55,7 +58,7 @@ Value = TypeVar("Value")
 class Estimates(NamedTuple):
     """Estimates of v variants for the allele A1, by the fields of a `Scan`.
 
-    Shapes: all (v, 1).
+    Shapes: all (v, 1). code says why there is no estimate, or ".".
     """
 
     estimate: NDArray[np.floating]
@@ -64,6 +67,7 @@ class Estimates(NamedTuple):
     log10_p: NDArray[np.floating]
     status: NDArray[np.int32]
     firth: NDArray[np.bool_]
+    code: NDArray[np.str_]
 
 
 class MethodConfig(Section):
@@ -132,20 +136,28 @@ def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
         folder = run.new_folder("fileset")
         run.console.print(f"Simulating a fileset in {folder}", soft_wrap=True)
         files = simulation.simulate_study(folder, config.simulation, config.seed)
-        study = plink.load(files)
+        given = config.data.min_frequency, config.data.min_count
+        study = plink.load(files.keeping(*given))
     m, cases = study.y.size, int(study.y.sum())
     p = 0 if study.covariates is None else len(study.covariates)
     run.console.print(
         f"{study.places.size} variants; {m} samples, {cases} of them cases; "
         f"{p} covariates"
     )
-    if others := study.total - study.places.size:
+    if others := study.total - study.places.size - study.rare:
         run.console.print(f"{others} variants {plink.LEFT_OUT} are left out.")
+    if study.rare:
+        run.console.print(
+            f"{study.rare} variants are left out, whose rarer allele is below "
+            "data.min_frequency or data.min_count."
+        )
     if others := study.used.size - m:
         run.console.print(
             f"{others} samples without a phenotype or a covariate are left out."
         )
     found = _scan(study, config.method.firth, run)
+    for line in told(found.code):
+        run.console.print(line)
     if config.figures:
         _draw(study, found, run)
     return _summary(study, found)
@@ -172,6 +184,7 @@ def _scan(study: Study, firth: str, run: Run) -> Estimates:
     return _joined(found)
 
 
+<<<<<<< HEAD
 def _joined(parts: Iterable[Estimates]) -> Estimates:
     """Return the estimates of several parts as one."""
     return Estimates(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
@@ -191,6 +204,9 @@ def _unpacked(content: bytes) -> Estimates:
 def _fitted(
     study: Study, firth: str, parts: Iterable[slice]
 ) -> Iterator[tuple[Block, Estimates]]:
+=======
+def _fitted(study: Study, firth: str) -> Iterator[tuple[Block, Groups, Estimates]]:
+>>>>>>> tables
     """Yield each block with its estimates."""
     waiting: deque[Block] = deque()
     read = partial(plink.read, study, plink.opened(study))
@@ -201,9 +217,13 @@ def _fitted(
             yield block.G
 
     for scan in scan_blocks(blocks(), study.covariates, study.y, firth=firth):
-        block, found = waiting.popleft(), Estimates._make(map(np.asarray, scan[:6]))
+        block, fields = waiting.popleft(), [*map(np.asarray, scan[:6])]
+        groups = groups_of(block.G, block.swapped, study.y)
+        codes = codes_of(fields[4][:, 0], groups)[:, None]
+        found = Estimates._make([*fields, codes])
         sign = np.where(block.swapped, -1, 1).astype(found.z.dtype)
-        yield block, found._replace(estimate=sign * found.estimate, z=sign * found.z)
+        found = found._replace(estimate=sign * found.estimate, z=sign * found.z)
+        yield block, groups, found
 
 
 def _ahead(
@@ -220,21 +240,24 @@ def _ahead(
             yield waiting.popleft().result()
 
 
-def _write(file: BinaryIO, study: Study, fitted: tuple[Block, Estimates]) -> Estimates:
+def _write(
+    file: BinaryIO, study: Study, fitted: tuple[Block, Groups, Estimates]
+) -> Estimates:
     """Write the lines of a block; return its estimates."""
-    block, found = fitted
+    block, groups, found = fitted
     table = study.variants[block.part].to_pydict()
     swapped = block.swapped[:, 0].tolist()
     pairs = zip(table["ref"], table["alt"], swapped, strict=True)
     columns = [
         *(table[name] for name in ("chromosome", "position", "id", "ref", "alt")),
         [ref if exchanged else alt for ref, alt, exchanged in pairs],
-        *(_words(shares) for shares in plink.case_control_frequencies(block, study.y)),
+        *(counts.tolist() for counts in groups.counts),
+        *(_words(shares) for shares in groups.frequencies),
         ["NY"[used] for used in found.firth[:, 0].tolist()],
         block.observed[:, 0].tolist(),
         *(values[:, 0].tolist() for values in found[:3]),
         (0 - found.log10_p)[:, 0].tolist(),
-        [ERRORS[code] for code in found.status[:, 0].tolist()],
+        found.code[:, 0].tolist(),
     ]
     lines = [LINE % row for row in zip(*columns, strict=True)]
     for k in np.flatnonzero(found.status[:, 0]):

@@ -125,9 +125,12 @@ def largest(array: Array, axis: int | None = None) -> Array:
     return jnp.where(undefined, jnp.nan, array.max(axis=axis, initial=initial))
 
 
-def smallest(array: Array) -> Float[Array, ""]:
+def smallest(array: Array, axis: int | None = None) -> Array:
     """Return the smallest entry, NaN where an entry is NaN, inf where there is none."""
-    return -largest(-array)
+    # Not by the largest of -array, which XLA would write to memory.
+    undefined = jnp.isnan(array).any(axis=axis)
+    initial = None if array.size else jnp.inf
+    return jnp.where(undefined, jnp.nan, array.min(axis=axis, initial=initial))
 
 
 @partial(program, inline=True)

@@ -6,6 +6,8 @@ an array may be traced, and then no error can be raised: `check_range` replaces 
 entries by NaN instead, so that no plausible result is computed from them.
 """
 
+# Over 300 lines: the checks of all arguments, most of them the words of errors.
+
 from __future__ import annotations
 
 import operator
@@ -102,6 +104,10 @@ def _array_cure(name: str, value: Any) -> str:
             f"convert it with {name}.to_numpy(), the samples as columns, or fit it by "
             "jlogreg.tables"
         )
+    if isinstance(value, np.ma.MaskedArray):
+        return f"write {name}.filled(number), with a weight of 0 where it is masked"
+    if isinstance(value, str):
+        return "read its numbers first, with NumPy or jlogreg.tables"
     return "convert it, for example with jnp.asarray(..., jnp.float32)"
 
 
@@ -140,8 +146,12 @@ def check_matrix(
         raise ShapeError(f"{subject}: a size of 0 leaves nothing to compute with")
     sizes = zip(shape, array.shape, strict=True)
     if any(isinstance(size, int) and size != actual for size, actual in sizes):
-        transposed = array.shape[::-1] == shape
-        hint = f": {reshape_cure(name, shape)}" if transposed else ""
+        transposed = all(
+            size in (actual, str(size))
+            for size, actual in zip(shape, array.shape[::-1], strict=True)
+        )
+        cure = reshape_cure(name, shape) if 1 in shape else f"write {name}.T"
+        hint = f": {cure}" if transposed else ""
         raise ShapeError(f"{subject}, but must have shape {expected}{hint}")
     if dtype is not None and array.dtype != dtype:
         raise DtypeError(

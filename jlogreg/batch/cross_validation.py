@@ -207,7 +207,10 @@ def _check(
         folds = fold_weights(key, m, folds, dtype=dtype)
     folds = check_range("folds", check_matrix("folds", folds, ("F", m), dtype), 0.0)
     if not (np.asarray(folds) == 0).any(axis=1).all():
-        raise ValueError("folds has a row without a 0: it holds out no sample")
+        raise ValueError(
+            "folds has a row without a 0: it holds out no sample; write 0 for those "
+            "that it holds out"
+        )
     return ValidationData(Y, l2, weight, offset, folds, l1)
 
 

@@ -213,7 +213,8 @@ def batch_width(batch: BatchSolver, limit: Any, deal: Deal) -> int:
     each, m = batch.bytes_each(), batch.row_entries()
     if each > limit:
         raise ValueError(
-            f"memory_limit is {limit} bytes, but one problem takes about {each}"
+            f"memory_limit is {limit} bytes, but one problem takes about {each}: "
+            "give at least so many"
         )
     own_features = batch.problems.features is not None
     least = OWN_WIDTH if own_features else MIN_WIDTH

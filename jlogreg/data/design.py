@@ -264,7 +264,7 @@ class Stacked:
         if shared.dtype != own.dtype:
             raise DtypeError(
                 f"{name}.shared has dtype {shared.dtype}, but {name}.own has "
-                f"{own.dtype}"
+                f"{own.dtype}: convert it with {name}.own.astype(jnp.{shared.dtype})"
             )
         return Stacked(shared, own)
 

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.base.arrays import largest
+from jlogreg.base.arrays import largest, smallest
 from jlogreg.base.checks import AnyArray, check_matrix, check_range
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
@@ -193,7 +193,7 @@ def _moments(samples: Samples) -> tuple[Float[Array, "n 1"], Float[Array, "n 1"]
     X = samples.X.dense()
     kept = True if v is None else v > 0
     high = largest(jnp.where(kept, X, -jnp.inf), axis=1)[:, None]
-    low = -largest(jnp.where(kept, -X, -jnp.inf), axis=1)[:, None]
+    low = smallest(jnp.where(kept, X, jnp.inf), axis=1)[:, None]
     middle, half = lax.stop_gradient((low / 2 + high / 2, high / 2 - low / 2))
     constant = half == 0
     unit = jnp.where(constant, 1.0, half)
@@ -213,7 +213,8 @@ def _weighted_mean(
     def summand(part: Samples, center: Array, unit: Array) -> tuple[Array, Array]:
         v = part.weights()
         u = jnp.where(v > 0, (part.X.dense() - center) / unit, 0.0)
-        return Dense(u**power).adjoint(v), v.sum()
+        # A sum, and no product with v, for which u**power would be written.
+        return (v * u**power).sum(axis=1, keepdims=True), v.sum()
 
     block = gram_block(samples)
     total, weight = sum_over_samples(summand, samples, center, unit, block=block)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from jlogreg.base.arrays import at_least
 from jlogreg.base.checks import AnyArray
 from jlogreg.base.programs import program
 from jlogreg.data.design import Dense, Design
@@ -30,7 +33,7 @@ from jlogreg.objective.sums import curvature_total
 from jlogreg.solvers.driver import minimize
 from jlogreg.solvers.newton import Newton
 
-__all__ = ["FitStatistics", "fit_statistics"]
+__all__ = ["FitStatistics", "fit_statistics", "statistics_of"]
 
 
 class FitStatistics(NamedTuple):
@@ -118,6 +121,13 @@ def fit_statistics(
 def _statistics(given: Given) -> tuple[FitStatistics, Array, Array]:
     fitted = Fitted.of(given)
     reached, distance = is_reached(fitted)
+    return statistics_of(fitted, reached), reached, distance
+
+
+def statistics_of(
+    fitted: Fitted, reached: Array, otherwise: float = math.nan
+) -> FitStatistics:
+    """Return the statistics of a fit, `otherwise` where it is not the minimum."""
     samples = fitted.problem.samples
     z, y, V = samples.logits(fitted.params), samples.y, fitted.total()
     z0 = _null_logits(fitted)
@@ -140,9 +150,9 @@ def _statistics(given: Given) -> tuple[FitStatistics, Array, Array]:
         *(2 * k - 2 * likelihood, k * jnp.log(V) - 2 * likelihood),
         *(1 - likelihood / null, cox_snell, cox_snell / most, tjur),
     ]
-    answered = (jnp.where(reached, number, jnp.nan) for number in numbers)
-    status = reached_status(given.status, reached)
-    return FitStatistics._make([*answered, status]), reached, distance
+    answered = (jnp.where(reached, number, otherwise) for number in numbers)
+    status = reached_status(fitted.status, reached)
+    return FitStatistics._make([*answered, status])
 
 
 def _null_logits(fitted: Fitted) -> Float[Array, "1 m"]:
@@ -154,6 +164,13 @@ def _null_logits(fitted: Fitted) -> Float[Array, "1 m"]:
     alone = samples._replace(X=Dense(nothing[:0]))
     # At the minimum the likelihood does not change with the bias.
     alone = lax.stop_gradient(alone)
+    if alone.offset is None:
+        # Its probability is the mean label; of labels that are all equal, nearly so.
+        y = alone.y
+        totals = (alone.weighted(row).sum() for row in (y, 1 - y))
+        least = float(np.finfo(y.dtype).tiny)
+        ones, zeros = (jnp.log(at_least(total, least)) for total in totals)
+        return nothing + (ones - zeros)
     problem = Problem(alone, jnp.zeros((), nothing.dtype))
     limits = check_limits(Newton(), None, None, nothing.dtype)
     cost = primal_objective(problem, prepare(alone), limits.tol)

@@ -88,7 +88,10 @@ def check_block(G: Any, z: Array) -> np.ndarray:
     """Return some features as a NumPy array."""
     refuse_traced(*ON_HOST, G)
     if not isinstance(G, jax.Array | np.ndarray):
-        raise DtypeError(f"G must be an array, but is of type {type(G).__name__}")
+        raise DtypeError(
+            f"G must be an array, but is of type {type(G).__name__}: convert it with "
+            "np.asarray(..., np.int8)"
+        )
     if G.ndim != 2:
         raise RankError(
             f"G has rank {G.ndim}, shape {G.shape}, but must have rank 2, shape (V, "
@@ -101,6 +104,7 @@ def check_block(G: Any, z: Array) -> np.ndarray:
         )
     if G.dtype not in (np.int8, z.dtype):
         raise DtypeError(
-            f"G has dtype {G.dtype}, but must be int8, or {z.dtype} like y"
+            f"G has dtype {G.dtype}, but must be int8, or {z.dtype} like y: convert it "
+            f"with G.astype(np.int8), or G.astype(np.{z.dtype})"
         )
     return np.asarray(gather(G))

@@ -11,7 +11,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
@@ -30,7 +29,7 @@ from jlogreg.solvers.cholesky import factorize
 from jlogreg.solvers.driver import where
 from jlogreg.solvers.line_search import rounding
 
-__all__ = ["firth_scan", "one_sided"]
+__all__ = ["firth_scan"]
 
 # A step changes no logit by more than this.
 MAX_CHANGE = 5.0
@@ -164,14 +163,3 @@ def firth_scan(plan: Plan, steps: int, null: NullModel, G: Array) -> Scan:
         return result(end.theta[-1], end.look.variance, status, drop, firth=True)
 
     return lax.map(one, G, batch_size=plan.width)
-
-
-def one_sided(null: NullModel, G: np.ndarray) -> np.ndarray:
-    """Return which features are counts above 0 in samples of one label only.
-
-    Their weights have no finite estimates, which is known before any fit.
-    """
-    y, weight = map(np.asarray, (null.samples.y, null.samples.weights()))
-    carried = (G > 0) & (weight > 0) & (G.dtype == np.int8)
-    mixed = [(carried & (y != label)).any(axis=1) for label in (0, 1)]
-    return carried.any(axis=1) & ~(mixed[0] & mixed[1])

@@ -20,9 +20,18 @@ from jlogreg.graph.tape import Step, Tape, backward, record
 
 __all__ = ["computation_graph"]
 
+# What JAX raises where a function asks for the numbers of traced arguments.
+NEEDS_NUMBERS = (
+    jax.errors.TracerArrayConversionError,
+    jax.errors.ConcretizationTypeError,
+)
+
 
 def computation_graph(
-    f: Callable[..., Any], *args: Any, names: Sequence[str] | None = None
+    f: Callable[..., Any],
+    *args: Any,
+    names: Sequence[str] | None = None,
+    **keywords: Any,
 ) -> Graph:
     """Return the computation graph of a function, with values and d-values.
 
@@ -42,6 +51,7 @@ def computation_graph(
         args: the point at which f is evaluated.
         names: names of the arguments (of their leaves, in order), followed by names of
             computed values, if any.
+        keywords: none; an error says how to give them.
 
     Raises:
         DtypeError: if an argument is not a number or an array, or the result is not a
@@ -49,7 +59,8 @@ def computation_graph(
         ShapeError: if the result is not one number.
         ValueError: if f contains a loop or a branch, or if names are too few, too many
             or equal.
-        TypeError: if an argument is traced: call this outside jit.
+        TypeError: if an argument is traced: call this outside jit; if one is given by
+            its name, or f takes a function of NumPy or of `math`.
 
     Examples:
         >>> from jlogreg import computation_graph
@@ -63,6 +74,13 @@ def computation_graph(
         v     a + u          11         3
         J     3 * v          33         1
     """
+    if keywords:
+        name = next(iter(keywords))
+        raise TypeError(
+            f"{name} is given by its name, but the arguments of f by their order: "
+            f"write computation_graph(f, {name}), or functools.partial(f, {name}=...) "
+            "for what is no node"
+        )
     leaves, structure = jax.tree.flatten(args)
     if any(map(is_traced, leaves)):
         raise TypeError("computation_graph needs known numbers: call it outside jit")
@@ -74,7 +92,14 @@ def computation_graph(
     def flat(*leaves: Any) -> Any:
         return f(*jax.tree.unflatten(structure, leaves))
 
-    closed, result = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+    try:
+        closed, result = jax.make_jaxpr(flat, return_shape=True)(*leaves)
+    except NEEDS_NUMBERS as error:
+        raise TypeError(
+            "the function needs the numbers of its arguments, as those of NumPy and "
+            "math do, and float, int or if: write jnp.exp(x) for np.exp(x), say, and "
+            "jnp.where(x > 0, a, b) for a choice"
+        ) from error
     _check_result(result)
     return _build(record(closed, leaves), len(leaves), given)
 

@@ -19,6 +19,7 @@ from jlogreg.base.errors import DtypeError, RankError, ShapeError
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.data.design import Design, check_design
+from jlogreg.diagnostics.fit_statistics import FitStatistics, statistics_of
 from jlogreg.diagnostics.fitted import (
     Fitted,
     Given,
@@ -39,7 +40,7 @@ __all__ = [
     "model_covariance",
     "standard_errors",
     "variance_of_weight",
-    "variances_of_answer",
+    "variances_and_statistics",
 ]
 
 BY_THE_MODEL = ("fisher", "augmented")
@@ -261,14 +262,18 @@ def model_covariance(
 
 
 @partial(program, static_argnums=0, inline=True)
-def variances_of_answer(
+def variances_and_statistics(
     kind: Kind, given: Given, labels: Array | None
-) -> tuple[Float[Array, "n+1 1"], Array]:
-    """Return the variances, and whether the fit is an answer; 0 where it is none."""
+) -> tuple[Float[Array, "n+1 1"], Array, FitStatistics]:
+    """Return variances, whether the fit is an answer, and its statistics.
+
+    The numbers are 0 where it is none. One program, whose pass over X serves them all.
+    """
     fitted = Fitted.of(given)
     reached, _ = is_reached(fitted)
     variances = jnp.diagonal(covariance_matrix(kind, fitted, labels))[:, None]
-    return jnp.where(reached, variances, 0.0), reached
+    statistics = statistics_of(fitted, reached, 0.0)
+    return jnp.where(reached, variances, 0.0), reached, statistics
 
 
 def variance_of_weight(problem: Problem, params: Params, j: int) -> Float[Array, 1]:

@@ -30,7 +30,7 @@ from jlogreg.data.design import Design
 from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import Samples, check_samples, prepare_samples
 from jlogreg.data.streaming.streamed import streams_of
-from jlogreg.diagnostics.fit_statistics import FitStatistics, fit_statistics
+from jlogreg.diagnostics.fit_statistics import FitStatistics
 from jlogreg.diagnostics.fitted import prepare_fit
 from jlogreg.diagnostics.tails import (
     check_level,
@@ -43,7 +43,7 @@ from jlogreg.fitting.fit import Fit
 from jlogreg.inference.covariance import (
     check_kind,
     check_kind_of_fit,
-    variances_of_answer,
+    variances_and_statistics,
 )
 from jlogreg.inference.intervals import confidence_interval
 from jlogreg.objective.penalties import check_l1
@@ -257,12 +257,13 @@ def summary(
     notes: list[str] = []
     statistics: tuple[str, ...] = ()
     if sparse and fit.status == Status.CONVERGED:
-        errors, why_not = None, NO_ERRORS_WITH_L1
+        found, why_not = None, NO_ERRORS_WITH_L1
         kept = int(np.count_nonzero(theta[:n]))
         statistics = (f"{kept} of {_count(n, 'weight')} are not 0",)
     else:
-        errors, why_not = _standard_errors(fit, samples, labels, given, kind)
-    if errors is not None:
+        found, why_not = _standard_errors(fit, samples, labels, given, kind)
+    if found is not None:
+        errors, numbers = found
         ends = _interval(fit, X, y, theta, errors[:k], interval, level, given, weights)
         z = theta / errors[:k]
         log10_p = log10_p_value(jnp.asarray(z))
@@ -270,11 +271,10 @@ def summary(
         columns |= {"log10_p": log10_p, "odds_ratio": np.exp(theta)}
         columns |= {"low": np.exp(ends[0]), "high": np.exp(ends[1])}
         if weights == "frequency" or weight is None:
-            numbers = fit_statistics(fit, X, y, **given)
             # The likelihood is not at its maximum in a fit with a prior.
             statistics = _statistics(numbers, k, bias, not np.any(np.asarray(jeffreys)))
     if n > MAX_LISTED:
-        largest = "|w|" if errors is None else "|z|"
+        largest = "|w|" if found is None else "|z|"
         notes += [f"({MAX_LISTED} of {n} features, those with the largest {largest})"]
     beware = why_not or _warning(fit, samples, k, l2, kind)
     notes += [f"({beware})"] if beware else []
@@ -290,8 +290,8 @@ def _standard_errors(
     names: Sequence[str],
     given: dict[str, Any],
     kind: dict[str, Any],
-) -> tuple[np.ndarray | None, str]:
-    """Return the standard errors (n + 1,), or None and why there are none."""
+) -> tuple[tuple[np.ndarray, FitStatistics] | None, str]:
+    """Return the standard errors (n + 1,) and the statistics, or why there are none."""
     n, m = samples.X.shape
     options = (kind["covariance"], kind["weights"], kind["clusters"], m)
     chosen, labels = check_kind(*options)
@@ -309,7 +309,7 @@ def _standard_errors(
     penalties = (given["l2"], given["bias"], given["jeffreys"])
     prepared = prepare_fit(fit, *samples, *penalties)
     check_kind_of_fit(chosen, prepared)
-    found, reached = variances_of_answer(chosen, prepared, labels)
+    found, reached, numbers = variances_and_statistics(chosen, prepared, labels)
     if not reached:
         return None, (
             "no standard errors: a penalty, other weights or another offset led away "
@@ -322,7 +322,7 @@ def _standard_errors(
             "no standard errors: with these arguments the minimum is not the only one; "
             "drop constant and collinear features, and give bias as in the fit"
         )
-    return np.sqrt(variances), ""
+    return (np.sqrt(variances), numbers), ""
 
 
 def _interval(

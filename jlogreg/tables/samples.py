@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from jlogreg.tables.columns.kinds import (
     MISSING_WORD,
@@ -206,11 +208,20 @@ def encode(
         if mean is not None:
             names.append(f"{name} missing")
             rows.append(missing)
-    X = np.empty((len(rows), int(usable.sum())))
+    X = _aligned(len(rows), int(usable.sum()))
     whole = bool(usable.all())
     for row, values in zip(X, rows, strict=True):  # straight to its place, once
         row[:] = values if whole else values[usable]
     return tuple(names), X
+
+
+def _aligned(*shape: int) -> np.ndarray:
+    """Return an array that is to be filled, where JAX takes it without a copy.
+
+    Arrow aligns it to 64 bytes, as JAX needs it.
+    """
+    room = pa.allocate_buffer(8 * math.prod(shape))
+    return np.frombuffer(room, np.float64).reshape(shape)
 
 
 def frame_of(

@@ -111,7 +111,8 @@ def fit(
 
 def _standardized(given: Samples, bias: bool) -> Standardized:
     """Return the features with standard deviation 1, and mean 0 if there is a bias."""
-    scaled = standardize(jnp.asarray(given.X), given.weight)
+    # Nothing else writes to X, so that it need not be copied.
+    scaled = standardize(jax.device_put(given.X, may_alias=True), given.weight)
     if bias:
         return scaled
     return Standardized(scaled.X, jnp.zeros_like(scaled.mean), scaled.scale)

@@ -103,13 +103,17 @@ def _folds(
     and the rows of a cluster are in one of them. There are fewer than asked for if a
     label has fewer samples, or clusters.
     """
-    own = np.arange(len(y)) if clusters is None else clusters[0]
-    count = min(most, *(len(np.unique(own[y == value])) for value in (0, 1)))
+    of_label = [np.flatnonzero(y == value) for value in (0, 1)]
+    if clusters is not None and most:
+        of_label = [np.unique(clusters[0, own]) for own in of_label]
+    count = min(most, *map(len, of_label))
     if count < 2:
         return np.zeros((0, len(y)))
     rng = np.random.default_rng(seed)
     place = (
-        _dealt(y, count, rng) if clusters is None else _dealt_whole(y, own, count, rng)
+        _dealt(y, count, rng)
+        if clusters is None
+        else _dealt_whole(y, clusters[0], count, rng)
     )
     return (place != np.arange(count)[:, None]).astype(float)
 

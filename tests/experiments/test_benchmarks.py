@@ -34,6 +34,7 @@ from experiments.benchmarks import (
     scan,
     sparse,
     stream,
+    table,
 )
 from experiments.benchmarks.harness import compare, report
 from experiments.benchmarks.harness.compare import Attempt, Way
@@ -155,6 +156,10 @@ CASES = {
     "stream": (
         stream.Work(features=3, samples=3000, block=1024, goal=0.01, rounds=1),
         ["Streamed", "in memory", "one pass over the disk", "SGDClassifier"],
+    ),
+    "table": (
+        table.Work(rows=500, columns=5, goal=1e-2, rounds=1),
+        ["standard errors", "five folds", "reading", "pandas and scikit-learn"],
     ),
     "scan": (SCAN, []),
     "scan_files": (SCAN, []),

@@ -72,6 +72,7 @@ def settings_of(kind, path=()):
 # What nearly every setting refuses, with the names of those that take it.
 TEXTS = {
     *("bed", "phenotype", "phenotype_name", "covariates", "train", "test", "label"),
+    *("covariate_names", "leave_out"),  # lists, written with commas
     *("train_images", "train_labels", "test_images", "test_labels", "feature"),
 }
 FLOATS = {"learning_rate", "l2", "smallest", "largest"}
@@ -80,7 +81,7 @@ REFUSED = {
     '""': {"bed", "phenotype", "phenotype_name", "covariates", "train", "test"},
     "true": {"standardize", "figures"},
     "[]": {"covariate_names", "leave_out"},
-    "0": {"seed", "l2", "digit", "bootstrap"},
+    "0": {"seed", "l2", "digit", "bootstrap", "min_frequency", "min_count"},
     "1e30": FLOATS,
     f"1{'0' * 30}": FLOATS | {"seed"},
     "[1.5]": {"learning_rates"},

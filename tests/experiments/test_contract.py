@@ -325,8 +325,6 @@ def test_a_finished_run_is_shown_and_not_run_again(finished, run_cli, monkeypatc
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith(f"Finished before; delete {folder} to run it again.\n")
     cells, others = map(table_cells, (result.out, finished.out))
-    assert cells
-    for cell, other in zip(np.ravel(cells), np.ravel(others), strict=True):
-        assert cell == other or float(cell) == pytest.approx(float(other), rel=1e-5)
+    assert cells == others != []
     assert contents(folder) == before
     assert {name: (folder / name).stat().st_mtime_ns for name in before} == times

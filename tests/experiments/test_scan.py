@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from experiments.datasets import plink, simulation
+from experiments.datasets.alleles import codes_of, groups_of
 from experiments.datasets.files import fingerprint
 from experiments.datasets.plink import GenotypeConfig
 from experiments.datasets.simulation import SimulationConfig
@@ -27,7 +28,7 @@ from tests.oracles.sklearn_fit import information, refit
 CONFIG = CONFIGS / "scan.toml"
 TABLE = "scan.glm.logistic"
 # The columns that PLINK 2 writes if asked.
-FIRTH = ("A1_CASE_FREQ", "A1_CTRL_FREQ", "FIRTH?")
+FIRTH = ("A1_CASE_FREQ", "A1_CTRL_FREQ", "FIRTH?", "A1_CASE_CT", "A1_CTRL_CT")
 KINDS = ("bed", "bim", "fam", "phe", "cov")
 
 # As many samples in the .fam file; not a multiple of four, which share a byte.
@@ -165,6 +166,12 @@ def test_the_table_is_that_of_fits_one_by_one(files, run_ok):
         "5 variants on X, Y and MT or at a negative position are left out.\n"
         "7 samples without a phenotype or a covariate are left out.\n"
     )
+    for line in (
+        "1 without an estimate, UNSEEN: no sample has a genotype.",
+        "1 without an estimate, MONOMORPHIC: all samples have the same genotype.",
+        "1 without an estimate, SEPARATED: genotypes and covariates tell cases from",
+    ):
+        assert line in " ".join(out.split())
     table = read_table(folder)
     for j, (row, numbers, g) in enumerate(zip(*table[:2], G[:35], strict=True)):
         observed = str((g[USED] >= 0).sum())
@@ -205,6 +212,8 @@ def test_what_has_no_estimate_gets_firths(files, run_ok):
     for j, g in enumerate(G[:35]):
         for column, label in enumerate((1, 0)):
             some = g[USED & (g >= 0) & (label == Y)]
+            count = some.sum() if table.texts[j, 5] == "A" else (2 - some).sum()
+            assert int(columns[j, 3 + column]) == count
             if not some.size:
                 assert columns[j, column] == "NA"
                 continue
@@ -277,6 +286,34 @@ def test_genotypes_are_read_from_their_places(source):
         assert block.G.flags.c_contiguous
         np.testing.assert_array_equal(block.G, counts)
         np.testing.assert_array_equal(block.observed[:, 0], (counts >= 0).sum(axis=1))
+
+
+def test_variants_with_a_rare_allele_are_left_out(source):
+    counts, known = np.where(G < 0, 0, G)[:35, USED].sum(1), (G[:35, USED] >= 0).sum(1)
+    rarer = np.minimum(counts, 2 * known - counts)
+    for limits, kept in (
+        ({"min_count": 30}, rarer >= 30),
+        ({"min_frequency": 0.25}, (rarer >= 0.25 * 2 * known) & (known > 0)),
+    ):
+        study = loaded(source, **limits)
+        assert 0 < study.rare == (~kept).sum()
+        np.testing.assert_array_equal(study.places, np.flatnonzero(kept))
+    with pytest.raises(UserError, match=r"no variant .* count data.min_count = 999"):
+        loaded(source, min_count=999)
+
+
+@pytest.mark.parametrize("swaps", [False, True])
+def test_why_a_variant_has_no_estimate_does_not_depend_on_the_allele(swaps):
+    y = np.array([[1.0, 1, 0, 0, 0]])
+    rows = [[0, 0, 0, 0, -1], [1, 0, 0, 0, 0], [1, 1, 0, -1, 0], [0, 1, 1, 0, 0]]
+    table = np.array([*rows, rows[3]], np.int8)
+    table = np.where(table < 0, -1, 2 - table).astype(np.int8) if swaps else table
+    groups = groups_of(table, np.full((5, 1), swaps), y)
+    status = np.array([3, 3, 2, 3, 0])
+    expected = ["MONOMORPHIC", "SEPARATED", "SEPARATED", "COLLINEAR", "."]
+    assert codes_of(status, groups).tolist() == expected
+    cases, controls = groups.counts
+    assert [cases.tolist(), controls.tolist()] == [[0, 1, 2, 1, 1], [0, 0, 0, 1, 1]]
 
 
 def lines(change):
@@ -525,7 +562,7 @@ UNFIT = {
     "--data.phenotype_name=BMI": "a.phe: has no column 'BMI', only Q, CC",
     "--data.phenotype_name=Q": "but must be 1 for control, 2 for",
     "--data.phenotype=": "data.phenotype_name: data.phenotype names no file",
-    "--data.covariate_names=['SEX']": "a.cov: has no column 'SEX', only AGE, PC",
+    "--data.covariate_names=PC,SEX": "a.cov: has no column 'SEX', only AGE, PC",
     "--data.coding=0/1": "CC holds 2, but must be 0 for control",
     "--data.covariates= --data.covariate_names=['AGE']": "data.covariate_names: data.c",
 }

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.errors import wrong
 from tests.helpers import leaf_pairs, stack
 from tests.mistakes import NOT_SEEN_UNDER_JIT
 from tests.table import cases, count_cases, host_cases, inference_cases
@@ -31,24 +32,6 @@ def refuses(case, arguments, mistake, path):
     except Exception as error:
         return [f"{mistake.words}: {type(error).__name__} {error}"]
     return [f"{mistake.words}: accepted"]
-
-
-def as_numpy(leaf):
-    array = isinstance(leaf, jax.Array) and isinstance(leaf.dtype, np.dtype)
-    return np.asarray(leaf) if array else leaf
-
-
-def it_ran(_):
-    raise AssertionError("it ran")
-
-
-def wrong(case, path, mistake):
-    """Return the arguments of a case with one mistake, which must be seen at once."""
-    valid = jax.tree.map(as_numpy, case.get(path))
-    changes = {path: mistake.bad(valid)}
-    if "memory_limit" in case.kinds:
-        changes["progress"] = it_ran
-    return case.changed(changes)
 
 
 def can_be_traced(leaf):

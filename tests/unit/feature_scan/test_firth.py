@@ -8,7 +8,6 @@ import jlogreg as jl
 from jlogreg import Status, inference
 from jlogreg.feature_scan import scan_features as module
 from jlogreg.feature_scan.checks import check_scan
-from jlogreg.feature_scan.firth import one_sided
 from jlogreg.feature_scan.null_model import fit_null_model
 from tests.helpers import assert_close
 
@@ -165,6 +164,10 @@ def test_carriers_of_one_label_are_known_from_the_counts():
         [1, 0, 0, 0, 0, 2],
         [1, 0, 1, 0, 0, 0],
     ]
-    G = np.array([*rows, [0] * 6], np.int8)
-    assert one_sided(null, G).tolist() == [True, True, True, False, False]
-    assert not one_sided(null, G.astype(float)).any()
+    G = np.array([*rows, [0] * 6, [-2, 2, 0, 0, 0, 0]], np.int8)
+    expected = [True, True, True, False, False, False]
+    assert module.one_sided(null, G).tolist() == expected
+    # Whichever allele is counted.
+    G = np.where(G < 0, G, 2 - G).astype(np.int8)
+    assert module.one_sided(null, G).tolist() == expected
+    assert not module.one_sided(null, G.astype(float)).any()

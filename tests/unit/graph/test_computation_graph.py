@@ -1,6 +1,7 @@
 """The nodes of a computation graph, their names, and the errors."""
 
 import functools
+import math
 import operator
 from itertools import islice
 
@@ -61,6 +62,14 @@ def test_an_argument_that_is_not_a_number(value):
 def test_traced_arguments():
     with pytest.raises(TypeError, match="call it outside jit"):
         jax.jit(lambda x: jl.computation_graph(jnp.sin, x).nodes[-1].value)(C)
+
+
+def test_what_cannot_be_traced_is_told_what_to_write():
+    for f in (np.exp, math.exp, lambda x: x if x > 0 else -x):
+        with pytest.raises(TypeError, match=r"write jnp.exp\(x\) for np.exp\(x\)"):
+            jl.computation_graph(f, 3.0)
+    with pytest.raises(TypeError, match=r"write computation_graph\(f, x\)"):
+        jl.computation_graph(jnp.exp, x=3.0)
 
 
 @pytest.mark.parametrize(
