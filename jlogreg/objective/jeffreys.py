@@ -233,7 +233,7 @@ def jeffreys_totals(
         h = part.weighted(s * _lengths(part.X, root))
         change = part.weighted(-2 * half * s)
         if isinstance(part.X, Triplewise):
-            third = _third_moments(part.X, gram(part, change), change)
+            third = part.X.third_moments(change)
         else:
             third = _third(part, _rows(part.X, root), change)
         found = JeffreysTotals(
@@ -288,10 +288,3 @@ def _third(part: Samples, u: Array, change: Array) -> Float[Array, "n+1 p"]:
     roots = jnp.asarray(np.concatenate(twice)[:, None], u.dtype)
     third = adjoint(part.X, jnp.concatenate(pairs) * roots * change)
     return jnp.concatenate([third.w, third.b.T])
-
-
-def _third_moments(X: Triplewise, pairs: Array, change: Array) -> Array:
-    """Return the sum of x~ times the pairs of x~, of which those of the 1 are known."""
-    moments = jnp.concatenate([X.third_moments(change), pairs[None, :-1, :-1]])
-    moments = jnp.concatenate([moments, pairs[:, :-1, None]], axis=2)
-    return jnp.concatenate([moments, pairs[:, None]], axis=1)
