@@ -76,13 +76,22 @@ class Triplewise(Pairwise):
         triples = lax.dynamic_slice_in_dim(self.triples, start, size, 1)
         return Triplewise(part.X, part.pairs, triples)
 
-    def third_moments(self, c: Float[Array, "1 m"]) -> Float[Array, "n n n"]:
-        """Return the sum of c x_j x_k x_l for all j, k and l."""
+    def third_moments(self, c: Float[Array, "1 m"]) -> Float[Array, "n+1 n+1 n+1"]:
+        """Return the sum of c x_j x_k x_l for all j, k and l, with a 1 below x."""
         n = self.X.shape[0]
-        at, entries = _triples(n), np.zeros((n, n, n), int)
-        for order in permutations(at):
-            entries[order] = np.arange(at[0].size)
-        return jnp.take(inner_products(c, self.triples)[0], entries).reshape(n, n, n)
+        (first, second), one = np.tril_indices(n), np.arange(n)
+        # Triples, pairs with the 1, x with the 1 twice, and the 1 alone.
+        rows = [_triples(n), (first, second, n), (one, n, n), ([n], [n], [n])]
+        entries, count = np.zeros((n + 1, n + 1, n + 1), int), 0
+        for three in rows:
+            size = np.broadcast_arrays(*three)[0].size
+            for order in permutations(three):
+                entries[order] = np.arange(count, count + size)
+            count += size
+        tables = (self.triples, self.pairs, self.X)
+        sums = [inner_products(c, table)[0] for table in tables]
+        flat = jnp.concatenate([*sums, c.sum(axis=1)])
+        return jnp.take(flat, entries).reshape(entries.shape)
 
 
 def n_triples(n: int) -> int:

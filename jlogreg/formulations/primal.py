@@ -6,13 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import at_least, at_most, largest
 from jlogreg.base.params import Params
-from jlogreg.data.design import inner_products
 from jlogreg.data.reduction import estimates_cheaply, gram_block
 from jlogreg.formulations.problem import (
     Formulation,
@@ -32,7 +30,8 @@ from jlogreg.formulations.problem import (
     to_vector,
 )
 from jlogreg.objective.jeffreys import AtZero, Jeffreys, at_zero, jeffreys_totals
-from jlogreg.objective.newton_totals import newton_totals
+from jlogreg.objective.newton_totals import NewtonTotals, newton_totals
+from jlogreg.objective.pointwise import line_derivatives, logits_along
 from jlogreg.objective.sums import curvature_total
 from jlogreg.solvers.cholesky import ReversedFactor, factorize_reversed
 from jlogreg.solvers.driver import (
@@ -48,7 +47,6 @@ __all__ = [
     "PRIMAL",
     "Primal",
     "PriorCurvature",
-    "largest_logit",
     "primal_objective",
 ]
 
@@ -56,19 +54,22 @@ __all__ = [
 # in few steps, where that leaves at least 32 samples for each feature.
 START_PARTS, MIN_START_SAMPLES = (64, 8), 32
 START_TOLERANCE, MAX_START_STEPS = 0.1, 8
-# A step with Jeffreys' prior changes no logit by more than this, where none is large.
-MAX_CHANGE = 5.0
+# A step with Jeffreys' prior changes no logit by more than this, or half of the largest
+# where that is more; by twice that, but no less than MIN_PART, after a line search.
+MAX_CHANGE, MIN_PART = 5.0, 0.1
 
 
 class PriorCurvature(NamedTuple):
-    """The curvature with Jeffreys' prior, and how far a step may go.
+    """The curvature with Jeffreys' prior at a point, and the sums without the prior.
 
-    Shapes: exact and augmented (n + 1, n + 1), equations (57) and (58); max_change ().
+    Shapes: exact and augmented (n + 1, n + 1), equations (57) and (58); point (n + 1,
+    1).
     """
 
     exact: Float[Array, "n+1 n+1"]
     augmented: Float[Array, "n+1 n+1"]
-    max_change: Float[Array, ""]
+    sums: NewtonTotals
+    point: Float[Array, "n+1 1"]
 
 
 # Over 40 lines: the evaluation and the direction share what they are given.
@@ -130,33 +131,30 @@ def _with_prior(
     """Return the cost with Jeffreys' prior; section 23 of docs/derivation.md.
 
     It is not convex: where the Hessian is not positive definite, the step takes the
-    augmented matrix, and no step changes a logit by more than MAX_CHANGE, or half of
-    the largest logit.
+    augmented matrix.
     """
     penalty, k = ridge(problem), problem.samples.X.shape[0] + jeffreys.bias
     m, samples, free = prepared.total_weight, problem.samples, problem.free
 
+    def matrix(total: Array) -> Array:
+        return restricted_matrix(total / m + jnp.diag(penalty[:, 0]), free)
+
     def evaluate(point: Array, step: Array) -> Evaluation:
         params = to_params(point)
         sums = newton_totals(samples, params, to_params(step), problem.l2, tol)
-        information = sums.curvature[:k, :k]
-        factor = factorize_reversed(information)
+        factor = factorize_reversed(sums.curvature[:k, :k])
         more = jeffreys_totals(params, samples, factor.inverse_root(), jeffreys)
         # The cost (55): infinite where the information is singular.
         log_det = jnp.where(factor.singular, -jnp.inf, factor.log_det())
         value = (sums.loss - jeffreys.strength * log_det) / m
         gradient = (to_vector(sums.gradient) + to_vector(more.gradient)) / m  # (56)
         gradient = restricted(gradient + penalty * point, free)
-        # The Hessian (57), and the augmented matrix (58).
-        curved = inner_products(more.third, more.third) * jeffreys.strength
-        both = jnp.stack([more.curvature + curved, more.augmented])
-        both = (sums.curvature[None] + both) / m + jnp.diag(penalty[:, 0])[None]
-        both = jax.vmap(lambda H: restricted_matrix(H, free))(both)
-        most = at_least(largest_logit(problem, point) / 2, MAX_CHANGE)
+        exact = matrix(sums.curvature + more.curvature)  # (57)
+        augmented = matrix(sums.curvature + more.augmented)  # (58)
         return Evaluation(
             value=value + jnp.sum((penalty * point) * point) / 2,
             gradient=gradient,
-            curvature=PriorCurvature(both[0], both[1], most),
+            curvature=PriorCurvature(exact, augmented, sums, point),
             slope=jnp.sum(gradient * step),
             n_moved=sums.n_moved,
             n_large_moves=sums.n_large_moves,
@@ -165,13 +163,12 @@ def _with_prior(
         )
 
     def newton_direction(evaluation: Evaluation, inspected: Array) -> Direction:
-        H, augmented, most = evaluation.curvature
+        H, augmented = evaluation.curvature[:2]
         exact = factorize_reversed(H, inspected)
         other = partial(factorize_reversed, augmented, inspected)
         factor = once(exact.singular, other, exact)
         vector = -factor.solve(evaluation.gradient)
-        change = largest_logit(problem, vector)
-        vector = vector * jnp.where(change > most, most / change, 1.0)
+        vector *= _part_of_step(problem, prepared, evaluation, vector)
         return Direction(
             vector=vector,
             decrement=jnp.sqrt(at_least(-jnp.sum(vector * evaluation.gradient), 0)),
@@ -187,10 +184,34 @@ def _with_prior(
     return DenseObjective(evaluate, newton_direction, value_at_zero, tol)
 
 
-def largest_logit(problem: Problem, point: Array) -> Float[Array, ""]:
-    """Return the largest |logit| of the samples with a weight, without the offset."""
-    z = problem.samples.X.forward(point[:-1]) + point[-1:]
-    return largest(jnp.abs(jnp.where(problem.samples.weights() > 0, z, 0.0)))
+def _part_of_step(
+    problem: Problem, prepared: Prepared, evaluation: Evaluation, vector: Array
+) -> Float[Array, ""]:
+    """Return by how much a Newton step is to be longer or shorter.
+
+    The losses of separated labels fall like exponential functions, of which a step
+    takes off one unit of the exponent. So from its end one more step is taken along its
+    line, where all but the losses counts by its derivatives at the point. It might pass
+    over a minimum, so where minima may have rivals a step is shortened at most.
+    """
+    samples, m = problem.samples, prepared.total_weight
+    H, _, sums, point = evaluation.curvature
+    own = (to_params(point), to_params(vector))
+    z, change, _ = logits_along(samples.X, jnp.zeros_like(m), *own)
+    rows = jnp.where(samples.weights() > 0, jnp.concatenate([z, change]), 0.0)
+    most, moved = largest(jnp.abs(rows), axis=1)
+    most = at_least(most / 2, MAX_CHANGE) / moved
+    part = at_most(most, 1.0)
+    # The derivatives along the line, at the end of the step.
+    slope, bend = line_derivatives(samples, z + part * change, change)
+    more = evaluation.gradient - to_vector(sums.gradient) / m
+    added = jnp.sum((H - sums.curvature / m) * (vector * vector.T))
+    slope = slope / m + jnp.sum(more * vector) + part * added
+    bend = bend / m + added
+    best = jnp.where(bend > 0, part - slope / bend, 2 * most)
+    best = at_most(at_least(best, MIN_PART * part), 2 * most)
+    alone = jnp.zeros((), bool) if prepared.own is None else ~prepared.own.rivals
+    return jnp.where(alone & (moved > 0.5), best, part)
 
 
 class Primal:

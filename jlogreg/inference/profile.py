@@ -4,15 +4,19 @@ A held weight is an offset, so each point of a profile is a fit with an offset, 
 fits of all coefficients are mapped. Equations (41) and (42) of docs/derivation.md.
 """
 
+# Over 300 lines: the search for an end, and the fit at each point of a profile.
+
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.arrays import at_least
 from jlogreg.base.status import Status
@@ -34,13 +38,16 @@ from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.elementwise import log_loss
 from jlogreg.objective.cost import objective
 from jlogreg.objective.jeffreys import jeffreys_term
-from jlogreg.solvers.driver import loop, minimize
+from jlogreg.solvers.driver import loop, minimize, where
 from jlogreg.solvers.newton import Newton
 
 __all__ = ["Held", "default_limits", "fit_with_held", "paired", "profile_ends"]
 
 # Fits of one end at most, and the longest step of a search, in standard errors.
 MAX_FITS, LONGEST = 40, 2.0
+# All ends are searched side by side by some fits of a few steps each; those that need
+# more go on so many at a time.
+FEW_FITS, FEW_STEPS, LAST = 3, 5, 8
 # Entries of the products of pairs of features, above which they are not formed.
 MAX_PAIR_ENTRIES = 2**26
 # Entries of the Hessians of the ends that are searched side by side.
@@ -180,79 +187,111 @@ def _ends(
     units = jnp.eye(k, dtype=estimate.dtype)[jnp.asarray(places)]
     rows = jnp.concatenate([units, units])
     sides = jnp.repeat(jnp.asarray([-1.0, 1.0], estimate.dtype), len(places))
+    width, lanes = max(8, MAX_HESSIAN_ENTRIES // k**2), (rows[..., None], sides)
     limits = default_limits(estimate.dtype)
+    given = lax.stop_gradient((fitted, inverse, target))
 
-    def end(lane: tuple[Array, Array]) -> tuple[Array, Array]:
-        return _end(fitted, inverse, target, limits, lane[0][:, None], lane[1])
+    def over_lanes(function: Callable[..., Any], *rows: Any) -> Any:
+        if len(sides) <= width:
+            return jax.vmap(function)(*rows)
+        return lax.map(lambda row: function(*row), rows, batch_size=width)
 
-    width = max(8, MAX_HESSIAN_ENTRIES // k**2)
-    if len(sides) <= width:
-        found, status = jax.vmap(end)((rows, sides))
-    else:
-        found, status = lax.map(end, (rows, sides), batch_size=width)
+    now = over_lanes(partial(_start, *given), *lanes)
+    if len(sides) > LAST:
+        few = limits._replace(max_steps=jnp.full_like(limits.max_steps, FEW_STEPS))
+        now = over_lanes(partial(_search, *given, few, FEW_FITS), *lanes, now)
+
+    # Those that are left, a few at a time: all others would wait for them.
+    def go_on(now: _Search) -> _Search:
+        some = jnp.argsort(~_going(now, MAX_FITS))[:LAST]
+        picked = jax.tree.map(lambda leaf: leaf[some], (*lanes, now))
+        ended = jax.vmap(partial(_search, *given, limits, MAX_FITS))(*picked)
+        return jax.tree.map(lambda all_, own: all_.at[some].set(own), now, ended)
+
+    now = loop(lambda now: _going(now, MAX_FITS).any(), go_on, now)
+    found = over_lanes(partial(_end, fitted, target), *lanes, now)
     shape = (2, len(places))
-    return found.reshape(shape).T, status.reshape(shape).T
+    return found.reshape(shape).T, now.status.reshape(shape).T
 
 
-# Over 40 lines: the search, its start, and the derivatives of its end.
-def _end(
-    fitted: Fitted,
-    inverse: Float[Array, "n+1 n+1"],
-    target: Array,
-    limits: Limits,
-    unit: Float[Array, "n+1 1"],
-    side: Array,
-) -> tuple[Array, Array]:
-    """Return one end, by Newton's method on the root of twice the drop, in a bracket.
-
-    rho = sqrt(2 drop) is nearly linear in the held unknown, and its slope needs but the
-    gradient there: the others are at their minimum.
-    """
-    fixed, inverse, goal = lax.stop_gradient((fitted, inverse, target))
-    theta = to_vector(fixed.params)
-    estimate = jnp.sum(unit * theta)
-    # The unknowns move along the tangent when one is held elsewhere; (41).
-    column = matmul(inverse, unit)
-    variance = jnp.sum(column * unit)
-    error, tangent = jnp.sqrt(variance), side * column / variance
-
-    def going(now: _Search) -> Array:
-        return (now.status == Status.MAX_STEPS) & (now.fits < MAX_FITS)
-
-    def advance(now: _Search) -> _Search:
-        held = unit * (estimate + side * now.distance)
-        at = fit_with_held(fixed, held, 1 - unit, now.theta, limits)
-        # rho and its slope in the distance; (42).
-        rho = jnp.sqrt(at_least(2 * at.drop, 0))
-        slope = side * fixed.total() * jnp.sum(at.slope * unit) / rho
-        after = _after(now, goal - rho, slope, LONGEST * error)
-        failed = at.status != Status.CONVERGED
-        return after._replace(
-            theta=at.theta + tangent * (after.distance - now.distance),
-            status=jnp.where(failed, at.status, after.status),
-        )
-
+def _start(
+    fitted: Fitted, inverse: Array, goal: Array, unit: Array, side: Array
+) -> _Search:
+    """Return a search that begins at the end of Wald's interval."""
+    tangent, error = _tangent(inverse, unit)
     first = goal * error
-    start = _Search(
+    return _Search(
         distance=first,
-        theta=theta + tangent * first,
+        theta=to_vector(fitted.params) + side * tangent * first,
         low=jnp.zeros_like(first),
         high=jnp.full_like(first, jnp.inf),
         status=jnp.full((), Status.MAX_STEPS, jnp.int32),
         fits=jnp.zeros((), jnp.int32),
     )
-    end = loop(going, advance, start)
-    found = estimate + side * end.distance
+
+
+def _tangent(inverse: Array, unit: Array) -> tuple[Float[Array, "n+1 1"], Array]:
+    """Return how the unknowns move with the held one, (41), and its standard error."""
+    column = matmul(inverse, unit)
+    variance = jnp.sum(column * unit)
+    return column / variance, jnp.sqrt(variance)
+
+
+def _going(now: _Search, most: int) -> Bool[Array, ...]:
+    """Return whether a search goes on, by as many fits at most."""
+    return (now.status == Status.MAX_STEPS) & (now.fits < most)
+
+
+def _search(
+    fitted: Fitted,
+    inverse: Float[Array, "n+1 n+1"],
+    goal: Array,
+    limits: Limits,
+    most: int,
+    unit: Float[Array, "n+1 1"],
+    side: Array,
+    start: _Search,
+) -> _Search:
+    """Return a search for one end after some fits: Newton's method in a bracket.
+
+    rho = sqrt(2 drop) is nearly linear in the held unknown, and its slope needs but the
+    gradient there: the others are at their minimum. Where the steps run out before
+    that, the next fit goes on.
+    """
+    estimate = jnp.sum(unit * to_vector(fitted.params))
+    tangent, error = _tangent(inverse, unit)
+
+    def advance(now: _Search) -> _Search:
+        held = unit * (estimate + side * now.distance)
+        at = fit_with_held(fitted, held, 1 - unit, now.theta, limits)
+        # rho and its slope in the distance; (42).
+        rho = jnp.sqrt(at_least(2 * at.drop, 0))
+        slope = side * fitted.total() * jnp.sum(at.slope * unit) / rho
+        after = _after(now, goal - rho, slope, LONGEST * error)
+        moved = side * tangent * (after.distance - now.distance)
+        failed = at.status != Status.CONVERGED
+        stayed = now._replace(theta=at.theta, status=at.status, fits=after.fits)
+        return where(failed, stayed, after._replace(theta=at.theta + moved))
+
+    return loop(lambda now: _going(now, most), advance, start)
+
+
+def _end(
+    fitted: Fitted, target: Array, unit: Array, side: Array, search: _Search
+) -> Float[Array, ""]:
+    """Return the end that a search has found, with its derivatives; NaN without one."""
+    fixed = lax.stop_gradient(fitted)
+    found = jnp.sum(unit * to_vector(fixed.params)) + side * search.distance
     # One more step along the curve of the drop, 0 but for its derivatives: they are
     # those of the end, as the data and the level change; (42).
-    point = end.theta * (1 - unit) + found * unit
+    point = search.theta * (1 - unit) + found * unit
     problem = fixed.problem
     penalties = (problem.l2, problem.jeffreys)
     _, gradient = objective(to_params(point), problem.samples, *penalties)
     slope = fixed.total() * jnp.sum(to_vector(gradient) * unit)
     missing = jnp.square(target) / 2 - _drop(fitted, point)
     found = found + (missing - lax.stop_gradient(missing)) / slope
-    return jnp.where(end.status == Status.CONVERGED, found, jnp.nan), end.status
+    return jnp.where(search.status == Status.CONVERGED, found, jnp.nan)
 
 
 def _after(now: _Search, missing: Array, slope: Array, longest: Array) -> _Search:

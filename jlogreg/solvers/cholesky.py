@@ -26,6 +26,8 @@ __all__ = [
 # over the problems: a call of LAPACK for each of many small matrices takes longer than
 # its work. For one matrix the call is the smaller program.
 MAX_UNROLLED = 8
+# Up to this number LAPACK inverts a triangle sooner than products of its halves do.
+MAX_SOLVED = 32
 
 
 class Factor(NamedTuple):
@@ -227,13 +229,14 @@ def _inflation(L: Array, needed: Array) -> Array:
 
 
 def _inverse_of_lower(L: Float[Array, "k k"]) -> Float[Array, "k k"]:
-    """Return the inverse of a lower triangular matrix, by products of halves.
+    """Return the inverse of a lower triangular matrix.
 
-    That of [[A, 0], [C, B]] is [[A', 0], [-B' C A', B']], A' and B' the inverses; all
-    blocks of one size are taken together. LAPACK solves with k right sides at ten times
-    the cost of the factor.
+    Of a large one by products of halves: that of [[A, 0], [C, B]] is [[A', 0],
+    [-B' C A', B']], A' and B' the inverses; all blocks of one size are taken together.
     """
     k, size = len(L), 1
+    if k <= MAX_SOLVED:
+        return solve_triangular(L, jnp.eye(k, dtype=L.dtype), lower=True)
     padding = (1 << (k - 1).bit_length()) - k
     whole = jnp.pad(L, (0, padding)) + jnp.diag(
         (jnp.arange(k + padding) >= k).astype(L.dtype)

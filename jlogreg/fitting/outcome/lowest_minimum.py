@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
+from jlogreg.base.arrays import largest
 from jlogreg.base.status import Status
 from jlogreg.formulations.convergence import hidden_as_singular
-from jlogreg.formulations.primal import largest_logit, primal_objective
+from jlogreg.formulations.primal import primal_objective
 from jlogreg.formulations.problem import (
     Limits,
     Problem,
@@ -95,7 +96,7 @@ def lowest_minimum(
 def _second_start(problem: Problem, point: Array) -> Array:
     """Return where the second search starts."""
     eps = float(np.finfo(point.dtype).eps)
-    bound = -LARGEST_LOGIT * math.log(eps) / largest_logit(problem, point)
+    bound = -LARGEST_LOGIT * math.log(eps) / _largest_logit(problem, point)
     return jnp.where(bound < SECOND_START, bound, SECOND_START) * point
 
 
@@ -104,4 +105,10 @@ def _is_elsewhere(
 ) -> Bool[Array, ""]:
     """Return whether two solutions differ in the logit of some sample."""
     step = to_vector(solution.params) - to_vector(other.params)
-    return largest_logit(problem, step) > SAME_LOGITS
+    return _largest_logit(problem, step) > SAME_LOGITS
+
+
+def _largest_logit(problem: Problem, point: Array) -> Float[Array, ""]:
+    """Return the largest |logit| of the samples with a weight, without the offset."""
+    z = problem.samples.X.forward(point[:-1]) + point[-1:]
+    return largest(jnp.abs(jnp.where(problem.samples.weights() > 0, z, 0.0)))

@@ -189,7 +189,8 @@ def test_third_moments_are_those_of_each_sample():
     whole = triplewise(jnp.asarray(X))
     part = whole.slice_samples(1, 3)
     for design, at in ((whole, slice(None)), (part, slice(1, None))):
-        expected = np.einsum("m,jm,km,lm->jkl", c[0, at], X[:, at], X[:, at], X[:, at])
+        x = np.vstack([X, np.ones(4)])[:, at]
+        expected = np.einsum("m,jm,km,lm->jkl", c[0, at], x, x, x)
         assert np.array_equal(design.third_moments(jnp.asarray(c[:, at])), expected)
 
 

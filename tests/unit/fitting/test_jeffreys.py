@@ -54,6 +54,14 @@ def test_the_lower_of_two_minima_is_taken(problem, dtype):
     assert best > other
 
 
+def test_separated_labels_with_logits_above_100_take_few_steps():
+    X = np.random.default_rng(0).normal(size=(10, 500))
+    found = firth(X, (np.ones((1, 10)) @ X > 0.5).astype(float))
+    assert found.status == jl.Status.CONVERGED
+    assert np.abs(jl.logits(found.params, X)).max() > 100
+    assert found.steps <= 14  # 18 by steps that do not look along their lines
+
+
 def test_a_table_of_counts_gets_half_a_count_in_each_cell():
     n00, n01, n10, n11 = 5.0, 0.0, 3.0, 9.0
     X = jnp.array([[0.0, 0.0, 1.0, 1.0]])
