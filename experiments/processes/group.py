@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import jlogreg
 from experiments.errors import UserError
 
 Item = TypeVar("Item")
+Record = TypeVar("Record", bound=tuple[Any, ...])  # a NamedTuple of arrays
 
 
 class Group(NamedTuple):
@@ -35,6 +37,16 @@ class Group(NamedTuple):
         padded[: len(content)] = np.frombuffer(content, np.uint8)
         rows = np.asarray(multihost_utils.process_allgather(padded))
         return [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
+
+    def joined(self, record: Record) -> Record:
+        """Return a record of arrays with the rows of all processes, in their order."""
+        if self.total == 1:
+            return record
+        buffer = io.BytesIO()
+        np.savez(buffer, *record)
+        parts = [np.load(io.BytesIO(part)) for part in self.gather(buffer.getvalue())]
+        rows = (np.concatenate([part[name] for part in parts]) for name in parts[0])
+        return type(record)(*rows)
 
     def own(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return the part of this process: what follows the part of the one before."""

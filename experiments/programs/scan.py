@@ -180,33 +180,13 @@ def _scan(study: Study, firth: str, run: Run) -> Estimates:
             advance(len(part.status))
         if isinstance(lines, io.BytesIO):
             file.writelines(group.gather(lines.getvalue()))
-            found = [_unpacked(each) for each in group.gather(_packed(_joined(found)))]
-    return _joined(found)
-
-
-<<<<<<< HEAD
-def _joined(parts: Iterable[Estimates]) -> Estimates:
-    """Return the estimates of several parts as one."""
-    return Estimates(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
-
-
-def _packed(found: Estimates) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **found._asdict())
-    return buffer.getvalue()
-
-
-def _unpacked(content: bytes) -> Estimates:
-    with np.load(io.BytesIO(content)) as file:
-        return Estimates(**file)
+    rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return group.joined(Estimates(*rows))
 
 
 def _fitted(
     study: Study, firth: str, parts: Iterable[slice]
-) -> Iterator[tuple[Block, Estimates]]:
-=======
-def _fitted(study: Study, firth: str) -> Iterator[tuple[Block, Groups, Estimates]]:
->>>>>>> tables
+) -> Iterator[tuple[Block, Groups, Estimates]]:
     """Yield each block with its estimates."""
     waiting: deque[Block] = deque()
     read = partial(plink.read, study, plink.opened(study))
