@@ -66,6 +66,7 @@ def execute(
             console.print(
                 f"Finished before; delete {folder} to run it again.", soft_wrap=True
             )
+            rows: Sequence[Row] = read_results(folder)
         else:
             settings = msgspec.to_builtins(config)
             run.write("config.toml", tomli_w.dumps(settings).encode())
@@ -73,9 +74,8 @@ def execute(
             rows = program.work(config, data, run)
             run.write(RESULTS, _as_csv(rows))
             run.finish()
-        # As they are written, so that a run and a look at it print the same digits.
-        written = read_results(folder)
-    rows = [{key: _typed(text) for key, text in row.items()} for row in written]
+    # As they are written, so that a run and a look at it print the same digits.
+    rows = [{key: _typed(str(cell)) for key, cell in row.items()} for row in rows]
     console.print(as_table(rows, title=name))
     console.print(f"Results, parameters and figures are in {folder}", soft_wrap=True)
 
