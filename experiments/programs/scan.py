@@ -71,13 +71,15 @@ class Estimates(NamedTuple):
 
 
 class MethodConfig(Section):
-    """How a variant is estimated.
+    """How a variant is estimated and tested.
 
     Attributes:
+        test: Wald's, the likelihood-ratio, or the score test, for firth = "never".
         firth: whose estimates are Firth's: of none, of those without another, or of
             all.
     """
 
+    test: Literal["wald", "lr", "score"] = "wald"
     firth: Literal["never", "fallback", "always"] = "fallback"
 
 
@@ -101,8 +103,10 @@ def load(config: Config) -> Study | None:
     """Return the study that the configuration names, None if it is to be simulated.
 
     Raises:
-        UserError: if its files are not valid, or its covariates alone have no fit.
+        UserError: if its files or settings are not valid, or no variant has a fit.
     """
+    if config.method.test == "score" and config.method.firth != "never":
+        raise UserError('method.test = "score" needs --method.firth=never')
     if config.data.bed:
         study = plink.load(config.data)
         _check_covariates(config.data.covariates, study)
@@ -155,7 +159,7 @@ def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
         run.console.print(
             f"{others} samples without a phenotype or a covariate are left out."
         )
-    found = _scan(study, config.method.firth, run)
+    found = _scan(study, config.method, run)
     for line in told(found.code):
         run.console.print(line)
     if config.figures:
@@ -163,7 +167,7 @@ def work(config: Config, study: Study | None, run: Run) -> Sequence[Row]:
     return _summary(study, found)
 
 
-def _scan(study: Study, firth: str, run: Run) -> Estimates:
+def _scan(study: Study, method: MethodConfig, run: Run) -> Estimates:
     """Return the estimates of all variants, once their table is written."""
     group, found = run.group, list[Estimates]()
     parts = group.own(plink.parts(study, least=group.total))
@@ -175,7 +179,7 @@ def _scan(study: Study, firth: str, run: Run) -> Estimates:
         # Of several processes, each reads and fits a part of the variants.
         lines = io.BytesIO() if group.total > 1 else file
         write = partial(_write, lines, study)
-        for part in _ahead(write, _fitted(study, firth, parts)):
+        for part in _ahead(write, _fitted(study, method, parts)):
             found.append(part)
             advance(len(part.status))
         if isinstance(lines, io.BytesIO):
@@ -185,7 +189,7 @@ def _scan(study: Study, firth: str, run: Run) -> Estimates:
 
 
 def _fitted(
-    study: Study, firth: str, parts: Iterable[slice]
+    study: Study, method: MethodConfig, parts: Iterable[slice]
 ) -> Iterator[tuple[Block, Groups, Estimates]]:
     """Yield each block with its estimates."""
     waiting: deque[Block] = deque()
@@ -196,7 +200,8 @@ def _fitted(
             waiting.append(block)
             yield block.G
 
-    for scan in scan_blocks(blocks(), study.covariates, study.y, firth=firth):
+    given = blocks(), study.covariates, study.y
+    for scan in scan_blocks(*given, test=method.test, firth=method.firth):
         block, fields = waiting.popleft(), [*map(np.asarray, scan[:6])]
         groups = groups_of(block.G, block.swapped, study.y)
         codes = codes_of(fields[4][:, 0], groups)[:, None]

@@ -22,6 +22,7 @@ from experiments.datasets.simulation import SimulationConfig
 from experiments.errors import UserError
 from experiments.programs import scan
 from experiments.runner import read_results
+from jlogreg import scan_features
 from tests.experiments.conftest import CONFIGS, Killed, contents, fails_at, only_folder
 from tests.oracles.sklearn_fit import information, refit
 
@@ -200,6 +201,24 @@ def test_the_table_is_that_of_fits_one_by_one(files, run_ok):
     top = [float(results[name]) for name in ("its −log10 p", "genomic inflation λ")]
     assert top == pytest.approx([table.numbers[best, 3], inflation], rel=1e-4)
     assert not list(folder.glob("*.png"))
+
+
+@pytest.mark.parametrize("test", ["lr", "score"])
+def test_another_test_is_that_of_the_scan(test, files, run_ok):
+    given = f"--method.test={test}", "--method.firth=never"
+    folder, _ = run_ok(CONFIG, *files, *given)
+    table = read_table(folder)
+    rows = G[:35, USED].astype(np.int8), C[:, USED], Y[None, USED] * 1.0
+    due = scan_features(*rows, test=test)
+    np.testing.assert_array_equal(table.failed, due.status[:, 0] != 0)
+    known = ~table.failed
+    p = -np.asarray(due.log10_p)[known, 0]
+    np.testing.assert_allclose(table.numbers[known, 3], p, rtol=1e-3, atol=1e-4)
+
+
+def test_a_score_test_has_no_estimate_of_firth(files, refused):
+    line = refused(CONFIG, *files, "--method.test=score")
+    assert line == 'method.test = "score" needs --method.firth=never'
 
 
 def test_what_has_no_estimate_gets_firths(files, run_ok):
