@@ -28,6 +28,7 @@ release = version = importlib.metadata.version("jlogreg")
 extensions = [
     "mathml",
     "myst_nb",
+    "notebooks",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -50,7 +51,7 @@ napoleon_numpy_docstring = False
 
 html_math_renderer = "mathml"
 html_theme = "furo"
-html_title = "jlogreg"
+html_title = f"jlogreg {version}"
 html_static_path = ["_static"]
 html_css_files = ["figures.css"]
 html_copy_source = False
