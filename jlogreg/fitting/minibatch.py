@@ -6,6 +6,8 @@ depends on is in the state. So a descent that was interrupted goes on as if it h
 been.
 """
 
+# Over 300 lines: a third of them document one function and the state that it returns.
+
 from __future__ import annotations
 
 import hashlib
@@ -240,11 +242,10 @@ class _Work(NamedTuple):
                 for stream in streams:
                     stream.follow(self.reads(order, epoch, state.epochs), self.size)
                 while state.epoch == epoch:
-                    before, batch = time.perf_counter(), state.batch
-                    left = self.n_batches - batch
-                    now_done = length if length < left else left
-                    state = self.advance(state, share, order, now_done)
-                    done, now = done + now_done, time.perf_counter()
+                    before, left = time.perf_counter(), self.n_batches - state.batch
+                    count = length if length < left else left
+                    state = self.advance(state, share, order, count)
+                    done, now = done + count, time.perf_counter()
                     # How many batches a program takes changes no result.
                     quick = now - before < LOOK_SECONDS
                     length = 2 * length if quick else length // 2 or 1

@@ -39,7 +39,7 @@ def descend(problem, X=None, **changes):
 
 
 def test_the_steps_are_those_by_hand():
-    """Of each batch N sum_B weight L / sum weight; without weight there, the penalty."""
+    """Of a batch N sum_B weight L / sum weight, and the penalty, also of weights 0."""
     problem = problem_of()
     l2, (w, b) = problem.l2, problem.params
     weight, costs = np.asarray(problem.weight), []
