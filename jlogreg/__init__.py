@@ -55,6 +55,7 @@ from jlogreg.feature_scan.results import Scan
 from jlogreg.feature_scan.scan_features import scan_blocks, scan_features
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.gradient_descent import Descent, gradient_descent
+from jlogreg.fitting.minibatch import MinibatchDescent, minibatch_descent
 from jlogreg.fitting.regularization_path import (
     l1_max,
     penalty_grid,
@@ -100,6 +101,7 @@ __all__ = [
     "Fit",
     "FitError",
     "Graph",
+    "MinibatchDescent",
     "Newton",
     "NewtonCG",
     "Node",
@@ -146,6 +148,7 @@ __all__ = [
     "loops",
     "mesh",
     "metrics",
+    "minibatch_descent",
     "one_against_rest",
     "penalty_grid",
     "predict",

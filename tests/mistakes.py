@@ -328,6 +328,9 @@ def count(least: int, *others: Any) -> Kind:
 FOLD_COUNT = count(2, None).but(
     *given(value, "^folds must be at most m = 7, but is 8$", 8)
 )
+BATCH_SIZE = count(1).but(
+    *given(value, "^batch_size must be at most m = 5, but is 6$", 6)
+)
 KEY = setting(
     *given(dtype, r"^key must be one key .*jax\.random\.key\(7\), but is 7$", 7),
     *given(dtype, "^key must be one key of jax.random", None, "7", np.ones((2,))),
@@ -341,6 +344,9 @@ OPTIMIZER = setting(
     *given(dtype, "^optimizer must be an optax tran.*'adam'", "adam"),
     *given(dtype, "^optimizer must be an optax tran", lambda rate: 5),
     *given(value, "given twice.*optimizer=optax.adam", optax.sgd(0.1)),
+)
+TRANSFORMATION = setting(
+    *given(dtype, r"^optimizer must be .* such as optax.sgd\(0.1\)", "sgd", optax.sgd)
 )
 REAL = setting(
     *given(dtype, "^dtype has dtype .*: pass dtype=jnp.float32", int, np.float16, bool)

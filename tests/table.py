@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import jlogreg
 from jlogreg import inference, loops, metrics
@@ -23,6 +24,8 @@ from tests.helpers import make_problem
 from tests.oracles.numpy_fit import numpy_minimum
 
 N, M = 3, 5
+# One for all calls, which so share their program.
+DESCENT = optax.sgd(0.1)
 
 # Public names that take no arrays of numbers, or any a function of the user's does.
 NOT_OF_ARRAYS = {
@@ -34,7 +37,15 @@ SAME_AS_ANOTHER = {"scan_blocks"}
 # What is not a function of the library: classes, errors, and the module of loops.
 NOT_FUNCTIONS = {
     *("Dense", "Sparse", "Stacked", "Standardized", "Streamed"),
-    *("Certificate", "Descent", "Fit", "Params", "Status", "Summary"),
+    *(
+        "Certificate",
+        "Descent",
+        "Fit",
+        "MinibatchDescent",
+        "Params",
+        "Status",
+        "Summary",
+    ),
     *("CrossValidation", "Graph", "Node", "Progress", "Scan"),
     *("DtypeError", "FitError", "RankError", "ReadError", "ShapeError"),
     *("LBFGS", "Newton", "NewtonCG", "Optax", "ProximalNewton"),
@@ -338,6 +349,16 @@ def host_cases(dtype: Any = np.float64) -> dict[str, Case]:
                 "reduction": kind.REDUCTION,
                 "metrics": kind.METRICS,
                 **limits,
+            },
+        ),
+        "minibatch_descent": Case(
+            partial(jlogreg.minibatch_descent, optimizer=DESCENT),
+            {**problem, "epochs": 2, "batch_size": 2, "key": jax.random.key(7)},
+            {
+                **COST,
+                **holding("params", kind.PARAMS, kind.FINITE_W, kind.FINITE_B),
+                **{"epochs": kind.count(0), "batch_size": kind.BATCH_SIZE},
+                **{"key": kind.KEY, "optimizer": kind.TRANSFORMATION},
             },
         ),
         "scan_features": Case(

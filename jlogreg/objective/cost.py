@@ -373,14 +373,20 @@ def hessian_along(
 
 @partial(program, inline=True)
 def objective(
-    params: Params, samples: Samples, l2: Array, jeffreys: Jeffreys | None = None
+    params: Params,
+    samples: Samples,
+    l2: Array,
+    jeffreys: Jeffreys | None = None,
+    total: Array | int | None = None,
 ) -> tuple[Array, Params]:
     """Return J and its gradient, for arguments of `prepare_problem`.
 
-    Shapes: as for `value_and_gradient`. Equations (8), (11), (12), (55) and (56) of
-    docs/derivation.md.
+    Shapes: as for `value_and_gradient`; total () divides the sums, by default the sum
+    of the weights. Equations (8), (11), (12), (55) and (56) of docs/derivation.md.
     """
-    sums, total = totals(params, samples), samples.total_weight()
+    sums = totals(params, samples)
+    if total is None:
+        total = samples.total_weight()
     dw = sums.gradient.w / total + l2 * params.w
     J = sums.loss / total + penalty_value(params, l2)
     slope = Params(w=dw, b=sums.gradient.b / total)

@@ -22,7 +22,7 @@ from jlogreg.solvers.driver import (
 )
 from jlogreg.solvers.line_search import MIN_STEP_SIZE, rounding
 
-__all__ = ["Optax", "descend"]
+__all__ = ["Optax", "descend", "update_by"]
 
 Point = TypeVar("Point")
 
@@ -51,7 +51,7 @@ def descend(
     ) -> tuple[tuple[Point, optax.OptState], Array]:
         point, memory = carry
         value, slope = value_and_gradient(point)
-        updates, memory = _update(optimizer, value_at, point, value, slope, memory)
+        updates, memory = update_by(optimizer, value_at, point, value, slope, memory)
         return (optax.apply_updates(point, updates), memory), value
 
     carry = (start, optimizer.init(start))
@@ -59,7 +59,7 @@ def descend(
     return end, values
 
 
-def _update(
+def update_by(
     optimizer: optax.GradientTransformation,
     value_at: Callable[[Any], Array],
     point: Any,
@@ -123,7 +123,7 @@ class Optax:
             return objective.evaluate(point, jnp.zeros_like(point)).value
 
         first, old = state.steps < 0, state.evaluation
-        update, memory = _update(
+        update, memory = update_by(
             *(self.optimizer, value_at, state.point),
             *(old.value, old.gradient, state.memory),
         )

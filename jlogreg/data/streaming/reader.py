@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,8 @@ class Reader(HostReader):
     """The blocks of a source, as compiled programs ask for them.
 
     One thread does all the reading, so that a source need not be made for several. It
-    reads ahead: blocks are asked for at equal distances, so the next one is known.
+    reads ahead: blocks are asked for at equal distances, or in an order that it is
+    told, so the next one is known.
     """
 
     def __init__(self, source: Source, dtype: Any) -> None:
@@ -36,6 +38,8 @@ class Reader(HostReader):
         # Where the last block began, and the one that is read ahead.
         self._last = 0
         self._ahead: tuple[int, int, Future[np.ndarray]] | None = None
+        # Of a block that follows another in an order that was told, where it begins.
+        self._order: dict[tuple[int, int], int] = {}
 
     def block(self, start: Any, size: int) -> np.ndarray:
         """Return the samples from `start` on (n, size); NaN after a failure.
@@ -58,6 +62,11 @@ class Reader(HostReader):
         """Return the file with its size and its time, by which a call is resumed."""
         return f"{self.name} {self.stamp} {self.source.shape} {self.source.dtype}"
 
+    def follow(self, starts: list[int], size: int) -> None:
+        """Expect blocks of this size in this order; after the last, or of none, any."""
+        pairs = itertools.pairwise(starts)
+        self._order = {(start, size): following for start, following in pairs}
+
     def _next(self, start: int, size: int) -> np.ndarray:
         """Return a block, and begin to read the one after it."""
         ahead, self._ahead = self._ahead, None
@@ -66,7 +75,10 @@ class Reader(HostReader):
         block = asked.result()
         # A pass begins at 0, and goes on by whole blocks.
         step = start - self._last if start > self._last else size
-        self._last, following, m = start, start + step, self.source.shape[1]
+        self._last, m = start, self.source.shape[1]
+        following = start + step
+        if self._order:
+            following = self._order.get((start, size), m)
         if following < m:
             length = min(size, m - following)
             self._ahead = following, length, self._ask(following, length)

@@ -187,6 +187,10 @@ class Streamed:
                 f"{name}, of the samples {start} to {start + size - 1},"
             )
 
+    def follow(self, starts: list[int], size: int) -> None:
+        """Expect blocks of this size in this order, or, where it is empty, in any."""
+        _READERS[int(self._number)].follow(starts, size)
+
     def identity(self) -> str:
         """Return the file, with its size and time, by which a call is resumed."""
         return _READERS[int(self._number)].identity()

@@ -24,6 +24,8 @@ LABELS = np.stack([ONE.y[0], 1 - ONE.y[0]])
 WIDE = np.random.default_rng(5).standard_normal((2 * M, M))
 PENALTIES = np.array([[1.0], [0.1]])
 DESCENT = {"learning_rate": 0.1, "steps": 300}
+MINIBATCH = {"optimizer": optax.sgd(0.1), "epochs": 3, "batch_size": 10}
+MINIBATCH["key"] = jax.random.key(0)
 SOLVERS = {
     "Newton": jl.Newton(),
     "NewtonCG": jl.NewtonCG(),
@@ -55,6 +57,9 @@ CASES = {
     "descent": lambda X, y, **rows: jl.gradient_descent(
         ONE.params, X, y, **DESCENT, **rows
     ),
+    "minibatches": lambda X, y, **rows: jl.minibatch_descent(
+        ONE.params, X, y, **MINIBATCH, **rows
+    )[:2],
     "many": lambda X, y, **rows: jl.fit_many(X, LABELS, l2=0.1, **rows),
     "validation": lambda X, y, **rows: jl.cross_validate(X, y, PENALTIES, **rows)[1:7],
     "scan": lambda X, y, **rows: jl.scan_features(X[2:], X[:2], y, **rows),
