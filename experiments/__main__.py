@@ -28,6 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except UserError as error:
             report(error)
             return 2
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("", "experiments", "jlogreg"):
+                raise
+            extra = "peers" if options.command == "bench" else "experiments"
+            missing = f"{error.name} is not installed: python -m pip install"
+            report(UserError(f"{missing} '.[{extra}]'"))
+            return 2
 
 
 def _call(options: argparse.Namespace, rest: Sequence[str], console: Console) -> int:

@@ -198,7 +198,8 @@ def check_range(
 ) -> Array:
     """Return value, with every entry finite and in [low, high].
 
-    In a traced array, invalid entries become NaN, since nothing can be raised.
+    In a traced array, invalid entries become NaN, since nothing can be raised; so do
+    derivatives of what depends on them.
 
     Args:
         name: of the argument in messages.
@@ -211,7 +212,7 @@ def check_range(
         ValueError: if an entry is invalid and not traced.
     """
     if is_traced(value):
-        return jnp.where(_inside(value, low, high, above), value, jnp.nan)
+        return value + jnp.where(_inside(value, low, high, above), 0.0, jnp.nan)
     with jax.ensure_compile_time_eval():
         numbers = on_host(value)
         test = _all_inside if isinstance(numbers, np.ndarray) else _all_inside_compiled

@@ -67,8 +67,8 @@ _MESSAGES = {
     Status.DIVERGED: (
         "the parameters grow while the cost hardly falls: the minimum is at infinity, "
         "since some samples are separated from the others (quasi-separation), or the "
-        "steps find no way down. Add a penalty, or look for a feature that occurs with "
-        "one label only"
+        "steps find no way down. Add a penalty or a larger one, or look for a feature "
+        "that occurs with one label only"
     ),
     Status.NONFINITE: (
         "a number overflowed, though the input is finite: measure the features in "

@@ -133,9 +133,11 @@ class Standardized:
     def to_original_scale(self, params: Params) -> Params:
         """Return the parameters for X itself that give the same logits.
 
-        Shapes: params and result w (n, K), b (K, 1). Formula: w / scale and
-        b - (w / scale)T mean.
+        Shapes: params and result w (n, K), b (K, 1), or with a leading axis of problems
+        as those of `fit_many`. Formula: w / scale and b - (w / scale)T mean.
         """
+        if params.w.ndim == 3:
+            return jax.vmap(self.to_original_scale)(params)
         w = params.w / self.scale
         return Params(w=w, b=params.b - matmul(w.T, self.mean))
 

@@ -105,6 +105,7 @@ def check_block(G: Any, z: Array) -> np.ndarray:
     if G.dtype not in (np.int8, z.dtype):
         raise DtypeError(
             f"G has dtype {G.dtype}, but must be int8, or {z.dtype} like y: convert it "
-            f"with G.astype(np.int8), or G.astype(np.{z.dtype})"
+            f"with G.astype(np.int8), where -1 is missing, or G.astype(np.{z.dtype}), "
+            "where NaN is"
         )
     return np.asarray(gather(G))

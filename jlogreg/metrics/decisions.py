@@ -140,4 +140,6 @@ def counts_of(a: Array, y: Array, weight: Array, threshold: Any) -> Confusion:
 def share_of_right(a: Array, y: Array, weight: Array, threshold: Any) -> Array:
     """Return the accuracy of one row (m,), without checks."""
     counts = counts_of(a, y, shares(weight), threshold)
-    return counts.true_positive + counts.true_negative
+    right = counts.true_positive + counts.true_negative
+    # Of all that is counted, so that it is 1 where nothing is wrong.
+    return right / (right + counts.false_positive + counts.false_negative)

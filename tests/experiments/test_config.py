@@ -3,6 +3,7 @@
 import datetime
 import math
 import re
+import sys
 import tomllib
 
 import msgspec
@@ -251,3 +252,12 @@ def test_describe_returns_the_first_comment(tmp_path):
     }.items():
         path.write_text(text)
         assert describe(path) == expected
+
+
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bed_reader", None)
+    for name in ("programs.scan", "datasets.plink"):
+        monkeypatch.delitem(sys.modules, f"experiments.{name}", raising=False)
+    found = call_main("run", CONFIGS / "scan.toml", "--help")
+    assert found.code == 2
+    assert error_line(found).startswith("bed_reader is not installed: ")

@@ -118,7 +118,12 @@ def test_without_weights_all_count_alike_and_logits_have_an_original_scale(kind)
     size = (np.abs(X) + np.abs(made.mean)) / made.scale
     within = 8 * (N + 4) * EPS * (np.abs(params.w).T @ size + np.abs(params.b))
     assert_close(jl.logits(params, made), expected, within)
-    assert_close(jl.logits(made.to_original_scale(params), X), expected, within)
+    original = made.to_original_scale(params)
+    assert_close(jl.logits(original, X), expected, within)
+    each = jl.Params(w=params.w.T[..., None], b=params.b[..., None])  # as of fit_many
+    found = made.to_original_scale(each)
+    np.testing.assert_allclose(found.w[..., 0], original.w.T, rtol=1e-12)
+    np.testing.assert_allclose(found.b[..., 0], original.b, rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [2.0**-1000, 2.0**1021])

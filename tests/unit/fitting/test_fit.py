@@ -114,6 +114,20 @@ def test_every_status_is_reached(status):
     assert result.steps <= most
 
 
+@pytest.mark.parametrize("name", ["l2", "l1", "jeffreys"])
+def test_the_derivative_in_a_bad_penalty_is_nan(name):
+    problem = problem_of_status("CONVERGED")
+
+    def cost(penalty):
+        options = {"l2": 0.1, name: penalty}
+        return jl.fit(problem.X, problem.y, **options).cost
+
+    for bad in (-0.1, np.nan, np.inf):
+        J, slope = jax.jit(jax.value_and_grad(cost))(bad)
+        assert np.isnan(J)
+        assert np.isnan(slope)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_feature_that_is_a_sum_of_others_is_singular(seed):
     random = np.random.default_rng(seed)

@@ -42,3 +42,9 @@ def test_rows_that_do_not_agree_are_named():
     words = r"^weight has 2 rows, but y has 3: give one row for each, or one for all$"
     with pytest.raises(jl.ShapeError, match=words):
         metrics.accuracy(A, np.vstack([Y] * 3), weight=np.vstack([WEIGHT] * 2))
+
+
+def test_nothing_wrong_is_an_accuracy_of_one():
+    for m in range(1, 200):
+        y = (np.arange(m) % 2)[None].astype(np.float32)
+        assert metrics.accuracy(y, y, weight=1 + y / 3) == 1
