@@ -212,7 +212,7 @@ def check_range(
         ValueError: if an entry is invalid and not traced.
     """
     if is_traced(value):
-        return value + jnp.where(_inside(value, low, high, above), 0.0, jnp.nan)
+        return jnp.where(_inside(value, low, high, above), value, value + jnp.nan)
     with jax.ensure_compile_time_eval():
         numbers = on_host(value)
         test = _all_inside if isinstance(numbers, np.ndarray) else _all_inside_compiled

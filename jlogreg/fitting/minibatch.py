@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jlogreg.base.arrays import as_array
@@ -36,6 +35,7 @@ from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.fitting.options import check_start, free_unknowns
 from jlogreg.formulations.problem import Problem
 from jlogreg.objective.cost import objective, prepare_problem
+from jlogreg.solvers.driver import loop
 from jlogreg.solvers.first_order import update_by
 
 __all__ = ["MinibatchDescent", "minibatch_descent"]
@@ -346,7 +346,10 @@ def _steps(
         )
         return optax.apply_updates(params, updates), memory, cost + J
 
-    return lax.fori_loop(limits[0], limits[1], step, point)
+    def advance(now: tuple[Array, Any]) -> tuple[Array, Any]:
+        return now[0] + 1, step(*now)
+
+    return loop(lambda now: now[0] < limits[1], advance, (limits[0], point))[1]
 
 
 def _batch(samples: Samples, number: Array, size: int) -> Samples:
