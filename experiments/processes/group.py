@@ -15,6 +15,7 @@ import numpy as np
 
 import jlogreg
 from experiments.errors import UserError
+from jlogreg.data.devices.mesh import gather_bytes
 
 Item = TypeVar("Item")
 Record = TypeVar("Record", bound=tuple[Any, ...])  # a NamedTuple of arrays
@@ -28,15 +29,7 @@ class Group(NamedTuple):
 
     def gather(self, content: bytes) -> list[bytes]:
         """Return what each process gives, in all of them; they wait for each other."""
-        if self.total == 1:
-            return [content]
-        from jax.experimental import multihost_utils  # only here: it takes a while
-
-        sizes = np.asarray(multihost_utils.process_allgather(np.int32(len(content))))
-        padded = np.zeros(max(int(sizes.max()), 1), np.uint8)
-        padded[: len(content)] = np.frombuffer(content, np.uint8)
-        rows = np.asarray(multihost_utils.process_allgather(padded))
-        return [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
+        return [content] if self.total == 1 else gather_bytes(content)
 
     def joined(self, record: Record) -> Record:
         """Return a record of arrays with the rows of all processes, in their order."""

@@ -16,7 +16,7 @@ from jlogreg.base.checks import AnyArray, check_count, check_matrix, refuse_trac
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.shapes import as_labels, check_orientation
 
-__all__ = ["mesh", "put"]
+__all__ = ["gather_bytes", "mesh", "put"]
 
 AXES = ("problems", "samples")
 INSTEAD = "call it outside jit, on the arrays themselves"
@@ -163,7 +163,7 @@ def _checked_by_all(
         words = f"has {', '.join(names)}, {given['X'].dtype}"
     except Exception as error:
         failure, words = error, f"fails: {error}"
-    said = _said_by_all(words)
+    said = [content.decode() for content in gather_bytes(words.encode())]
     if failure is not None:
         raise failure
     for index, other in enumerate(said):
@@ -176,14 +176,13 @@ def _checked_by_all(
     return given, [int(count) for count in counts]
 
 
-def _said_by_all(words: str) -> list[str]:
-    """Return what each process says."""
-    own = np.frombuffer(words.encode(), np.uint8)
-    sizes = multihost_utils.process_allgather(np.array(own.size)).tolist()
-    padded = np.pad(own, (0, max(sizes) - own.size))
+def gather_bytes(content: bytes) -> list[bytes]:
+    """Return what each process gives, in all of them; they wait for each other."""
+    sizes = np.asarray(multihost_utils.process_allgather(np.int32(len(content))))
+    padded = np.zeros(max(1, *map(int, sizes)), np.uint8)
+    padded[: len(content)] = np.frombuffer(content, np.uint8)
     rows = np.asarray(multihost_utils.process_allgather(padded))
-    pairs = zip(rows, sizes, strict=True)
-    return [row[:size].tobytes().decode() for row, size in pairs]
+    return [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
 
 
 def _part(counts: list[int], spread: NamedSharding) -> int:
