@@ -27,6 +27,9 @@ if __name__ == "__main__":
         "jlogreg": {"Progress": None},
         "jlogreg.base": {},
         "jlogreg.base.checks": {"AnyArray": None},
+        "jlogreg.data": {},
+        "jlogreg.data.devices": {},
+        "jlogreg.data.devices.mesh": {"gather_bytes": None},
         "experiments.datasets": {},
         "experiments.datasets.files": {
             "Files": type("Files", (), {}),
