@@ -99,13 +99,16 @@ def _deviation(seconds: list[float]) -> float:
 def _seconds(
     call: Callable[[], Any], calls: int, meet: Callable[[], Any]
 ) -> list[float]:
-    """Return the seconds of calls, after a first one; all processes begin together."""
+    """Return the seconds of calls, one after the other; all processes begin together.
+
+    They do not meet again: how late one leaves would count as part of a call.
+    """
     import jax
 
     jax.block_until_ready(call())
+    meet()
     seconds = []
     for _ in range(calls):
-        meet()
         begin = time.perf_counter()
         jax.block_until_ready(call())
         seconds.append(time.perf_counter() - begin)

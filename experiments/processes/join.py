@@ -58,6 +58,7 @@ def joined(place: Place | None) -> Iterator[Group]:
         yield ALONE
         return
     _say_on_abort(f"--distributed: the processes have not met within {MEET} seconds")
+    schedule_as_batch()
     host = _meet(place)
     group = Group(jax.process_count(), jax.process_index())
     _say_on_abort(
@@ -81,6 +82,18 @@ def joined(place: Place | None) -> Iterator[Group]:
             time.sleep(PATIENCE)
         traceback.print_exc()
         _end(1, group)
+
+
+def schedule_as_batch() -> None:
+    """Have no thread of this process interrupted by another that wakes, on Linux.
+
+    The thread that carries sums between processes polls while they wait. Where a process
+    has one core, it would otherwise keep that from the thread which is to fetch the
+    data: a sum of 20 numbers then takes 4 ms instead of 0.1.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _meet(place: Place) -> str:
