@@ -87,9 +87,9 @@ def joined(place: Place | None) -> Iterator[Group]:
 def schedule_as_batch() -> None:
     """Have no thread of this process interrupted by another that wakes, on Linux.
 
-    The thread that carries sums between processes polls while they wait. Where a process
-    has one core, it would otherwise keep that from the thread which is to fetch the
-    data: a sum of 20 numbers then takes 4 ms instead of 0.1.
+    The thread that carries sums between processes polls while they wait. Where a
+    process has one core, it would otherwise keep that from the thread which is to fetch
+    the data: a sum of 20 numbers then takes 4 ms instead of 0.1.
     """
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):

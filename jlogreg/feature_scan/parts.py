@@ -26,10 +26,10 @@ def copied(blocks: Iterable[Any]) -> Iterator[Any]:
         yield np.array(block) if isinstance(block, np.ndarray) else block
 
 
-def among(count: int, own: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def among(count: int, own: slice, rows: np.ndarray) -> np.ndarray:
     """Return the rows of some features in a table of so many."""
     table = np.zeros((count, *rows.shape[1:]), rows.dtype)
-    table[own] = rows[: len(own)]
+    table[own] = rows[: own.stop - own.start]
     return table
 
 

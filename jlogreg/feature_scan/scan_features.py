@@ -176,17 +176,17 @@ def _scans(
     nulls: Nulls = ()
     height, before = 0, None
 
-    def end(count: int, own: np.ndarray, G: np.ndarray, begun: Parts) -> Scan:
+    def end(count: int, own: slice, G: np.ndarray, begun: Parts) -> Scan:
         scan = _end(method, nulls, G, begun)
-        if len(own) == count:
+        if own == slice(0, count):
             return scan
         return deal.join(jax.tree.map(partial(among, count, own), scan), count)
 
     for block in blocks:
         G = check_block(block, given.samples.y)
         count, own = len(G), deal.own(len(G))
-        if len(own) < count:  # else no copy is made
-            G = G[own] if own.size else G[:1]
+        # Each device has some to compute, also where none of them are its own.
+        G = G[own] if own.start < own.stop else G[:1]
         if not nulls:
             # All the blocks use the programs that are compiled for the first.
             height = len(G)

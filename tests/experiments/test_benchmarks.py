@@ -441,6 +441,7 @@ def test_processes_are_compared_by_their_answers(console, results, monkeypatch):
 
 def test_passes_have_parts(console, results, monkeypatch):
     monkeypatch.setattr(processes.os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(processes, "schedule_as_batch", lambda: None)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
     plain = passes.measured(0, 1, 0, 2, 40, 3, 5, 2)
 
@@ -459,6 +460,7 @@ def test_passes_have_parts(console, results, monkeypatch):
 
 def test_a_process_of_the_benchmark_times_its_calls(monkeypatch):
     monkeypatch.setattr(processes.os, "sched_setaffinity", lambda *_: None)
+    monkeypatch.setattr(processes, "schedule_as_batch", lambda: None)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
     for job, sizes in {
         "fit": (2, 40),

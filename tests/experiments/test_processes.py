@@ -5,12 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import jax
 import numpy as np
 import pytest
 
+from experiments.processes import join
 from experiments.runner import read_results
 from tests.experiments.conftest import (
     CONFIGS,
@@ -183,3 +185,16 @@ def test_a_group_that_is_not_named_is_one_line(words, refused):
 def test_work_for_one_process_is_refused(refused):
     line = refused(CONFIGS / "surface.toml", "--distributed")
     assert line.startswith("--distributed: surface is work for one process; several ")
+
+
+def test_threads_of_a_process_do_not_interrupt_each_other():
+    found = []
+
+    def run():
+        join.schedule_as_batch()
+        found.append(os.sched_getscheduler(0))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [os.SCHED_BATCH]

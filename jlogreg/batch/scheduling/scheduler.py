@@ -62,7 +62,7 @@ def solve_all(
     """
     first, deal = batch.solvers[0], batch.deal
     results = Results(first, resume, arguments)
-    own = deal.own(batch.n_problems)
+    own = np.arange(batch.n_problems)[deal.own(batch.n_problems)]
     solve = partial(_solve, memory_limit=memory_limit)
     given = batch, own[~results.finished[own]], results
     on_sets = uses_working_sets(first.solver, first.X)

@@ -31,13 +31,10 @@ class Deal(NamedTuple):
     first: int = 0
     total: int = 1
 
-    def own(self, count: int) -> np.ndarray:
-        """Return the numbers of the problems, of so many, that this process takes."""
-        bounds = [
-            count * place // self.total
-            for place in (self.first, self.first + len(self.devices))
-        ]
-        return np.arange(*bounds)
+    def own(self, count: int) -> slice:
+        """Return which of so many problems this process takes."""
+        end = self.first + len(self.devices)
+        return slice(count * self.first // self.total, count * end // self.total)
 
     def any(self, condition: bool) -> bool:
         """Return whether a condition holds in any process that takes problems."""
