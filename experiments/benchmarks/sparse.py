@@ -76,7 +76,7 @@ class Checked(NamedTuple):
     solvers: tuple[str, ...] = ("liblinear", "saga")
 
 
-MANY_30, MANY, MANY_400 = Many(256, 30), Many(64, 100), Many(64, 400)
+MANY_30, MANY, MANY_400 = Many(256, 30), Many(64, 100), Many(64, 400, rounds=3)
 NO_BIAS = MANY._replace(bias=False)
 PATH, PATH_TALL = One(30, 569), One(100, 20_000, rounds=3)
 PATH_WIDE = One(20_000, 1000, filled=0.01, rounds=3)
