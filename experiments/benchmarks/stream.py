@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 from rich.console import Console
 from sklearn.linear_model import SGDClassifier
 
 from experiments.benchmarks.harness.compare import Way, attempt, compare
-from jlogreg import Streamed, fit
+from jlogreg import Streamed, fit, init_params, minibatch_descent
 
 HELD_OUT = 50_000  # samples
 SEEN_MOST = 20  # passes of stochastic descent at most
@@ -26,6 +27,7 @@ class Work(NamedTuple):
     features: int = 50
     samples: int = 4_000_000
     block: int = 81_920  # samples
+    batch: int = 8192  # samples, of minibatch descent
     goal: float = 1e-4  # of the held-out loss above the least, in nats
     rounds: int = 5
 
@@ -86,8 +88,20 @@ def _ways(
     def fitted(X: Any) -> Callable[[], Any]:
         return lambda: jax.block_until_ready(fit(X, y, l2=1e-6).params)
 
+    # One epoch, with steps that shrink to none.
+    steps = -(-work.samples // work.batch)
+    optimizer = optax.sgd(optax.cosine_decay_schedule(2.0, steps))
+    start = init_params(work.features, np.float32)
+
+    def descended_in_batches() -> Any:
+        return minibatch_descent(
+            start, design, y, optimizer=optimizer, epochs=1, batch_size=work.batch,
+            key=jax.random.key(0), l2=1e-6,
+        ).params  # fmt: skip
+
     least = loss(fitted(memory)())
     fitted(design)()  # compiles
+    descended_in_batches()
 
     def above(params: Any) -> float:
         return max(loss(params) - least, 0.0)
@@ -113,6 +127,7 @@ def _ways(
 
     return [
         Way("jlogreg, Streamed", fitted(design), above, ours=True),
+        Way("jlogreg, minibatch_descent", descended_in_batches, above, ours=True),
         Way("jlogreg, in memory", fitted(memory), above, bound=True),
         Way("one pass over the disk", alone, lambda _: 0.0, bound=True),
         Way("SGDClassifier.partial_fit", descended, above),
