@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from sklearn.linear_model import SGDClassifier
 
 from experiments.benchmarks.harness.compare import Way, attempt, compare
 from jlogreg import Streamed, fit, init_params, minibatch_descent
+from jlogreg.data.streaming.sources import RawFile
 
 HELD_OUT = 50_000  # samples
 SEEN_MOST = 20  # passes of stochastic descent at most
@@ -27,7 +30,7 @@ class Work(NamedTuple):
     features: int = 50
     samples: int = 4_000_000
     block: int = 81_920  # samples
-    batch: int = 8192  # samples, of minibatch descent
+    batch: int = 4096  # samples, of minibatch descent
     goal: float = 1e-4  # of the held-out loss above the least, in nats
     rounds: int = 5
 
@@ -35,26 +38,25 @@ class Work(NamedTuple):
 WORK = Work()
 
 
-class Cold:
+class Cold(RawFile):
     """The rows of a file, which the system is told to keep no longer: each is read."""
 
     def __init__(self, path: Path, features: int) -> None:
         """Take the file, of rows of so many numbers."""
-        self.path, self.dtype = path, np.dtype(np.float32)
-        self.shape = features, path.stat().st_size // (4 * features)
+        shape = path.stat().st_size // (4 * features), features
+        super().__init__(np.memmap(path, np.float32, "r", shape=shape), True)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return the samples start to stop - 1, a row each."""
         n = self.shape[0]
-        count, place = (stop - start) * n, 4 * start * n
-        with self.path.open("rb") as file:
-            numbers = np.fromfile(file, self.dtype, count, offset=place)
-            os.posix_fadvise(file.fileno(), place, 4 * count, os.POSIX_FADV_DONTNEED)
+        numbers = np.empty((stop - start) * n, self.dtype)
+        self._fill(numbers, start * n)
         return numbers.reshape(-1, n)
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Return the samples start to stop - 1, a column each."""
-        return self.rows(start, stop).T
+    def _fill(self, numbers: np.ndarray, first: int) -> None:
+        super()._fill(numbers, first)
+        place, count = 4 * first, 4 * len(numbers)
+        os.posix_fadvise(self._file, place, count, os.POSIX_FADV_DONTNEED)
 
 
 def run(console: Console, work: Work = WORK) -> None:
@@ -88,38 +90,13 @@ def _ways(
     def fitted(X: Any) -> Callable[[], Any]:
         return lambda: jax.block_until_ready(fit(X, y, l2=1e-6).params)
 
-    # One epoch, with steps that shrink to none.
-    steps = -(-work.samples // work.batch)
-    optimizer = optax.sgd(optax.cosine_decay_schedule(2.0, steps))
-    start = init_params(work.features, np.float32)
-
-    def descended_in_batches() -> Any:
-        return minibatch_descent(
-            start, design, y, optimizer=optimizer, epochs=1, batch_size=work.batch,
-            key=jax.random.key(0), l2=1e-6,
-        ).params  # fmt: skip
-
     least = loss(fitted(memory)())
     fitted(design)()  # compiles
-    descended_in_batches()
+    in_batches = partial(_descended, work, design, y)
+    in_batches()
 
     def above(params: Any) -> float:
         return max(loss(params) - least, 0.0)
-
-    def descended() -> Any:
-        # Averaged, with steps that shrink: by default the steps are too long for alpha.
-        steps = {"learning_rate": "invscaling", "eta0": 0.1, "power_t": 0.5}
-        model = SGDClassifier(
-            loss="log_loss", alpha=1e-6, random_state=0, average=True, **steps
-        )
-        for _ in range(SEEN_MOST):
-            for part in _parts(work):
-                rows = source.rows(part.start, part.stop)
-                model.partial_fit(rows, y[0, part], classes=[0, 1])
-            params = model.coef_.T, model.intercept_[:, None]
-            if above(params) <= work.goal:
-                break
-        return params
 
     def alone() -> None:
         for part in _parts(work):
@@ -127,11 +104,49 @@ def _ways(
 
     return [
         Way("jlogreg, Streamed", fitted(design), above, ours=True),
-        Way("jlogreg, minibatch_descent", descended_in_batches, above, ours=True),
+        Way("jlogreg, minibatch_descent", in_batches, above, ours=True),
         Way("jlogreg, in memory", fitted(memory), above, bound=True),
         Way("one pass over the disk", alone, lambda _: 0.0, bound=True),
-        Way("SGDClassifier.partial_fit", descended, above),
+        Way(
+            "SGDClassifier.partial_fit",
+            partial(_averaged, work, source, y, above),
+            above,
+        ),
     ]
+
+
+def _descended(work: Work, design: Streamed, y: np.ndarray) -> Any:
+    """Return parameters after an epoch of minibatch descent, whose steps shrink."""
+    return minibatch_descent(
+        init_params(work.features, np.float32), design, y,
+        optimizer=_shrinking(-(-work.samples // work.batch)), epochs=1,
+        batch_size=work.batch, key=jax.random.key(0), l2=1e-6,
+    ).params  # fmt: skip
+
+
+@functools.cache
+def _shrinking(steps: int) -> optax.GradientTransformation:
+    """Return gradient descent whose rate falls from 2 to 0."""
+    return optax.sgd(lambda step: 2 - 2 / steps * step.astype(np.float32))
+
+
+def _averaged(
+    work: Work, source: Cold, y: np.ndarray, above: Callable[[Any], float]
+) -> Any:
+    """Return averaged parameters of scikit-learn's stochastic descent at the goal."""
+    # Steps that shrink: by default they are too long for alpha.
+    steps = {"learning_rate": "invscaling", "eta0": 0.1, "power_t": 0.5}
+    model = SGDClassifier(
+        loss="log_loss", alpha=1e-6, random_state=0, average=True, **steps
+    )
+    for _ in range(SEEN_MOST):
+        for part in _parts(work):
+            rows = source.rows(part.start, part.stop)
+            model.partial_fit(rows, y[0, part], classes=[0, 1])
+        params = model.coef_.T, model.intercept_[:, None]
+        if above(params) <= work.goal:
+            break
+    return params
 
 
 def _parts(work: Work) -> Iterator[slice]:

@@ -154,8 +154,14 @@ CASES = {
     "estimators": (estimators.WORK._replace(**DIGITS), ["functions"]),
     "estimators_cv": (estimators.WORK._replace(**DIGITS), ["functions"]),
     "stream": (
-        stream.Work(features=3, samples=3000, block=1024, goal=0.01, rounds=1),
-        ["Streamed", "in memory", "one pass over the disk", "SGDClassifier"],
+        stream.Work(3, 3000, block=1024, batch=100, goal=0.01, rounds=1),
+        [
+            "Streamed",
+            "minibatch_descent",
+            "in memory",
+            "one pass over the disk",
+            "SGDClassifier",
+        ],
     ),
     "table": (
         table.Work(rows=500, columns=5, goal=1e-2, rounds=1),
