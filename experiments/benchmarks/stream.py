@@ -30,7 +30,7 @@ class Work(NamedTuple):
     features: int = 50
     samples: int = 4_000_000
     block: int = 81_920  # samples
-    batch: int = 4096  # samples, of minibatch descent
+    batch: int = 8192  # samples, of minibatch descent
     goal: float = 1e-4  # of the held-out loss above the least, in nats
     rounds: int = 5
 
