@@ -16,7 +16,7 @@ from jlogreg.tables.columns.kinds import (
     Parsed,
     parse,
 )
-from jlogreg.tables.reading.faults import Fault, TableError, listed
+from jlogreg.tables.reading.faults import Fault, listed
 from jlogreg.tables.reading.read import Table
 
 __all__ = [
@@ -178,7 +178,7 @@ def usable_rows(kinds: dict[str, Kind], parsed: dict[str, Parsed]) -> np.ndarray
 
 
 def check_finite(
-    source: str, names: tuple[str, ...], X: np.ndarray, usable: np.ndarray
+    table: Table, names: tuple[str, ...], X: np.ndarray, usable: np.ndarray
 ) -> None:
     """Raise a TableError if a feature of a formula is not finite."""
     finite = np.isfinite(X)
@@ -186,7 +186,7 @@ def check_finite(
         feature, place = np.argwhere(~finite)[0]
         row = int(np.flatnonzero(usable)[place]) + 1
         what = f"{names[feature]!r} has no finite value"
-        raise TableError(source, [Fault(what, None, row, "change the formula")])
+        raise table.error([Fault(what, None, row, "change the formula")])
 
 
 def encode(

@@ -22,7 +22,7 @@ from jlogreg.tables.columns.formula import features_of, parse_formula
 from jlogreg.tables.columns.kinds import Kind, LeftOut, Parsed, Policy, parse
 from jlogreg.tables.columns.labels import Label, find_label, label_values
 from jlogreg.tables.columns.roles import ROLES, Roles
-from jlogreg.tables.reading.faults import Fault, TableError, listed, nearest
+from jlogreg.tables.reading.faults import Fault, listed, nearest
 from jlogreg.tables.reading.read import Table
 from jlogreg.tables.samples import (
     Rows,
@@ -124,7 +124,7 @@ class Schema(Roles, frozen=True):
         labeled = ~np.isnan(y)
         weight = self.role_values(table, faults, needed=labeled).get("weight")
         if faults or found is None:
-            raise TableError(table.source, faults)
+            raise table.error(faults)
         labeled = labeled if weight is None else labeled & (weight > 0)
         kept = rows_to_keep(kinds, parsed, labeled, self.missing, faults)
         check_both(found, y[kept], faults)
@@ -136,7 +136,7 @@ class Schema(Roles, frozen=True):
         if not faults and all(isinstance(kind, LeftOut) for kind in kinds.values()):
             faults.append(Fault("no column is left that says something"))
         if faults:
-            raise TableError(table.source, faults)
+            raise table.error(faults)
         schema = msgspec.structs.replace(
             self, label=label, positive=found.positive, negative=found.negative,
             columns=kinds, decided=found, notes=notes_of(kinds),
@@ -161,7 +161,7 @@ class Schema(Roles, frozen=True):
         parsed = parse_all(self.used, table, rows, faults, unseen)
         offset = self.role_values(table, faults, ["offset"]).get("offset")
         if faults:
-            raise TableError(table.source, faults)
+            raise table.error(faults)
         found = self._rows(table, parsed, rows)
         return found if offset is None else found.with_offset(self.offset, offset)
 
@@ -179,7 +179,7 @@ class Schema(Roles, frozen=True):
             more, marks = marks_of(self.used, parsed)
             names = (*found.names, *more)
             X = np.vstack([found.X, *(mark[None, usable] for mark in marks)])
-            check_finite(table.source, names, X, usable)
+            check_finite(table, names, X, usable)
         lacking = {
             name: int(parsed[name].missing.sum())
             for name, kind in self.used.items()
@@ -216,7 +216,7 @@ class Schema(Roles, frozen=True):
         parsed = parse_all(self.used, table, labeled, faults, unseen)
         values = self.role_values(table, faults, roles, labeled)
         if faults:
-            raise TableError(table.source, faults)
+            raise table.error(faults)
         asked = {label.column: labeled}
         if "weight" in values:
             asked[self.weight] = ~(values["weight"] == 0)
@@ -288,7 +288,7 @@ class Schema(Roles, frozen=True):
             if isinstance(kind, LeftOut)
         ]
         if gone:
-            raise TableError(table.source, gone)
+            raise table.error(gone)
         parts = parse_formula(self.formula, table.names, table.source)
         frame = frame_of(self.used, parsed, usable_rows(self.used, parsed) & kept)
         features = features_of(parts.terms, frame, {}, table.source)

@@ -96,12 +96,9 @@ def _kind_of_words(name: str, table: Table, faults: list[Fault]) -> Kind | None:
     if count:
         others = np.flatnonzero((places >= 0) & ~is_number[places])
         kinds = sorted({found[place] for place in places[others[:1000]]})
-        what = (
-            f"holds {count} numbers, but also {listed(kinds, 4)}, first in row "
-            f"{others[0] + 1}"
-        )
+        what = f"holds {count} numbers, but also {listed(kinds, 4)}, first here"
         cure = "count these as missing, make it a category, or leave it out"
-        faults.append(Fault(what, name, cure=cure))
+        faults.append(Fault(what, name, int(others[0]) + 1, cure))
         return None
     first, distinct = found[0], len(found)
     if pc.all(pc.match_substring_regex(words, DATE)).as_py():

@@ -12,24 +12,31 @@ __all__ = ["Fault", "TableError", "listed", "nearest"]
 class Fault(NamedTuple):
     """One thing that is wrong with a table.
 
-    row counts from 1, the first row below the names of the columns. column and row are
-    None where the fault is not in one of them.
+    column, row and line are None where the fault is not in one of them. row counts from
+    1, below the names of the columns. line is that of a CSV file where the row begins,
+    as an editor counts lines: the names of the columns are on line 1, and line breaks
+    within quotes count. Only a data frame and a Parquet file, which have no lines, are
+    told by rows.
 
     Examples:
         >>> from jlogreg.tables import Fault
         >>> print(Fault("holds 'old', which is no number", "age", 3, "leave it out"))
         column 'age', row 3: holds 'old', which is no number: leave it out
+        >>> print(Fault("holds 'old', which is no number", "age", 3, line=4))
+        column 'age', line 4: holds 'old', which is no number
     """
 
     what: str
     column: str | None = None
     row: int | None = None
     cure: str = ""
+    line: int | None = None
 
     def __str__(self) -> str:
         """Return the fault as one line."""
         column = "" if self.column is None else f"column {self.column!r}"
         row = "" if self.row is None else f"row {self.row}"
+        row = row if self.line is None else f"line {self.line}"
         place = ", ".join(part for part in (column, row) if part)
         return ": ".join(part for part in (place, self.what, self.cure) if part)
 

@@ -96,6 +96,12 @@ class Table:
             column = pc.if_else(pc.is_nan(column), pa.scalar(None), column)
         return column.cast(pa.string())
 
+    def error(self, faults: Iterable[Fault]) -> TableError:
+        """Return the error of faults of this table, with lines where it has lines."""
+        if self.text is not None:
+            faults = self.text.placed(faults, len(self))
+        return TableError(self.source, faults)
+
     def coded(self, name: str, as_words: bool) -> tuple[np.ndarray, list[Any]]:
         """Return the distinct cells of a column, or words, and the place of each row's.
 

@@ -237,10 +237,10 @@ WRONG = {
     "fit {table} --label alive --out {out}": "column 'alive': the labels are 'no' (",
     "fit gone.csv --label a --out {out}": "gone.csv: No such file or directory",
     "fit {table} --label alive --positive yes --out {out}/x": "is not there",
-    "predict {model} {bad} --out {out}": "column 'age', row 2: 'old' is no number",
+    "predict {model} {bad} --out {out}": "column 'age', line 3: 'old' is no number",
     "predict {model} {table} --keep sol --out {out}": "has no column 'sol' to keep",
     "predict {table} {table} --out {out}": "table.csv: is no model, or was cut short",
-    "score {model} {bad}": "column 'soil', row 1: 'peat' is none of the words",
+    "score {model} {bad}": "column 'soil', line 2: 'peat' is none of the words",
     "score {model} {table} --pictures gone": "gone: is no folder",
     "report {model} {table} --out {out}": "its name must end in .html",
 }

@@ -147,7 +147,7 @@ def test_what_is_computed_is_that_of_the_rows_that_are_used():
 
 QUESTIONS = {
     "numbers the rows": [3, 1, 2, 6, 5, 4, 7, 9, 8, 10],
-    "holds 8 numbers, but also '<5', 'old', first in row 2": [
+    "row 2: holds 8 numbers, but also '<5', 'old', first here": [
         *"1",
         "<5",
         *"34567",
