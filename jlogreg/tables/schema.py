@@ -120,7 +120,7 @@ class Schema(Roles, frozen=True):
                 kinds[name] = kind
             if values:
                 parsed[name] = values
-        y = label_values(found, table, faults) if found else np.zeros(len(table))
+        y = label_values(found, table, faults)[0] if found else np.zeros(len(table))
         labeled = ~np.isnan(y)
         weight = self.role_values(table, faults, needed=labeled).get("weight")
         if faults or found is None:
@@ -203,30 +203,31 @@ class Schema(Roles, frozen=True):
         faults: list[Fault] = []
         table, label = table.with_missing(self.missing_words), self.decided
         assert label is not None
+        y, others = np.zeros(len(table)), np.zeros(len(table), bool)
         if table.names.count(label.column) != 1:
             hint = nearest(label.column, table.names)
             what = f"has no column {label.column!r}, the label{hint}"
             faults.append(
                 Fault(what, cure=f"its columns are {listed(table.names, 20)}")
             )
-            y = np.zeros(len(table))
         else:
-            y = label_values(label, table, faults)
+            y, others = label_values(label, table, faults)
         labeled = ~np.isnan(y)
         parsed = parse_all(self.used, table, labeled, faults, unseen)
         values = self.role_values(table, faults, roles, labeled)
         if faults:
             raise table.error(faults)
-        asked = {label.column: labeled}
+        out = {f"{label.column!r} is {listed(label.others)}": others}
         if "weight" in values:
-            asked[self.weight] = ~(values["weight"] == 0)
-        wanted = np.logical_and.reduce([*asked.values()])
+            out[f"{self.weight!r} is 0"] = values["weight"] == 0
+        wanted = labeled & ~np.logical_or.reduce([*out.values()])
         X, names, rows, lacking, _ = self._rows(table, parsed, wanted)
-        for name, there in asked.items():
-            lacking = lacking if there.all() else {name: int((~there).sum()), **lacking}
+        if (~labeled & ~others).any():
+            lacking = {label.column: int((~labeled & ~others).sum()), **lacking}
+        left_out = {why: int(gone.sum()) for why, gone in out.items() if gone.any()}
         own = {role: column[None, rows] for role, column in values.items()}
-        places = np.flatnonzero(rows) + 1
-        return Samples(X, y[None, rows], names, places, lacking, len(table), **own)
+        places, y, total = np.flatnonzero(rows) + 1, y[None, rows], len(table)
+        return Samples(X, y, names, places, lacking, left_out, total, **own)
 
     def _asked(
         self, table: Table, faults: list[Fault]

@@ -113,20 +113,25 @@ def find_label(
     return Label(column, chosen, other, others)
 
 
-def label_values(label: Label, table: Table, faults: list[Fault]) -> np.ndarray:
-    """Return the labels (m,): 1, 0, and NaN where they are missing or left out."""
+def label_values(
+    label: Label, table: Table, faults: list[Fault]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels (m,), NaN for none, and which of those are other words (m,)."""
     places, words = _coded(label.column, table)
-    codes = np.full(len(words) + 1, np.nan)  # the last is that of a missing one
+    # The last is that of a missing one.
+    codes, others = np.full(len(words) + 1, np.nan), np.zeros(len(words) + 1, bool)
     for place, word in enumerate(words):
         match _asked(word, [label.positive, label.negative]):
             case label.positive:
                 codes[place] = 1.0
             case label.negative:
                 codes[place] = 0.0
-            case other if other not in label.others:
+            case other if other in label.others:
+                others[place] = True
+            case _:
                 rows = np.flatnonzero(places == place)
                 both = f"{label.positive!r} or {label.negative!r}"
                 what = f"the label is {word!r}, not {both}"
                 if rows.size:
                     faults.append(Fault(what, label.column, int(rows[0]) + 1))
-    return np.asarray(codes[places])
+    return codes[places], others[places]

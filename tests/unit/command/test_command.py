@@ -212,7 +212,7 @@ def test_columns_have_roles(tmp_path, capsys):
     assert tables.load(out).rows == 80
     code, printed, _ = call(capsys, "score", out, path, "--pictures", tmp_path)
     assert code == 0
-    assert "80 of 120 rows are used; others lack 'n' (40)" in printed
+    assert "80 of 120 rows are used; left out where 'n' is 0 (40)" in printed
 
 
 FIT = "fit {table} --label alive --positive yes --out {out} "

@@ -98,7 +98,8 @@ def test_rows_with_missing_cells_are_left_out_and_counted():
     np.testing.assert_array_equal(found.y, [[0, 1, 0]])
     assert found.lacking == {"alive": 1, "dose": 1, "soil": 1}
     assert found.told == (
-        "3 of 6 rows are used; others lack 'alive' (1), 'dose' (1), 'soil' (1)"
+        "3 of 6 rows are used; left out where 'alive' is missing (1), "
+        "'dose' is missing (1), 'soil' is missing (1)"
     )
 
 
@@ -240,6 +241,8 @@ def test_rows_of_other_labels_are_left_out_if_both_are_named():
     schema, found = decided({"dose": [1.5, 2, 3, 4, 5, 7]}, label, negative="no")
     assert found.rows.tolist() == [1, 3, 4, 5, 6]
     assert "rows with 'maybe' are left out" in str(schema)
+    assert (found.lacking, found.left_out) == ({}, {"'alive' is 'maybe'": 1})
+    assert found.told == "5 of 6 rows are used; left out where 'alive' is 'maybe' (1)"
     # But not one that was not there.
     table = tables.read(pd.DataFrame({"dose": [1, 2], "alive": ["yes", "perhaps"]}))
     with pytest.raises(
