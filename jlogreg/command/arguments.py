@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 __all__ = ["parser_of"]
 
@@ -21,9 +22,38 @@ interrupted. With 1 and 2 nothing is written.
 """
 
 
+class _Once(argparse.Action):
+    """An option that is given once: of two words the last would count, unseen."""
+
+    given: str | None = None
+
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        """Keep the value.
+
+        Raises:
+            ArgumentError: if there is one.
+        """
+        if self.given is not None:
+            what = f"is given twice, as {self.given!r} and as {str(values)!r}"
+            raise argparse.ArgumentError(self, what)
+        self.given = str(values)
+        setattr(namespace, self.dest, values)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose options are given once, unless they say otherwise."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take each option that names no action once."""
+        super().__init__(*arguments, **options)
+        self.register("action", None, _Once)
+
+
 def parser_of() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="jlogreg",
         description=DESCRIPTION,
         epilog=ENDING,
@@ -84,7 +114,7 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
 
 
 # Over 40 lines: a list of arguments.
-def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "fit a model to a table, validate it on held-out rows, and save it"
     fit = commands.add_parser("fit", help=text, description=text, allow_abbrev=False)
     fit.add_argument("table", metavar="TABLE", help="a CSV or Parquet file")
@@ -126,7 +156,8 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     fit.add_argument("--level", type=float, default=0.95, help="of the intervals")
     columns = fit.add_argument_group(
         "columns",
-        "What a column becomes, where it is not found or not meant; repeatable.",
+        "What a column becomes, where it is not found or not meant; those of the first "
+        "four may be repeated.",
     )
     for name, metavar, help_ in (
         ("category", "NAME[=BASE]", "words, compared with a base"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 import msgspec
 import numpy as np
@@ -24,7 +23,7 @@ from jlogreg.tables.columns.kinds import (
     numeric,
 )
 from jlogreg.tables.columns.labels import Label
-from jlogreg.tables.reading.faults import Fault, listed, nearest
+from jlogreg.tables.reading.faults import Fault, listed, nearest, similar
 from jlogreg.tables.reading.read import Table, is_words
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
     "is_filled",
     "notes_of",
     "rows_to_keep",
-    "similar",
     "told",
 ]
 
@@ -224,25 +222,13 @@ def _complete_category(
     return msgspec.structs.replace(kind, base=base, words=tuple(words))
 
 
-def similar(words: tuple[str, ...]) -> list[str]:
-    """Return pairs of words that differ only by capitals or blanks, as lines."""
-    seen: dict[str, str] = {}
-    found = []
-    for word in words:
-        key = re.sub(r"\s+", " ", word.casefold())
-        if key in seen:
-            found.append(f"{seen[key]!r} and {word!r} count as two words")
-        seen.setdefault(key, word)
-    return found
-
-
 def notes_of(kinds: dict[str, Kind]) -> tuple[str, ...]:
     """Return a line for each pair of words of a category that are nearly the same."""
     return tuple(
-        f"note: {name!r}: {line}"
+        f"note: {name!r}: {first!r} and {word!r} count as two words"
         for name, kind in kinds.items()
         if isinstance(kind, Category)
-        for line in similar(kind.words)
+        for first, word in similar(kind.words)
     )
 
 

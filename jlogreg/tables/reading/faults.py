@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Fault", "TableError", "listed", "nearest"]
+__all__ = ["Fault", "TableError", "listed", "nearest", "similar"]
 
 
 class Fault(NamedTuple):
@@ -71,3 +72,14 @@ def nearest(word: str, words: Sequence[str]) -> str:
     folded = {known.casefold(): known for known in words}
     found = difflib.get_close_matches(word.casefold(), list(folded), n=1)
     return f", did you mean {folded[found[0]]!r}?" if found else ""
+
+
+def similar(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs of words that differ only by capitals or blanks."""
+    seen: dict[str, str] = {}
+    found = []
+    for word in words:
+        first = seen.setdefault(re.sub(r"\s+", " ", word.casefold()), word)
+        if first != word:
+            found.append((first, word))
+    return found

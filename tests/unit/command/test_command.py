@@ -289,6 +289,13 @@ def test_arguments_that_are_not_known(arguments, capsys):
     assert call(capsys, *arguments)[0] == 2
 
 
+def test_an_option_that_is_given_twice_is_an_error(capsys):
+    twice = ("--positive", "yes", "--positive", "YES")
+    code, _, errors = call(capsys, "fit", "t.csv", *twice, "--label", "a", "--out", "m")
+    assert code == 2
+    assert "argument --positive: is given twice, as 'yes' and as 'YES'" in errors
+
+
 def test_help_names_the_commands(capsys):
     code, printed, _ = call(capsys, "--help")
     assert code == 0

@@ -200,11 +200,11 @@ def test_one_report_lists_everything():
 LABELS = {
     ("no", "no"): "the label is 'no' in every row",
     (None, None): "the label is missing in every row",
-    (
-        "Yes",
-        "no",
-    ): "no label is 'yes', they are 'Yes' (3), 'no' (3), did you mean 'Yes'?",
+    ("Yes", "no"): "no label is 'yes', they are 'Yes' (3), 'no' (3); write 'Yes', as "
+    "the table does",
     ("yes", "no", "maybe"): "the label has 3 words, 'maybe' (2), 'no' (2), 'yes' (2)",
+    ("yes", "YES", "no"): "the label has 3 words, 'YES' (2), 'no' (2), 'yes' (2), but "
+    "must have two: write 'yes' for 'YES'",
 }
 
 
@@ -231,6 +231,14 @@ def test_labels_may_be_numbers_and_booleans(label, positive, expected):
     np.testing.assert_array_equal(found.y[0], expected)
 
 
+def test_a_positive_word_is_written_as_in_the_file(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x;y\n0,5;1,0\n1,5;0,0\n2,5;1,0\n")
+    table = tables.read(path)
+    found = Schema("y", "1,0").decide(table).samples(table)
+    np.testing.assert_array_equal(found.y, [[1, 0, 1]])
+
+
 def test_nobody_guesses_the_positive_word():
     (fault,) = faults({"dose": [1.5, 2, 3, 4, 5, 7]}, positive=None)
     assert "none is named as the positive one: say which, one of 'no', 'yes'" in fault
@@ -243,6 +251,8 @@ def test_rows_of_other_labels_are_left_out_if_both_are_named():
     assert "rows with 'maybe' are left out" in str(schema)
     assert (found.lacking, found.left_out) == ({}, {"'alive' is 'maybe'": 1})
     assert found.told == "5 of 6 rows are used; left out where 'alive' is 'maybe' (1)"
+    (fault,) = faults({"dose": [1.5, 2, 3, 4, 5, 7]}, [*label[:5], "No"], negative="no")
+    assert "would be left out: write 'no' for 'No'" in fault
     # But not one that was not there.
     table = tables.read(pd.DataFrame({"dose": [1, 2], "alive": ["yes", "perhaps"]}))
     with pytest.raises(
