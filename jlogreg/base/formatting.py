@@ -14,6 +14,7 @@ from jlogreg.base.arrays import is_traced
 
 __all__ = [
     "align",
+    "apart",
     "as_html",
     "brief",
     "latex_table",
@@ -78,6 +79,21 @@ def align(rows: Sequence[Sequence[str]], left: int) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def apart(values: Sequence[float], least: int = 3, most: int = 15) -> list[str]:
+    """Return numbers with as many digits, at least `least`, as tell them apart.
+
+    If more are needed there is one beyond those, so that differences have two digits.
+    """
+    known = {value for value in values if math.isfinite(value)}
+    digits = least
+    while digits < most and len({f"{value:.{digits}g}" for value in known}) < len(
+        known
+    ):
+        digits += 1
+    digits += digits > least
+    return [f"{value:.{digits}g}" for value in values]
 
 
 def as_html(rows: Mapping[str, str]) -> str:

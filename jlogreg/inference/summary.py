@@ -17,6 +17,7 @@ from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.formatting import (
     align,
+    apart,
     latex_table,
     lines_as_html,
     power_text,
@@ -150,8 +151,10 @@ class Summary:
         for row, j in zip(rows[1:], listed, strict=True):
             at = {name: column[j] for name, column in columns.items()}
             row += [f"{at['std_error']:.3g}", f"{at['z']:.2f}"]
-            row += [power_text(at["log10_p"]), f"{at['odds_ratio']:.3g}"]
-            row += [f"{at['low']:.3g} to {at['high']:.3g}"]
+            # So many digits that the odds ratio, its ends and 1 are not the same.
+            ends = (at[name] for name in ("odds_ratio", "low", "high"))
+            _, ratio, low, high = apart([1.0, *ends])
+            row += [power_text(at["log10_p"]), ratio, f"{low} to {high}"]
         return rows
 
 

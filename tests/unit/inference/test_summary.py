@@ -336,6 +336,18 @@ def test_tables_for_other_programs(plain, monkeypatch):
     assert table.to_frame() == ("pandas", columns)
 
 
+def test_an_odds_ratio_has_the_digits_that_tell_it_from_its_ends_and_1(plain):
+    """A feature in small units, such as a salary in cents."""
+    scale = np.array([[1e5], [1.0], [1.0]])
+    params = jl.Params(plain.params.w / scale, plain.params.b)
+    found = jl.summary(plain._replace(params=params), X * scale, Y, NAMES)
+    row, columns = found.rows()[1], found.columns
+    shown = [float(text) for text in (row[5], *row[6].split(" to "))]
+    exact = [columns[name][0] for name in ("odds_ratio", "low", "high")]
+    np.testing.assert_allclose(shown, exact, rtol=0, atol=5e-8)
+    assert len({1.0, *shown}) == 4
+
+
 def test_a_p_that_is_no_float_is_shown():
     random = np.random.default_rng(0)
     x = random.normal(size=(1, 20_000))
