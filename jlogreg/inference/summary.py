@@ -71,9 +71,10 @@ class Summary:
     """The summary of a fit; printed, it is text, and in a notebook a table.
 
     Shapes: columns (k,) each, in the order w, then b: "weight", and where there are
-    standard errors "std_error", "z", "p", "log10_p", "odds_ratio", "low" and "high",
-    the ends of the interval of the odds ratio. heading, statistics and notes are lines
-    of text.
+    standard errors "std_error", "z", "p" and "log10_p", "weight_low" and "weight_high",
+    the ends of the interval of the weight, and "odds_ratio", "odds_ratio_low" and
+    "odds_ratio_high", the exponentials of the weight and of these ends. heading,
+    statistics and notes are lines of text.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -152,7 +153,7 @@ class Summary:
             at = {name: column[j] for name, column in columns.items()}
             row += [f"{at['std_error']:.3g}", f"{at['z']:.2f}"]
             # So many digits that the odds ratio, its ends and 1 are not the same.
-            ends = (at[name] for name in ("odds_ratio", "low", "high"))
+            ends = (at[f"odds_ratio{end}"] for end in ("", "_low", "_high"))
             _, ratio, low, high = apart([1.0, *ends])
             row += [power_text(at["log10_p"]), ratio, f"{low} to {high}"]
         return rows
@@ -271,8 +272,11 @@ def summary(
         z = theta / errors[:k]
         log10_p = log10_p_value(jnp.asarray(z))
         columns |= {"std_error": errors[:k], "z": z, "p": p_of_log10(log10_p)}
-        columns |= {"log10_p": log10_p, "odds_ratio": np.exp(theta)}
-        columns |= {"low": np.exp(ends[0]), "high": np.exp(ends[1])}
+        columns |= {"log10_p": log10_p, "weight_low": ends[0], "weight_high": ends[1]}
+        columns |= {
+            f"odds_ratio{end}": np.exp(columns[f"weight{end}"])
+            for end in ("", "_low", "_high")
+        }
         if weights == "frequency" or weight is None:
             # The likelihood is not at its maximum in a fit with a prior.
             statistics = _statistics(numbers, k, bias, not np.any(np.asarray(jeffreys)))

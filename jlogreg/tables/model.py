@@ -21,7 +21,7 @@ from jlogreg.tables.schema import Schema
 __all__ = ["FORMAT", "Model", "Predictions", "Validation"]
 
 # The form of a file; another one is refused.
-FORMAT = 1
+FORMAT = 2
 
 
 class Validation(msgspec.Struct, frozen=True):

@@ -279,9 +279,11 @@ def test_columns_are_those_of_the_functions(plain, interval):
     np.testing.assert_allclose(np.log10(columns["p"]), columns["log10_p"], rtol=1e-12)
     chosen = options if interval == "wald" else {"level": 0.9}
     found = confidence_interval(plain, X, Y, kind=interval, **chosen)
-    np.testing.assert_allclose(columns["low"], np.exp(found.low[:, 0]), rtol=1e-12)
-    np.testing.assert_allclose(columns["high"], np.exp(found.high[:, 0]), rtol=1e-12)
-    np.testing.assert_allclose(columns["odds_ratio"], np.exp(theta[:, 0]), rtol=1e-12)
+    own = {"weight": theta, "weight_low": found.low, "weight_high": found.high}
+    for name, expected in own.items():
+        np.testing.assert_allclose(columns[name], expected[:, 0], rtol=1e-12)
+        ratio = columns[name.replace("weight", "odds_ratio")]
+        np.testing.assert_allclose(ratio, np.exp(expected[:, 0]), rtol=1e-12)
     assert "90% interval" in str(table)
 
 
@@ -343,7 +345,8 @@ def test_an_odds_ratio_has_the_digits_that_tell_it_from_its_ends_and_1(plain):
     found = jl.summary(plain._replace(params=params), X * scale, Y, NAMES)
     row, columns = found.rows()[1], found.columns
     shown = [float(text) for text in (row[5], *row[6].split(" to "))]
-    exact = [columns[name][0] for name in ("odds_ratio", "low", "high")]
+    names = ("odds_ratio", "odds_ratio_low", "odds_ratio_high")
+    exact = [columns[name][0] for name in names]
     np.testing.assert_allclose(shown, exact, rtol=0, atol=5e-8)
     assert len({1.0, *shown}) == 4
 

@@ -46,7 +46,7 @@ def test_coefficients_errors_and_intervals_are_those_of_statsmodels(model):
     told = model.summary().columns
     np.testing.assert_allclose(told["weight"], fitted.params[names], rtol=1e-7)
     np.testing.assert_allclose(told["std_error"], fitted.bse[names], rtol=1e-6)
-    ends = np.log(np.stack([told["low"], told["high"]], axis=1))
+    ends = np.stack([told["weight_low"], told["weight_high"]], axis=1)
     np.testing.assert_allclose(ends, fitted.conf_int().loc[names], rtol=1e-5)
     assert model.names == ("age", "dose", "soil=loam", "soil=sand")
     z = fitted.predict(given.iloc[[7]])
@@ -285,7 +285,7 @@ def spoiled(content, name):
     [
         ("short", "is no model, or was cut short"),
         ("no text", "is no model, or was cut short"),
-        ("version", "has the form 99 of another version of jlogreg, not 1"),
+        ("version", "has the form 99 of another version of jlogreg, not 2"),
         ("names", "is no whole model"),
         ("type", r"is no model, or was cut short: Expected `float`, got `str`"),
         ("other", "is no model, or was cut short"),

@@ -40,7 +40,7 @@ def test_a_frequency_is_a_row_that_is_repeated():
     assert found.names == ("age", "age missing", "dose", "soil=loam", "soil=sand")
     means = [model.schema.columns["age"].mean for model in (found, expected)]
     np.testing.assert_allclose(*means, rtol=1e-12)
-    for name in ("weight", "std_error", "low"):
+    for name in ("weight", "std_error", "odds_ratio_low"):
         np.testing.assert_allclose(found.table[name], expected.table[name], rtol=1e-7)
     np.testing.assert_allclose(found.share, expected.share)
     score = tables.score(found, tables.read(given)).to_dict()
