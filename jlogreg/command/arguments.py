@@ -203,7 +203,15 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="WORD",
-        help="a word for a missing cell, beside NA, NaN, null, ? and the like",
+        help="a word for a missing cell, beside NA, N/A, n/a, #N/A, NaN, nan, NULL, "
+        "null, ? and a point; repeatable",
+    )
+    reading.add_argument(
+        "--present-word",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="one of these that is none, such as NA for Namibia; repeatable",
     )
 
 

@@ -17,7 +17,6 @@ from jlogreg.command.terminal import UserError
 from jlogreg.command.text import described, model_text
 from jlogreg.progress import bar
 from jlogreg.tables.columns.kinds import Kind
-from jlogreg.tables.reading.csv_text import MISSING
 
 __all__ = ["check_out", "fit", "read"]
 
@@ -89,7 +88,8 @@ def read(path: str, options: argparse.Namespace) -> tables.Table:
         encoding=options.encoding,
         delimiter=delimiter,
         decimal=options.decimal,
-        missing=(*MISSING, *options.missing_word),
+        missing=options.missing_word,
+        present=options.present_word,
     )
 
 

@@ -1,11 +1,15 @@
 """Reading: what a CSV file leaves to be found, and all that is wrong with one."""
 
+import re
+
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
 from jlogreg import tables
+from jlogreg.__main__ import main
+from jlogreg.tables.reading.csv_text import MISSING
 
 ROWS = [["größe", "dosis", "fall"], ["1", "0,5", "ja"], ["2", "1,5", "nein"]]
 
@@ -67,9 +71,23 @@ def test_quotes_keep_delimiters_and_line_ends(tmp_path):
 
 
 def test_blanks_around_words_are_none_and_some_words_are_missing_cells(tmp_path):
-    path = written(tmp_path, "a,b\n x ,1\nNA ,2\nunknown,3\n")
-    words = tables.read(path, missing=["NA", "unknown"]).column("a")
-    assert words.to_pylist() == ["x", None, None]
+    path = written(tmp_path, "a,b\n x ,1\nNA ,2\nunknown,3\n?,4\n")
+    for given, expected in (
+        ({}, ["x", None, "unknown", None]),
+        ({"missing": "unknown"}, ["x", None, None, None]),
+        ({"missing": ["unknown"], "present": ["NA"]}, ["x", "NA", None, None]),
+    ):
+        for source in (path, pd.DataFrame({"a": ["x", "NA", "unknown", "?"]})):
+            words = tables.read(source, **given).column("a")
+            assert words.to_pylist() == expected
+
+
+def test_the_words_for_missing_cells_are_documented_where_they_are_given(capsys):
+    main(["fit", "--help"])
+    told = capsys.readouterr().out, tables.read.__doc__
+    for words in (re.findall(r"[^\s,;]+", text) for text in told):
+        known = {word.rstrip(".") for word in words}
+        assert {*MISSING, "point"} - {"", "."} <= known
 
 
 def test_words_of_codes_are_as_they_are_written(tmp_path):
