@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ __all__ = [
     "brief",
     "latex_table",
     "lines_as_html",
+    "nearest",
     "power_text",
     "record_text",
     "table_as_html",
@@ -152,3 +154,10 @@ def power_text(log10: float) -> str:
         return f"{10.0**log10:.2g}"
     exponent = math.floor(log10)
     return f"{10 ** (log10 - exponent):.1f}e{exponent}"
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return a question for the known word that is most like this one, if one is."""
+    folded = {known.casefold(): known for known in words}
+    found = difflib.get_close_matches(word.casefold(), list(folded), n=1)
+    return f", did you mean {folded[found[0]]!r}?" if found else ""

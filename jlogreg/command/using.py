@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from jlogreg import tables
+from jlogreg.base.formatting import nearest
 from jlogreg.command.figures import reliability, roc, svg
 from jlogreg.command.fitting import check_out, read
 from jlogreg.command.terminal import UserError
 from jlogreg.command.text import described, model_text
-from jlogreg.tables.reading.faults import nearest
 
 __all__ = ["predict", "score", "show", "write_whole"]
 

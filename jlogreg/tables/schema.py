@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from jlogreg.base.formatting import nearest
 from jlogreg.tables.columns.decide import (
     check_both,
     complete,
@@ -22,7 +23,7 @@ from jlogreg.tables.columns.formula import features_of, parse_formula
 from jlogreg.tables.columns.kinds import Kind, LeftOut, Parsed, Policy, parse
 from jlogreg.tables.columns.labels import Label, find_label, label_values
 from jlogreg.tables.columns.roles import ROLES, Roles
-from jlogreg.tables.reading.faults import Fault, listed, nearest
+from jlogreg.tables.reading.faults import Fault, listed
 from jlogreg.tables.reading.read import Table
 from jlogreg.tables.samples import (
     Rows,

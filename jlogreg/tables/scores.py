@@ -24,10 +24,10 @@ class Score(NamedTuple):
     """How well a model predicts the rows of a table that have a label.
 
     Shapes: z and y (1, m), logits and labels; the others are numbers, NaN where they
-    are not defined. auc_low and auc_high are the ends of DeLong's interval of 95 %;
-    larger is the share of the larger class, which a constant prediction gets right;
-    confusion counts at the probability 1/2: true and false positives, false and true
-    negatives; slope and intercept are those of `calibration_line`, 1 and 0 if
+    are not defined. roc_auc_low and roc_auc_high are the ends of DeLong's interval of
+    95 %; larger is the share of the larger class, which a constant prediction gets
+    right; confusion counts at the probability 1/2: true and false positives, false and
+    true negatives; slope and intercept are those of `calibration_line`, 1 and 0 if
     probabilities are right. told says which rows are used. weight (1, m), if the model
     has weights, is that of the rows in all numbers, or None.
 
@@ -40,15 +40,15 @@ class Score(NamedTuple):
         >>> frame = pandas.DataFrame({"dose": dose, "alive": alive})
         >>> model = tables.fit(tables.read(frame[:60]), tables.Schema("alive"))
         >>> found = tables.score(model, tables.read(frame[60:]))
-        >>> f"{found.auc:.2f}", f"{found.larger:.2f}"
+        >>> f"{found.roc_auc:.2f}", f"{found.larger:.2f}"
         ('0.92', '0.50')
     """
 
     z: np.ndarray
     y: np.ndarray
-    auc: float
-    auc_low: float
-    auc_high: float
+    roc_auc: float
+    roc_auc_low: float
+    roc_auc_high: float
     average_precision: float
     brier: float
     log_loss: float
@@ -80,10 +80,10 @@ class Score(NamedTuple):
         larger = self.larger
         return [
             ["score", "value"],
-            ["area under the ROC curve", f"{self.auc:.4f}"],
+            ["area under the ROC curve", f"{self.roc_auc:.4f}"],
             [
                 "its interval of 95 % (DeLong)",
-                f"{self.auc_low:.4f} to {self.auc_high:.4f}",
+                f"{self.roc_auc_low:.4f} to {self.roc_auc_high:.4f}",
             ],
             ["average precision", f"{self.average_precision:.4f}"],
             ["by chance", f"{np.average(self.y, weights=self.weight):.4f}"],
@@ -152,9 +152,9 @@ def score(model: Model, table: Table, unseen: Unseen = "refuse") -> Score:
         return Score(
             z=np.asarray(z),
             y=y,
-            auc=float(metrics.roc_auc(z, y, **own)),
-            auc_low=float(area.low),
-            auc_high=float(area.high),
+            roc_auc=float(metrics.roc_auc(z, y, **own)),
+            roc_auc_low=float(area.low),
+            roc_auc_high=float(area.high),
             average_precision=float(metrics.average_precision(z, y, **own)),
             brier=float(metrics.brier(a, y, **own)),
             log_loss=float(metrics.log_loss(z, y, **own)),

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jlogreg.base.formatting import nearest
 from jlogreg.tables.columns.kinds import (
     MISSING_WORD,
     Boolean,
@@ -23,7 +24,7 @@ from jlogreg.tables.columns.kinds import (
     numeric,
 )
 from jlogreg.tables.columns.labels import Label
-from jlogreg.tables.reading.faults import Fault, listed, nearest, similar
+from jlogreg.tables.reading.faults import Fault, listed, similar
 from jlogreg.tables.reading.read import Table, is_words
 
 __all__ = [

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from jlogreg.tables.reading.faults import Fault, listed, nearest, similar
+from jlogreg.base.formatting import nearest
+from jlogreg.tables.reading.faults import Fault, listed, similar
 from jlogreg.tables.reading.read import Table
 
 __all__ = ["Label", "find_label", "label_values"]

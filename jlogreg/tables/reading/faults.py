@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Fault", "TableError", "listed", "nearest", "similar"]
+__all__ = ["Fault", "TableError", "listed", "similar"]
 
 
 class Fault(NamedTuple):
@@ -65,13 +64,6 @@ def listed(words: Sequence[object], most: int = 8) -> str:
     shown = ", ".join(repr(str(word)) for word in words[:most])
     rest = len(words) - most
     return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def nearest(word: str, words: Sequence[str]) -> str:
-    """Return a question for the known word that is most like this one, if one is."""
-    folded = {known.casefold(): known for known in words}
-    found = difflib.get_close_matches(word.casefold(), list(folded), n=1)
-    return f", did you mean {folded[found[0]]!r}?" if found else ""
 
 
 def similar(words: Iterable[str]) -> list[tuple[str, str]]:
