@@ -225,7 +225,7 @@ def summary(
         CONVERGED: the minimum was found
         1 feature, 6 samples, mean label 0.5
         cost J 0.412998 nats after 5 steps
-        training accuracy 66.7%
+        training accuracy 0.6667
         log-likelihood -2.47799 (bias alone -4.15888), AIC 8.956, BIC 8.5395
         pseudo-R2: McFadden 0.404, Nagelkerke 0.572, Tjur 0.445
         all weights are 0: chi-square 3.362, df 1, p = 0.067
@@ -413,7 +413,7 @@ def _heading(fit: Fit, samples: Samples) -> list[str]:
         f"{status.name}: {status.message}",
         f"{data}, mean label {np.average(y, weights=v):.3g}",
         f"cost J {value_text(fit.cost)} nats after {_count(int(fit.steps), 'step')}",
-        f"training accuracy {np.average(right, weights=v):.1%}",
+        f"training accuracy {np.average(right, weights=v):.4f}",
     ]
 
 

@@ -17,7 +17,17 @@ from jlogreg.tables.model import Model
 from jlogreg.tables.reading.read import Table
 from jlogreg.tables.samples import Unseen
 
-__all__ = ["Score", "score"]
+__all__ = ["Score", "remarks_on", "score"]
+
+BELOW = (
+    "The accuracy is below the share of the larger class: always to predict that class "
+    "would be right more often."
+)
+
+
+def remarks_on(accuracy: float, larger: float) -> list[str]:
+    """Return what to beware of in an accuracy, given the share of the larger class."""
+    return [BELOW] if round(accuracy, 4) < round(larger, 4) else []
 
 
 class Score(NamedTuple):
@@ -61,6 +71,11 @@ class Score(NamedTuple):
     told: str
     weight: np.ndarray | None = None
 
+    @property
+    def remarks(self) -> list[str]:
+        """What to beware of, as sentences."""
+        return remarks_on(self.accuracy, self.larger)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers by name, without the arrays; None where not defined."""
         numbers = self._asdict()
@@ -73,7 +88,8 @@ class Score(NamedTuple):
         }
         kinds = ("true_positive", "false_positive", "false_negative", "true_negative")
         confusion = dict(zip(kinds, counts, strict=True))
-        return {"rows": z.shape[1], **plain, "confusion": confusion, "told": told}
+        words = {"told": told, "remarks": self.remarks}
+        return {"rows": z.shape[1], **plain, "confusion": confusion, **words}
 
     def rows(self) -> list[list[str]]:
         """Return the numbers with their names, as text."""
@@ -82,7 +98,7 @@ class Score(NamedTuple):
             ["score", "value"],
             ["area under the ROC curve", f"{self.roc_auc:.4f}"],
             [
-                "its interval of 95 % (DeLong)",
+                "its 95% interval (DeLong)",
                 f"{self.roc_auc_low:.4f} to {self.roc_auc_high:.4f}",
             ],
             ["average precision", f"{self.average_precision:.4f}"],
@@ -108,7 +124,8 @@ class Score(NamedTuple):
         numbers, counts = (
             align(rows, left=1) for rows in (self.rows()[1:], self.counts())
         )
-        return f"{self.told}\n\n{numbers}\n\n{counts}"
+        parts = [self.told, numbers, counts, "\n".join(self.remarks)]
+        return "\n\n".join(part for part in parts if part)
 
 
 def score(model: Model, table: Table, unseen: Unseen = "refuse") -> Score:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 
@@ -169,6 +170,33 @@ def test_score_prints_numbers_and_draws_pictures(model, table, tmp_path, capsys)
     assert str(tables.score(tables.load(model), tables.read(table))) in printed
     for name in ("roc", "reliability"):
         assert (tmp_path / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_what_to_beware_of_in_scores_is_told(model, table, tmp_path, capsys):
+    """Of a model that is worse than none."""
+    same, below = "chosen on the same folds", "accuracy is below the share of"
+    good = tables.load(model)
+    scores = good.validation.scores | {"accuracy": 0.1}
+    bad = msgspec.structs.replace(
+        good,
+        w=tuple(-w for w in good.w),
+        b=-good.b,
+        validation=msgspec.structs.replace(good.validation, scores=scores),
+    )
+    out, page = tmp_path / "bad.json", tmp_path / "bad.html"
+    tables.save(out, bad)
+    for words, expected in (
+        (("show", model), (1, 0)),
+        (("show", out), (1, 1)),
+        (("show", out, "--json"), (1, 1)),
+        (("score", out, table), (0, 1)),
+        (("score", out, table, "--json"), (0, 1)),
+    ):
+        _, printed, _ = call(capsys, *words)
+        assert (printed.count(same), printed.count(below)) == expected
+    call(capsys, "report", out, table, "--out", page)
+    told = page.read_text()
+    assert (told.count(same), told.count(below)) == (1, 2)
 
 
 def test_the_report_is_one_file_without_network(model, table, tmp_path, capsys):

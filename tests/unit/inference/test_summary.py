@@ -61,7 +61,7 @@ def test_cost_steps_and_accuracy_are_those_of_the_fit(penalized):
     assert float(words[1]) == pytest.approx(float(penalized.cost), rel=1e-5)
     assert int(words[2]) == int(penalized.steps)
     right = (jl.logits(penalized.params, X) > 0) == (Y == 1)
-    assert f"training accuracy {right.mean():.1%}" in text
+    assert f"training accuracy {right.mean():.4f}" in text
     assert list(lines_of(text))[-4:-1] == ["x1", "x2", "bias"]
 
 
@@ -158,7 +158,7 @@ def test_an_offset_that_is_given_counts():
     result = jl.fit(X, Y, offset=offset)
     right = (jl.logits(result.params, X) + offset > 0) == (Y > 0.5)
     text = summary(result, X, Y, offset=offset)
-    assert f"training accuracy {right.mean():.1%}" in text
+    assert f"training accuracy {right.mean():.4f}" in text
     assert "no standard errors" not in text
     assert text != summary(result, X, Y)
     table = lines_of(text)
