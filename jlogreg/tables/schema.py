@@ -140,7 +140,7 @@ class Schema(Roles, frozen=True):
             raise table.error(faults)
         schema = msgspec.structs.replace(
             self, label=label, positive=found.positive, negative=found.negative,
-            columns=kinds, decided=found, notes=notes_of(kinds),
+            columns=kinds, decided=found, notes=notes_of(kinds, asked, table),
             missing_words=tuple(sorted(table.missing)),
         )  # fmt: skip
         return schema._with_state(table, parsed, kept)

@@ -39,6 +39,8 @@ __all__ = [
 
 # With more words a column is no category unless somebody says so.
 MOST_WORDS = 50
+# Whole numbers of as many digits, all of them, may be codes.
+CODE_DIGITS = 5
 # So many rows at least, before whole numbers that all differ look like a row's number.
 FEW_ROWS = 10
 DATE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T]\d.*)?$"
@@ -223,14 +225,35 @@ def _complete_category(
     return msgspec.structs.replace(kind, base=base, words=tuple(words))
 
 
-def notes_of(kinds: dict[str, Kind]) -> tuple[str, ...]:
-    """Return a line for each pair of words of a category that are nearly the same."""
-    return tuple(
+def notes_of(
+    kinds: dict[str, Kind], asked: dict[str, Kind | None], table: Table
+) -> tuple[str, ...]:
+    """Return a line for words that are nearly the same, and for what may be codes."""
+    notes = [
         f"note: {name!r}: {first!r} and {word!r} count as two words"
         for name, kind in kinds.items()
         if isinstance(kind, Category)
         for first, word in similar(kind.words)
-    )
+    ]
+    cure = "if they are codes, make it a category, or leave it out"
+    for name, kind in kinds.items():
+        found = isinstance(kind, Number) and asked[name] is None
+        why = _like_codes(name, table) if found else ""
+        notes += [f"note: {name!r}: {why}: {cure}"] if why else []
+    return tuple(notes)
+
+
+def _like_codes(name: str, table: Table) -> str:
+    """Return why whole numbers may be codes, whose size says nothing, or nothing."""
+    column = table.column(name)
+    if not pa.types.is_integer(column.type):
+        return ""
+    if table.text is not None and name in table.text.padded:
+        return "numbers begin with 0"
+    low, high = pc.min_max(column).as_py().values()
+    digits = len(str(low))
+    alike = low > 0 and digits >= CODE_DIGITS and digits == len(str(high))
+    return f"all numbers have {digits} digits" if alike else ""
 
 
 def told(kind: Kind) -> str:

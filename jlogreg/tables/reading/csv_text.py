@@ -44,7 +44,8 @@ SEPARATOR = re.compile(rb"\A\"?sep=([,;\t|])\"?\r?\n")
 class CsvText:
     """The bytes of a CSV file in UTF-8, how it is written, and what was decided.
 
-    above: how many lines of the file are before these bytes.
+    above: how many lines of the file are before these bytes; padded: the columns whose
+    first rows hold a number such as 007.
     """
 
     source: str
@@ -54,6 +55,7 @@ class CsvText:
     missing: frozenset[str]
     notes: tuple[str, ...]
     above: int
+    padded: frozenset[str]
 
     def table(self) -> pa.Table:
         """Return the cells, each column with the type that all its cells have.
@@ -192,8 +194,11 @@ def read_csv_text(
         decimal = find_decimal(given, delimiter)
         if decimal == ",":
             notes.append("numbers have a decimal comma, found from the first rows")
-    written = delimiter, decimal
-    return CsvText(source, content, *written, missing, tuple(notes), above)
+    return CsvText(
+        *(source, content, delimiter, decimal, missing, tuple(notes)),
+        above,
+        given.padded(delimiter),
+    )
 
 
 def _contents(path: Path) -> bytes:

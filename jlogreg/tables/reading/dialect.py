@@ -24,6 +24,9 @@ DECIMAL = {
 }
 
 
+PADDED = re.compile(r"\s*0\d+\s*")
+
+
 class Row(NamedTuple):
     """A row of a text: the line where it begins, and its cells."""
 
@@ -61,6 +64,16 @@ class Beginning(NamedTuple):
         every = rows_of(self.text, delimiter, self.above)
         rows = list(islice(every, FIRST_ROWS + 1))
         return rows if self.complete or len(rows) > FIRST_ROWS else rows[:-1]
+
+    def padded(self, delimiter: str) -> frozenset[str]:
+        """Return the columns whose first rows hold a number such as 007."""
+        names, *rows = self.rows(delimiter) or [Row(1, [])]
+        return frozenset(
+            name
+            for row in rows
+            for name, cell in zip(names.cells, row.cells, strict=False)
+            if PADDED.fullmatch(cell)
+        )
 
 
 def shown(delimiter: str) -> str:

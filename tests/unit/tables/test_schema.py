@@ -183,6 +183,20 @@ def test_words_that_differ_by_capitals_are_told():
     assert schema.notes == ("note: 'x': 'Oslo' and 'oslo' count as two words",)
 
 
+def test_numbers_that_may_be_codes_are_told_unless_you_say_what_they_are(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = ["1067,80331,1.5,45000,0", "01069,10115,2.5,120000,1", "99,50667,4.0,9000,1"]
+    path.write_text("\n".join(["plz,zip,dose,salary,y", *rows]))
+    schema = Schema("y").decide(tables.read(path))
+    told = [
+        "note: 'plz': numbers begin with 0: if they are codes",
+        "note: 'zip': all numbers have 5 digits: if they are codes",
+    ]
+    assert [note.split(",")[0] for note in schema.notes] == told
+    asked = {"plz": Category(), "zip": Number()}
+    assert Schema("y", columns=asked).decide(tables.read(path)).notes == ()
+
+
 def test_one_report_lists_everything():
     columns = {
         "id": range(10, 20),
