@@ -139,7 +139,8 @@ class Summary:
         listed = [*np.sort(np.argsort(-size, kind="stable")[:MAX_LISTED])]
         listed += range(n, len(self.names))
         rows = [["", "weight"]]
-        rows += [[self.names[j], f"{columns['weight'][j]:.4g}"] for j in listed]
+        names = [" ".join(name.splitlines()) for name in self.names]
+        rows += [[names[j], f"{columns['weight'][j]:.4g}"] for j in listed]
         if "z" not in columns:
             return rows
         rows[0] += [

@@ -311,9 +311,10 @@ def test_few_clusters_are_a_warning(plain):
 
 
 def test_tables_for_other_programs(plain, monkeypatch):
-    names = ["GPA_%", "<b>", "PSI"]
+    names = ["GPA_%", "<b>", "two\nlines"]
     table = jl.summary(plain, X, Y, names)
     assert repr(table) == str(table)
+    assert "\ntwo lines " in str(table)
     html = table._repr_html_()
     assert "<th>&lt;b&gt;</th><td>0.09516</td>" in html
     assert html.count("<tr>") == 5
