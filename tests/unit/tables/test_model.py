@@ -236,7 +236,7 @@ def test_without_a_bias_the_weights_are_those_of_statsmodels():
     assert found.b == 0
 
 
-@pytest.mark.parametrize("l2", [-1.0, float("nan"), [], [0.1, -1]])
+@pytest.mark.parametrize("l2", [-1.0, float("nan"), [], [0.1, -1], "0.1"])
 def test_a_penalty_out_of_range_is_refused(l2):
     with pytest.raises(ValueError, match="l2 must be a number of at least 0"):
         tables.fit(TABLE, SCHEMA, l2=l2)
