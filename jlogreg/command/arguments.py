@@ -77,7 +77,8 @@ def parser_of() -> argparse.ArgumentParser:
             "--unseen",
             choices=("refuse", "missing"),
             default="refuse",
-            help="a word that the model has not seen is an error, or a missing cell",
+            help="a word that the model has not seen is an error, or a missing cell "
+            "(default: %(default)s)",
         )
         _add_own(name, command)
     show = commands.add_parser(
@@ -105,7 +106,7 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--pictures",
             metavar="FOLDER",
-            help="write roc.svg and reliability.svg into it",
+            help="write roc.svg and reliability.svg into it, made if it is not there",
         )
     if name == "report":
         command.add_argument("--out", metavar="FILE.html", required=True)
@@ -141,7 +142,8 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         default="none",
         metavar="none|cv|l2=...,l1=...",
         help="of the standardised features, a number or cv, which chooses by "
-        "cross-validation: l2=0.1, l1=cv or l1=cv,l2=cv; cv alone is l2=cv",
+        "cross-validation: l2=0.1, l1=cv or l1=cv,l2=cv; cv alone is l2=cv "
+        "(default: %(default)s)",
     )
     fit.add_argument(
         "--firth",
@@ -149,11 +151,13 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="Firth's estimate, finite where a plane separates the labels, with "
         "profile intervals",
     )
-    fit.add_argument(
-        "--folds", type=int, default=5, help="of the validation; 0 for none"
-    )
-    fit.add_argument("--seed", type=int, default=0, help="deals the rows to the folds")
-    fit.add_argument("--level", type=float, default=0.95, help="of the intervals")
+    for name, default, help_ in (
+        ("folds", 5, "of the validation; 0 for none"),
+        ("seed", 0, "deals the rows to the folds"),
+        ("level", 0.95, "of the intervals"),
+    ):
+        help_ += " (default: %(default)s)"
+        fit.add_argument(f"--{name}", type=type(default), default=default, help=help_)
     columns = fit.add_argument_group(
         "columns",
         "What a column becomes, where it is not found or not meant; those of the first "
@@ -185,7 +189,8 @@ def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--missing",
         choices=("leave-out", "indicator"),
         default="leave-out",
-        help="leave rows with missing cells out, or mark them by a feature",
+        help="leave rows with missing cells out, or mark them by a feature "
+        "(default: %(default)s)",
     )
     _add_reading(fit)
     _add_json(fit)
@@ -197,7 +202,12 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     )
     reading.add_argument("--encoding", metavar="NAME", help="such as latin-1")
     reading.add_argument("--delimiter", metavar="SIGN", help="such as ';' or tab")
-    reading.add_argument("--decimal", choices=(".", ","), help="the decimal mark")
+    reading.add_argument(
+        "--decimal",
+        choices=(".", ","),
+        metavar="MARK",
+        help="the decimal mark, a point or a comma: . or ,",
+    )
     reading.add_argument(
         "--missing-word",
         action="append",

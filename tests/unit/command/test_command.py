@@ -165,11 +165,12 @@ def test_predict_writes_a_row_for_each(model, table, tmp_path, capsys):
 
 
 def test_score_prints_numbers_and_draws_pictures(model, table, tmp_path, capsys):
-    code, printed, _ = call(capsys, "score", model, table, "--pictures", tmp_path)
+    folder = tmp_path / "made" / "here"
+    code, printed, _ = call(capsys, "score", model, table, "--pictures", folder)
     assert code == 0
     assert str(tables.score(tables.load(model), tables.read(table))) in printed
     for name in ("roc", "reliability"):
-        assert (tmp_path / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+        assert (folder / f"{name}.svg").read_text().rstrip().endswith("</svg>")
 
 
 def test_what_to_beware_of_in_scores_is_told(model, table, tmp_path, capsys):
@@ -246,7 +247,11 @@ def test_columns_have_roles(tmp_path, capsys):
 FIT = "fit {table} --label alive --positive yes --out {out} "
 WRONG = {
     FIT + "--penalty l2=-1": "must be none, cv, or l2 and l1 with a number of at least",
-    FIT + "--penalty 3": "must be none, cv, or l2 and l1 with a number of at least 0",
+    FIT + "--penalty 0.1": "but is '0.1', did you mean l2=0.1?",
+    FIT + "--penalty l2=0,1": "but is 'l2=0,1', did you mean l2=0.1?",
+    FIT + "--penalty lasso:.1": "but is 'lasso:.1', did you mean l1=.1?",
+    FIT + "--penalty L1": "but is 'L1', did you mean l1=cv?",
+    FIT + "--penalty elastic-net": "but is 'elastic-net', did you mean l1=cv,l2=cv?",
     FIT + "--penalty l1=1,l1=cv": "but is 'l1=1,l1=cv'",
     FIT + "--penalty l1=cv --folds 0": "--penalty l1=cv needs --folds of at least 2",
     FIT + "--firth --penalty l2=1": "--firth has no penalty beside it",
@@ -269,7 +274,8 @@ WRONG = {
     "predict {model} {table} --keep sol --out {out}": "has no column 'sol' to keep",
     "predict {table} {table} --out {out}": "table.csv: is no model, or was cut short",
     "score {model} {bad}": "column 'soil', line 2: 'peat' is none of the words",
-    "score {model} {table} --pictures gone": "gone: is no folder",
+    "score {model} {table} --pictures {table}": "table.csv: is no folder",
+    "score {model} {table} --pictures {table}/a": "table.csv/a: Not a directory",
     "report {model} {table} --out {out}": "its name must end in .html",
 }
 
