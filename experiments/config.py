@@ -103,7 +103,7 @@ def _with_lists(table: dict[str, Any], kind: Any) -> dict[str, Any]:
 def _hint(message: str, kind: Any) -> str:
     """Return a question for the known setting nearest to one that is unknown."""
     # Here, since other mistakes, and lists, need no JAX.
-    from jlogreg.tables.reading.faults import nearest
+    from jlogreg.base.formatting import nearest
 
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
     return nearest(unknown[1], sorted(_settings(kind))) if unknown else ""

@@ -83,14 +83,14 @@ def put(array: Any, number: float) -> np.ndarray:
     return array
 
 
-def entries(due: str, *numbers: float) -> tuple[Mistake, ...]:
+def entries(due: str, *numbers: float, cure: str = "") -> tuple[Mistake, ...]:
     """Return the mistakes of one entry that is out of range."""
     words = (
         rf"^{{name}} must be {due} everywhere, but 1 of \d+ entries are not; the first "
         r"is {name}\[0, 0\] = "
     )
     return tuple(
-        value(f"{words}{number:g}$", lambda a, number=number: put(a, number))
+        value(f"{words}{number:g}{cure}$", lambda a, number=number: put(a, number))
         for number in numbers
     )
 
@@ -429,13 +429,19 @@ START_LEAF = setting(*DTYPES, FLOAT32, LONG)
 
 SCORES = Kind((*TYPES, *NONE, *EMPTY))
 # A probability may be NaN, as that of a fit which failed.
-PROBABILITIES = SCORES.but(values=entries(r"in \[0, 1\]", INF, -1, 2, 1.001))
+LOGITS = r": for logits, write sigmoid\({name}\)"
+PROBABILITIES = SCORES.but(
+    values=entries(r"in \[0, 1\]", INF, -1, 2, 1.001, cure=LOGITS)
+)
 SHORT_ROWS = sizes("1, 4", "K, 5", lambda a: a[:, :4])
 PLACED = Kind((*TABLE, *FLOAT, SHORT_ROWS))
 SCORED_LABELS = Kind((*TABLE, *NONE, SHORT_ROWS), PROBABILITY).taking_booleans()
 SCORED_WEIGHT = Kind((*TABLE, *FLOAT, SHORT_ROWS), POSITIVE)
+NO_METRICS = "^metrics must be a sequence of some of accuracy, .*, but is "
 METRICS = setting(
-    *given(value, "^metrics must be a sequence of some of accuracy, ", "brier", ["f1"])
+    *given(value, NO_METRICS + r"'brier': write \['brier'\]$", "brier"),
+    *given(value, NO_METRICS + r"\['f1'\]$", ["f1"]),
+    *given(value, NO_METRICS + r"\['AUC'\], did you mean 'roc_auc'\?$", ["AUC"]),
 )
 
 # --- scans ----------------------------------------------------------------------------

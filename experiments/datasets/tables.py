@@ -84,34 +84,33 @@ def features_and_labels(
     if not features:
         raise UserError(f"{path}: has no column other than {label!r}")
     labels = table.columns[label]
-    _refuse_missing(path, label, pc.is_null(labels, nan_is_null=True).to_numpy())
-    columns = [_numbers(path, name, table) for name in features]
+    _refuse_missing(table, label, pc.is_null(labels, nan_is_null=True).to_numpy())
+    columns = [_numbers(name, table) for name in features]
     return np.stack(columns, axis=1), labels.to_numpy(), features
 
 
-def _numbers(path: Path, name: str, table: tables.Table) -> Numbers:
+def _numbers(name: str, table: tables.Table) -> Numbers:
     """Return a column of numbers, or of True and False as 1 and 0."""
     faults: list[tables.Fault] = []
     parsed = parse(name, tables.Number(), table, faults)
     if parsed is None:
         cure = f"leave it out by --data.leave_out '[\"{name}\"]'"
-        raise UserError(f"{path}: {faults[0]._replace(cure=cure)}")
+        raise _refused(table, faults[0]._replace(cure=cure))
     values, missing, _ = parsed
-    _refuse_missing(path, name, missing)
-    fits = np.abs(values) <= LARGEST
-    if not fits.all():
-        wrong = np.flatnonzero(~fits)
-        raise UserError(
-            f"{path}: the column {name!r} must hold numbers that fit float32, but "
-            f"holds {wrong.size} others, the first in row {wrong[0] + 1}"
-        )
+    _refuse_missing(table, name, missing)
+    wrong = np.flatnonzero(np.abs(values) > LARGEST)
+    if wrong.size:
+        what = f"cells that do not fit float32: {wrong.size}, the first here"
+        raise _refused(table, tables.Fault(what, name, int(wrong[0]) + 1))
     return values
 
 
-def _refuse_missing(path: Path, name: str, missing: NDArray[np.bool_]) -> None:
+def _refuse_missing(table: tables.Table, name: str, missing: NDArray[np.bool_]) -> None:
     rows = np.flatnonzero(missing)
     if rows.size:
-        raise UserError(
-            f"{path}: the column {name!r} has {rows.size} missing values, the first "
-            f"in row {rows[0] + 1}"
-        )
+        what = f"missing cells: {rows.size}, the first here"
+        raise _refused(table, tables.Fault(what, name, int(rows[0]) + 1))
+
+
+def _refused(table: tables.Table, fault: tables.Fault) -> UserError:
+    return UserError(str(table.error([fault])))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,10 +15,12 @@ from jlogreg.base.arrays import is_traced
 
 __all__ = [
     "align",
+    "apart",
     "as_html",
     "brief",
     "latex_table",
     "lines_as_html",
+    "nearest",
     "power_text",
     "record_text",
     "table_as_html",
@@ -80,6 +83,21 @@ def align(rows: Sequence[Sequence[str]], left: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def apart(values: Sequence[float], least: int = 3, most: int = 15) -> list[str]:
+    """Return numbers with as many digits, at least `least`, as tell them apart.
+
+    If more are needed there is one beyond those, so that differences have two digits.
+    """
+    known = {value for value in values if math.isfinite(value)}
+    digits = least
+    while digits < most and len({f"{value:.{digits}g}" for value in known}) < len(
+        known
+    ):
+        digits += 1
+    digits += digits > least
+    return [f"{value:.{digits}g}" for value in values]
+
+
 def as_html(rows: Mapping[str, str]) -> str:
     """Return names and their texts as an HTML table, for notebooks."""
     lines = (
@@ -136,3 +154,10 @@ def power_text(log10: float) -> str:
         return f"{10.0**log10:.2g}"
     exponent = math.floor(log10)
     return f"{10 ** (log10 - exponent):.1f}e{exponent}"
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return a question for the known word that is most like this one, if one is."""
+    folded = {known.casefold(): known for known in words}
+    found = difflib.get_close_matches(word.casefold(), list(folded), n=1)
+    return f", did you mean {folded[found[0]]!r}?" if found else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 __all__ = ["parser_of"]
 
@@ -21,9 +22,38 @@ interrupted. With 1 and 2 nothing is written.
 """
 
 
+class _Once(argparse.Action):
+    """An option that is given once: of two words the last would count, unseen."""
+
+    given: str | None = None
+
+    def __call__(
+        self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        """Keep the value.
+
+        Raises:
+            ArgumentError: if there is one.
+        """
+        if self.given is not None:
+            what = f"is given twice, as {self.given!r} and as {str(values)!r}"
+            raise argparse.ArgumentError(self, what)
+        self.given = str(values)
+        setattr(namespace, self.dest, values)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose options are given once, unless they say otherwise."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take each option that names no action once."""
+        super().__init__(*arguments, **options)
+        self.register("action", None, _Once)
+
+
 def parser_of() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="jlogreg",
         description=DESCRIPTION,
         epilog=ENDING,
@@ -47,7 +77,8 @@ def parser_of() -> argparse.ArgumentParser:
             "--unseen",
             choices=("refuse", "missing"),
             default="refuse",
-            help="a word that the model has not seen is an error, or a missing cell",
+            help="a word that the model has not seen is an error, or a missing cell "
+            "(default: %(default)s)",
         )
         _add_own(name, command)
     show = commands.add_parser(
@@ -75,7 +106,7 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--pictures",
             metavar="FOLDER",
-            help="write roc.svg and reliability.svg into it",
+            help="write roc.svg and reliability.svg into it, made if it is not there",
         )
     if name == "report":
         command.add_argument("--out", metavar="FILE.html", required=True)
@@ -84,7 +115,7 @@ def _add_own(name: str, command: argparse.ArgumentParser) -> None:
 
 
 # Over 40 lines: a list of arguments.
-def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_fit(commands: argparse._SubParsersAction[_Parser]) -> None:
     text = "fit a model to a table, validate it on held-out rows, and save it"
     fit = commands.add_parser("fit", help=text, description=text, allow_abbrev=False)
     fit.add_argument("table", metavar="TABLE", help="a CSV or Parquet file")
@@ -111,7 +142,8 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default="none",
         metavar="none|cv|l2=...,l1=...",
         help="of the standardised features, a number or cv, which chooses by "
-        "cross-validation: l2=0.1, l1=cv or l1=cv,l2=cv; cv alone is l2=cv",
+        "cross-validation: l2=0.1, l1=cv or l1=cv,l2=cv; cv alone is l2=cv "
+        "(default: %(default)s)",
     )
     fit.add_argument(
         "--firth",
@@ -119,14 +151,17 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="Firth's estimate, finite where a plane separates the labels, with "
         "profile intervals",
     )
-    fit.add_argument(
-        "--folds", type=int, default=5, help="of the validation; 0 for none"
-    )
-    fit.add_argument("--seed", type=int, default=0, help="deals the rows to the folds")
-    fit.add_argument("--level", type=float, default=0.95, help="of the intervals")
+    for name, default, help_ in (
+        ("folds", 5, "of the validation; 0 for none"),
+        ("seed", 0, "deals the rows to the folds"),
+        ("level", 0.95, "of the intervals"),
+    ):
+        help_ += " (default: %(default)s)"
+        fit.add_argument(f"--{name}", type=type(default), default=default, help=help_)
     columns = fit.add_argument_group(
         "columns",
-        "What a column becomes, where it is not found or not meant; repeatable.",
+        "What a column becomes, where it is not found or not meant; those of the first "
+        "four may be repeated.",
     )
     for name, metavar, help_ in (
         ("category", "NAME[=BASE]", "words, compared with a base"),
@@ -154,7 +189,8 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--missing",
         choices=("leave-out", "indicator"),
         default="leave-out",
-        help="leave rows with missing cells out, or mark them by a feature",
+        help="leave rows with missing cells out, or mark them by a feature "
+        "(default: %(default)s)",
     )
     _add_reading(fit)
     _add_json(fit)
@@ -166,13 +202,26 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     )
     reading.add_argument("--encoding", metavar="NAME", help="such as latin-1")
     reading.add_argument("--delimiter", metavar="SIGN", help="such as ';' or tab")
-    reading.add_argument("--decimal", choices=(".", ","), help="the decimal mark")
+    reading.add_argument(
+        "--decimal",
+        choices=(".", ","),
+        metavar="MARK",
+        help="the decimal mark, a point or a comma: . or ,",
+    )
     reading.add_argument(
         "--missing-word",
         action="append",
         default=[],
         metavar="WORD",
-        help="a word for a missing cell, beside NA, NaN, null, ? and the like",
+        help="a word for a missing cell, beside NA, N/A, n/a, #N/A, NaN, nan, NULL, "
+        "null, ? and a point; repeatable",
+    )
+    reading.add_argument(
+        "--present-word",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="one of these that is none, such as NA for Namibia; repeatable",
     )
 
 

@@ -37,7 +37,7 @@ def forest(model: Model) -> Figure | None:
     n, scale = len(model.names), np.array(model.scale)
     w = columns["weight"][:n] * scale
     ends = np.stack(
-        [np.log(columns[end][:n]) * scale for end in ("low", "high")], axis=1
+        [columns[f"weight_{end}"][:n] * scale for end in ("low", "high")], axis=1
     )
     with jax.enable_x64(True):
         return plots.interval_forest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -17,7 +18,6 @@ from jlogreg.command.terminal import UserError
 from jlogreg.command.text import described, model_text
 from jlogreg.progress import bar
 from jlogreg.tables.columns.kinds import Kind
-from jlogreg.tables.reading.csv_text import MISSING
 
 __all__ = ["check_out", "fit", "read"]
 
@@ -89,7 +89,8 @@ def read(path: str, options: argparse.Namespace) -> tables.Table:
         encoding=options.encoding,
         delimiter=delimiter,
         decimal=options.decimal,
-        missing=(*MISSING, *options.missing_word),
+        missing=options.missing_word,
+        present=options.present_word,
     )
 
 
@@ -150,8 +151,24 @@ def _penalties(options: argparse.Namespace) -> dict[str, float | list[float]]:
 def _refused(text: str) -> UserError:
     return UserError(
         "--penalty must be none, cv, or l2 and l1 with a number of at least 0 or cv, "
-        f"such as l1=cv or l1=0.01,l2=0.1, but is {text!r}"
+        f"such as l1=cv or l1=0.01,l2=0.1, but is {text!r}{_meant(text)}"
     )
+
+
+def _meant(text: str) -> str:
+    """Return a question for the penalty that may be meant, or nothing."""
+    word = text.strip().lower()
+    if word.startswith("elastic"):
+        return ", did you mean l1=cv,l2=cv?"
+    found = re.fullmatch(
+        r"(l1|l2|lasso|ridge|)[\s:=]*(cv|auto|[\d.,]+(e-?\d+)?|)", word
+    )
+    if found is None or word == "":
+        return ""
+    kind, size = found[1], found[2].replace(",", ".")
+    name = "l1" if kind in ("l1", "lasso") else "l2"
+    size = size if size[:1].isdigit() or size[:1] == "." else "cv"
+    return f", did you mean {name}={size}?" if size.count(".") < 2 else ""
 
 
 def _columns(options: argparse.Namespace) -> dict[str, Kind]:

@@ -14,7 +14,12 @@ from jlogreg.base.formatting import lines_as_html, table_as_html
 from jlogreg.command.figures import forest, path, reliability, roc, svg
 from jlogreg.command.fitting import check_out, read
 from jlogreg.command.terminal import UserError
-from jlogreg.command.text import penalty_text, validation_rows, validation_text
+from jlogreg.command.text import (
+    penalty_text,
+    validation_remarks,
+    validation_rows,
+    validation_text,
+)
 from jlogreg.command.using import write_whole
 
 __all__ = ["page_of", "write"]
@@ -109,6 +114,7 @@ def _validation(model: tables.Model) -> Iterable[str]:
     yield f"<p>{escape(validation_text(model))}</p>"
     if rows:
         yield f"<div class='wide'>{table_as_html([['score', 'value'], *rows])}</div>"
+    yield lines_as_html(validation_remarks(model))
     if validation is not None and len(validation.l2) > 1:
         text = (
             "Held-out loss by penalty, a single curve with a band of its standard "
@@ -125,6 +131,7 @@ def _scores(found: tables.Score, same: bool) -> Iterable[str]:
     tables_ = (found.rows(), found.counts())
     both = "".join(f"<div class='wide'>{table_as_html(rows)}</div>" for rows in tables_)
     yield f"<div class='pair'>{both}</div>"
+    yield lines_as_html(found.remarks)
     figures = (
         (roc(found), "ROC curve."),
         (

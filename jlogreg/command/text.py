@@ -6,11 +6,13 @@ from typing import Any
 
 from jlogreg.base.formatting import align
 from jlogreg.tables.model import Model
+from jlogreg.tables.scores import remarks_on
 
 __all__ = [
     "described",
     "model_text",
     "penalty_text",
+    "validation_remarks",
     "validation_rows",
     "validation_text",
 ]
@@ -30,7 +32,9 @@ def model_text(model: Model) -> str:
     parts = ["\n".join(told), penalty_text(model), str(model.summary())]
     rows = validation_rows(model)
     table = [align(rows, left=1)] if rows else []
-    return "\n\n".join([*parts, "\n".join([validation_text(model), *table])])
+    remarks = validation_remarks(model)
+    found = "\n".join([validation_text(model), *table, *remarks])
+    return "\n\n".join([*parts, found])
 
 
 def penalty_text(model: Model) -> str:
@@ -66,6 +70,20 @@ def validation_text(model: Model) -> str:
     return f"Scores of held-out rows, mean of {found.folds} folds:"
 
 
+def validation_remarks(model: Model) -> list[str]:
+    """Return what to beware of in the held-out scores, as sentences."""
+    found, remarks = model.validation, list[str]()
+    if found is None or any(value is None for value in found.scores.values()):
+        return remarks
+    if len(found.l2) > 1:
+        remarks.append(
+            "The penalty was chosen on the same folds, so these scores are slightly "
+            "optimistic."
+        )
+    accuracy = found.scores["accuracy"]
+    return remarks + remarks_on(accuracy or 0.0, _larger(model))
+
+
 def validation_rows(model: Model) -> list[list[str]]:
     """Return the held-out scores with their names, none if there are none."""
     if model.validation is None:
@@ -74,13 +92,15 @@ def validation_rows(model: Model) -> list[list[str]]:
     if any(value is None for value in values.values()):
         return []
     rows = [[text, f"{values[name]:.4f}"] for name, text in NAMES.items()]
-    share = _share(model)
-    rows.append(["always the larger class", f"{max(share, 1 - share):.4f}"])
+    rows.append(["always the larger class", f"{_larger(model):.4f}"])
     return rows
 
 
-def _share(model: Model) -> float:
-    return model.share if model.share == model.share else model.positives / model.rows
+def _larger(model: Model) -> float:
+    """Return the share of the larger class."""
+    known = model.share == model.share
+    share = model.share if known else model.positives / model.rows
+    return max(share, 1 - share)
 
 
 def described(model: Model) -> dict[str, Any]:
@@ -109,6 +129,7 @@ def described(model: Model) -> dict[str, Any]:
             "l1": list(validation.l1),
             "loss": list(validation.loss),
             **validation.scores,
+            "remarks": validation_remarks(model),
         },
         "versions": model.versions,
     }

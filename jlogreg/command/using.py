@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from jlogreg import tables
+from jlogreg.base.formatting import nearest
 from jlogreg.command.figures import reliability, roc, svg
 from jlogreg.command.fitting import check_out, read
 from jlogreg.command.terminal import UserError
 from jlogreg.command.text import described, model_text
-from jlogreg.tables.reading.faults import nearest
 
 __all__ = ["predict", "score", "show", "write_whole"]
 
@@ -70,12 +70,13 @@ def score(options: argparse.Namespace) -> None:
         TableError: with all that is wrong with the model or the table.
     """
     folder = Path(options.pictures) if options.pictures else None
-    if folder is not None and not folder.is_dir():
+    if folder is not None and folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is no folder")
     model = tables.load(options.model)
     found = tables.score(model, read(options.table, options), options.unseen)
     written = []
     if folder is not None:
+        _make(folder)
         for name, figure in (("roc", roc(found)), ("reliability", reliability(found))):
             path = folder / f"{name}.svg"
             write_whole(path, svg(figure))
@@ -86,6 +87,18 @@ def score(options: argparse.Namespace) -> None:
     print(str(found))
     if written:
         print(f"\nSaved {' and '.join(written)}.")
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that is not there, with those above it.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}") from error
 
 
 def show(options: argparse.Namespace) -> None:

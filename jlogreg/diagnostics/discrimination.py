@@ -23,7 +23,7 @@ SIDES = ("left", "right")  # of a tie
 class Auc(NamedTuple):
     """The area under the ROC curve, with its standard error and interval.
 
-    Shapes: all (). auc is the probability that a sample of the label 1 has a larger
+    Shapes: all (). roc_auc is the probability that a sample of the label 1 has a larger
     score than one of the label 0, ties counted half.
 
     Examples:
@@ -32,11 +32,11 @@ class Auc(NamedTuple):
         >>> score = jnp.array([[0.1, 0.4, 0.5, 0.6, 0.8, 0.9]])
         >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
         >>> found = auc_delong(score, y)
-        >>> f"{found.auc:.3f} +- {found.standard_error:.3f}"
+        >>> f"{found.roc_auc:.3f} +- {found.standard_error:.3f}"
         '0.889 +- 0.157'
     """
 
-    auc: Float[Array, ""]
+    roc_auc: Float[Array, ""]
     standard_error: Float[Array, ""]
     low: Float[Array, ""]
     high: Float[Array, ""]

@@ -17,6 +17,7 @@ from jlogreg.base.checks import AnyArray
 from jlogreg.base.errors import ShapeError
 from jlogreg.base.formatting import (
     align,
+    apart,
     latex_table,
     lines_as_html,
     power_text,
@@ -70,9 +71,10 @@ class Summary:
     """The summary of a fit; printed, it is text, and in a notebook a table.
 
     Shapes: columns (k,) each, in the order w, then b: "weight", and where there are
-    standard errors "std_error", "z", "p", "log10_p", "odds_ratio", "low" and "high",
-    the ends of the interval of the odds ratio. heading, statistics and notes are lines
-    of text.
+    standard errors "std_error", "z", "p" and "log10_p", "weight_low" and "weight_high",
+    the ends of the interval of the weight, and "odds_ratio", "odds_ratio_low" and
+    "odds_ratio_high", the exponentials of the weight and of these ends. heading,
+    statistics and notes are lines of text.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -137,7 +139,8 @@ class Summary:
         listed = [*np.sort(np.argsort(-size, kind="stable")[:MAX_LISTED])]
         listed += range(n, len(self.names))
         rows = [["", "weight"]]
-        rows += [[self.names[j], f"{columns['weight'][j]:.4g}"] for j in listed]
+        names = [" ".join(name.splitlines()) for name in self.names]
+        rows += [[names[j], f"{columns['weight'][j]:.4g}"] for j in listed]
         if "z" not in columns:
             return rows
         rows[0] += [
@@ -150,8 +153,10 @@ class Summary:
         for row, j in zip(rows[1:], listed, strict=True):
             at = {name: column[j] for name, column in columns.items()}
             row += [f"{at['std_error']:.3g}", f"{at['z']:.2f}"]
-            row += [power_text(at["log10_p"]), f"{at['odds_ratio']:.3g}"]
-            row += [f"{at['low']:.3g} to {at['high']:.3g}"]
+            # So many digits that the odds ratio, its ends and 1 are not the same.
+            ends = (at[f"odds_ratio{end}"] for end in ("", "_low", "_high"))
+            _, ratio, low, high = apart([1.0, *ends])
+            row += [power_text(at["log10_p"]), ratio, f"{low} to {high}"]
         return rows
 
 
@@ -221,7 +226,7 @@ def summary(
         CONVERGED: the minimum was found
         1 feature, 6 samples, mean label 0.5
         cost J 0.412998 nats after 5 steps
-        training accuracy 66.7%
+        training accuracy 0.6667
         log-likelihood -2.47799 (bias alone -4.15888), AIC 8.956, BIC 8.5395
         pseudo-R2: McFadden 0.404, Nagelkerke 0.572, Tjur 0.445
         all weights are 0: chi-square 3.362, df 1, p = 0.067
@@ -268,8 +273,11 @@ def summary(
         z = theta / errors[:k]
         log10_p = log10_p_value(jnp.asarray(z))
         columns |= {"std_error": errors[:k], "z": z, "p": p_of_log10(log10_p)}
-        columns |= {"log10_p": log10_p, "odds_ratio": np.exp(theta)}
-        columns |= {"low": np.exp(ends[0]), "high": np.exp(ends[1])}
+        columns |= {"log10_p": log10_p, "weight_low": ends[0], "weight_high": ends[1]}
+        columns |= {
+            f"odds_ratio{end}": np.exp(columns[f"weight{end}"])
+            for end in ("", "_low", "_high")
+        }
         if weights == "frequency" or weight is None:
             # The likelihood is not at its maximum in a fit with a prior.
             statistics = _statistics(numbers, k, bias, not np.any(np.asarray(jeffreys)))
@@ -406,7 +414,7 @@ def _heading(fit: Fit, samples: Samples) -> list[str]:
         f"{status.name}: {status.message}",
         f"{data}, mean label {np.average(y, weights=v):.3g}",
         f"cost J {value_text(fit.cost)} nats after {_count(int(fit.steps), 'step')}",
-        f"training accuracy {np.average(right, weights=v):.1%}",
+        f"training accuracy {np.average(right, weights=v):.4f}",
     ]
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jlogreg.base.formatting import nearest
 from jlogreg.losses.arithmetic import EXACT
 from jlogreg.losses.elementwise import sigmoid
 from jlogreg.metrics.decisions import THRESHOLD, counts_of, share_of_right
@@ -56,10 +57,12 @@ def check_names(name: str, value: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: if value holds anything else.
     """
-    names = () if isinstance(value, str) else tuple(value)
-    if isinstance(value, str) or not set(names) <= set(METRICS):
+    names = (value,) if isinstance(value, str) else tuple(value)
+    unknown = [each for each in names if each not in METRICS]
+    if isinstance(value, str) or unknown:
+        hint = nearest(str(unknown[0]), METRICS) if unknown else f": write [{value!r}]"
         raise ValueError(
             f"{name} must be a sequence of some of {', '.join(METRICS)}, but is "
-            f"{value!r}"
+            f"{value!r}{hint}"
         )
     return names

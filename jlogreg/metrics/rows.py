@@ -81,7 +81,11 @@ def _check_unit(name: str, row: Array, weight: Array, nan: bool = False) -> Arra
             counts = weight > 0
             counts = counts.any(axis=0, keepdims=True) if len(row) == 1 else counts
             counts = counts & ~jnp.isnan(row) if nan else counts
-            check_range(name, jnp.where(counts, row, 0.0), 0.0, 1.0)
+            try:
+                check_range(name, jnp.where(counts, row, 0.0), 0.0, 1.0)
+            except ValueError as error:
+                hint = f": for logits, write sigmoid({name})" if nan else ""
+                raise ValueError(f"{error}{hint}") from None
     return _unit(row)
 
 

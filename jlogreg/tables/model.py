@@ -21,7 +21,7 @@ from jlogreg.tables.schema import Schema
 __all__ = ["FORMAT", "Model", "Predictions", "Validation"]
 
 # The form of a file; another one is refused.
-FORMAT = 1
+FORMAT = 2
 
 
 class Validation(msgspec.Struct, frozen=True):
@@ -31,7 +31,8 @@ class Validation(msgspec.Struct, frozen=True):
     None where a fit failed; l1, likewise, empty where there is no such penalty; scores,
     the mean over the folds of held-out scores, by name, None where a fit failed;
     failed, the statuses of such fits at the chosen penalty. Each fold has the same
-    share of both labels.
+    share of both labels. Scores of a penalty that the same folds have chosen among
+    several are slightly optimistic.
 
     Examples:
         >>> from jlogreg.tables import Validation

@@ -16,7 +16,7 @@ from jlogreg.tables.columns.kinds import (
     Parsed,
     parse,
 )
-from jlogreg.tables.reading.faults import Fault, TableError, listed
+from jlogreg.tables.reading.faults import Fault, listed
 from jlogreg.tables.reading.read import Table
 
 __all__ = [
@@ -63,8 +63,9 @@ class Samples(NamedTuple):
 
     Shapes: X (n, m), y (1, m), names of the n features, rows (m,), the row of each
     sample in the table, from 1. lacking: how many rows lack a cell that they need, by
-    column, a weight of 0 among them; total: the rows of the table. weight, offset and
-    clusters, whole numbers, are (1, m), or None.
+    column; left_out: how many have a label that is neither word, or a weight of 0, by
+    that reason. A row counts for each of its reasons. total: the rows of the table.
+    weight, offset and clusters, whole numbers, are (1, m), or None.
 
     Examples:
         >>> import pandas
@@ -81,6 +82,7 @@ class Samples(NamedTuple):
     names: tuple[str, ...]
     rows: np.ndarray
     lacking: dict[str, int]
+    left_out: dict[str, int]
     total: int
     weight: np.ndarray | None = None
     offset: np.ndarray | None = None
@@ -93,13 +95,15 @@ class Samples(NamedTuple):
 
     @property
     def told(self) -> str:
-        """How many rows are used, and why others are not, as a line."""
-        m, total = len(self.rows), self.total
-        text = f"{m} of {total} rows are used"
-        lacking = ", ".join(
-            f"{name!r} ({count})" for name, count in self.lacking.items()
-        )
-        return f"{text}; others lack {lacking}" if lacking else text
+        """How many rows are used, and for each reason how many are not, as a line."""
+        reasons = {
+            f"{name!r} is missing": count for name, count in self.lacking.items()
+        }
+        counts = [
+            f"{why} ({count})" for why, count in (reasons | self.left_out).items()
+        ]
+        text = f"{len(self.rows)} of {self.total} rows are used"
+        return f"{text}; left out where {', '.join(counts)}" if counts else text
 
 
 def parse_all(
@@ -178,7 +182,7 @@ def usable_rows(kinds: dict[str, Kind], parsed: dict[str, Parsed]) -> np.ndarray
 
 
 def check_finite(
-    source: str, names: tuple[str, ...], X: np.ndarray, usable: np.ndarray
+    table: Table, names: tuple[str, ...], X: np.ndarray, usable: np.ndarray
 ) -> None:
     """Raise a TableError if a feature of a formula is not finite."""
     finite = np.isfinite(X)
@@ -186,7 +190,7 @@ def check_finite(
         feature, place = np.argwhere(~finite)[0]
         row = int(np.flatnonzero(usable)[place]) + 1
         what = f"{names[feature]!r} has no finite value"
-        raise TableError(source, [Fault(what, None, row, "change the formula")])
+        raise table.error([Fault(what, None, row, "change the formula")])
 
 
 def encode(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from jlogreg.base.formatting import nearest
 from jlogreg.tables.columns.decide import (
     check_both,
     complete,
@@ -22,7 +23,7 @@ from jlogreg.tables.columns.formula import features_of, parse_formula
 from jlogreg.tables.columns.kinds import Kind, LeftOut, Parsed, Policy, parse
 from jlogreg.tables.columns.labels import Label, find_label, label_values
 from jlogreg.tables.columns.roles import ROLES, Roles
-from jlogreg.tables.reading.faults import Fault, TableError, listed, nearest
+from jlogreg.tables.reading.faults import Fault, listed
 from jlogreg.tables.reading.read import Table
 from jlogreg.tables.samples import (
     Rows,
@@ -120,11 +121,11 @@ class Schema(Roles, frozen=True):
                 kinds[name] = kind
             if values:
                 parsed[name] = values
-        y = label_values(found, table, faults) if found else np.zeros(len(table))
+        y = label_values(found, table, faults)[0] if found else np.zeros(len(table))
         labeled = ~np.isnan(y)
         weight = self.role_values(table, faults, needed=labeled).get("weight")
         if faults or found is None:
-            raise TableError(table.source, faults)
+            raise table.error(faults)
         labeled = labeled if weight is None else labeled & (weight > 0)
         kept = rows_to_keep(kinds, parsed, labeled, self.missing, faults)
         check_both(found, y[kept], faults)
@@ -136,10 +137,10 @@ class Schema(Roles, frozen=True):
         if not faults and all(isinstance(kind, LeftOut) for kind in kinds.values()):
             faults.append(Fault("no column is left that says something"))
         if faults:
-            raise TableError(table.source, faults)
+            raise table.error(faults)
         schema = msgspec.structs.replace(
             self, label=label, positive=found.positive, negative=found.negative,
-            columns=kinds, decided=found, notes=notes_of(kinds),
+            columns=kinds, decided=found, notes=notes_of(kinds, asked, table),
             missing_words=tuple(sorted(table.missing)),
         )  # fmt: skip
         return schema._with_state(table, parsed, kept)
@@ -161,7 +162,7 @@ class Schema(Roles, frozen=True):
         parsed = parse_all(self.used, table, rows, faults, unseen)
         offset = self.role_values(table, faults, ["offset"]).get("offset")
         if faults:
-            raise TableError(table.source, faults)
+            raise table.error(faults)
         found = self._rows(table, parsed, rows)
         return found if offset is None else found.with_offset(self.offset, offset)
 
@@ -179,7 +180,7 @@ class Schema(Roles, frozen=True):
             more, marks = marks_of(self.used, parsed)
             names = (*found.names, *more)
             X = np.vstack([found.X, *(mark[None, usable] for mark in marks)])
-            check_finite(table.source, names, X, usable)
+            check_finite(table, names, X, usable)
         lacking = {
             name: int(parsed[name].missing.sum())
             for name, kind in self.used.items()
@@ -203,30 +204,31 @@ class Schema(Roles, frozen=True):
         faults: list[Fault] = []
         table, label = table.with_missing(self.missing_words), self.decided
         assert label is not None
+        y, others = np.zeros(len(table)), np.zeros(len(table), bool)
         if table.names.count(label.column) != 1:
             hint = nearest(label.column, table.names)
             what = f"has no column {label.column!r}, the label{hint}"
             faults.append(
                 Fault(what, cure=f"its columns are {listed(table.names, 20)}")
             )
-            y = np.zeros(len(table))
         else:
-            y = label_values(label, table, faults)
+            y, others = label_values(label, table, faults)
         labeled = ~np.isnan(y)
         parsed = parse_all(self.used, table, labeled, faults, unseen)
         values = self.role_values(table, faults, roles, labeled)
         if faults:
-            raise TableError(table.source, faults)
-        asked = {label.column: labeled}
+            raise table.error(faults)
+        out = {f"{label.column!r} is {listed(label.others)}": others}
         if "weight" in values:
-            asked[self.weight] = ~(values["weight"] == 0)
-        wanted = np.logical_and.reduce([*asked.values()])
+            out[f"{self.weight!r} is 0"] = values["weight"] == 0
+        wanted = labeled & ~np.logical_or.reduce([*out.values()])
         X, names, rows, lacking, _ = self._rows(table, parsed, wanted)
-        for name, there in asked.items():
-            lacking = lacking if there.all() else {name: int((~there).sum()), **lacking}
+        if (~labeled & ~others).any():
+            lacking = {label.column: int((~labeled & ~others).sum()), **lacking}
+        left_out = {why: int(gone.sum()) for why, gone in out.items() if gone.any()}
         own = {role: column[None, rows] for role, column in values.items()}
-        places = np.flatnonzero(rows) + 1
-        return Samples(X, y[None, rows], names, places, lacking, len(table), **own)
+        places, y, total = np.flatnonzero(rows) + 1, y[None, rows], len(table)
+        return Samples(X, y, names, places, lacking, left_out, total, **own)
 
     def _asked(
         self, table: Table, faults: list[Fault]
@@ -288,7 +290,7 @@ class Schema(Roles, frozen=True):
             if isinstance(kind, LeftOut)
         ]
         if gone:
-            raise TableError(table.source, gone)
+            raise table.error(gone)
         parts = parse_formula(self.formula, table.names, table.source)
         frame = frame_of(self.used, parsed, usable_rows(self.used, parsed) & kept)
         features = features_of(parts.terms, frame, {}, table.source)

@@ -17,17 +17,27 @@ from jlogreg.tables.model import Model
 from jlogreg.tables.reading.read import Table
 from jlogreg.tables.samples import Unseen
 
-__all__ = ["Score", "score"]
+__all__ = ["Score", "remarks_on", "score"]
+
+BELOW = (
+    "The accuracy is below the share of the larger class: always to predict that class "
+    "would be right more often."
+)
+
+
+def remarks_on(accuracy: float, larger: float) -> list[str]:
+    """Return what to beware of in an accuracy, given the share of the larger class."""
+    return [BELOW] if round(accuracy, 4) < round(larger, 4) else []
 
 
 class Score(NamedTuple):
     """How well a model predicts the rows of a table that have a label.
 
     Shapes: z and y (1, m), logits and labels; the others are numbers, NaN where they
-    are not defined. auc_low and auc_high are the ends of DeLong's interval of 95 %;
-    larger is the share of the larger class, which a constant prediction gets right;
-    confusion counts at the probability 1/2: true and false positives, false and true
-    negatives; slope and intercept are those of `calibration_line`, 1 and 0 if
+    are not defined. roc_auc_low and roc_auc_high are the ends of DeLong's interval of
+    95 %; larger is the share of the larger class, which a constant prediction gets
+    right; confusion counts at the probability 1/2: true and false positives, false and
+    true negatives; slope and intercept are those of `calibration_line`, 1 and 0 if
     probabilities are right. told says which rows are used. weight (1, m), if the model
     has weights, is that of the rows in all numbers, or None.
 
@@ -40,15 +50,15 @@ class Score(NamedTuple):
         >>> frame = pandas.DataFrame({"dose": dose, "alive": alive})
         >>> model = tables.fit(tables.read(frame[:60]), tables.Schema("alive"))
         >>> found = tables.score(model, tables.read(frame[60:]))
-        >>> f"{found.auc:.2f}", f"{found.larger:.2f}"
+        >>> f"{found.roc_auc:.2f}", f"{found.larger:.2f}"
         ('0.92', '0.50')
     """
 
     z: np.ndarray
     y: np.ndarray
-    auc: float
-    auc_low: float
-    auc_high: float
+    roc_auc: float
+    roc_auc_low: float
+    roc_auc_high: float
     average_precision: float
     brier: float
     log_loss: float
@@ -60,6 +70,11 @@ class Score(NamedTuple):
     intercept: float
     told: str
     weight: np.ndarray | None = None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to beware of, as sentences."""
+        return remarks_on(self.accuracy, self.larger)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers by name, without the arrays; None where not defined."""
@@ -73,17 +88,18 @@ class Score(NamedTuple):
         }
         kinds = ("true_positive", "false_positive", "false_negative", "true_negative")
         confusion = dict(zip(kinds, counts, strict=True))
-        return {"rows": z.shape[1], **plain, "confusion": confusion, "told": told}
+        words = {"told": told, "remarks": self.remarks}
+        return {"rows": z.shape[1], **plain, "confusion": confusion, **words}
 
     def rows(self) -> list[list[str]]:
         """Return the numbers with their names, as text."""
         larger = self.larger
         return [
             ["score", "value"],
-            ["area under the ROC curve", f"{self.auc:.4f}"],
+            ["area under the ROC curve", f"{self.roc_auc:.4f}"],
             [
-                "its interval of 95 % (DeLong)",
-                f"{self.auc_low:.4f} to {self.auc_high:.4f}",
+                "its 95% interval (DeLong)",
+                f"{self.roc_auc_low:.4f} to {self.roc_auc_high:.4f}",
             ],
             ["average precision", f"{self.average_precision:.4f}"],
             ["by chance", f"{np.average(self.y, weights=self.weight):.4f}"],
@@ -108,7 +124,8 @@ class Score(NamedTuple):
         numbers, counts = (
             align(rows, left=1) for rows in (self.rows()[1:], self.counts())
         )
-        return f"{self.told}\n\n{numbers}\n\n{counts}"
+        parts = [self.told, numbers, counts, "\n".join(self.remarks)]
+        return "\n\n".join(part for part in parts if part)
 
 
 def score(model: Model, table: Table, unseen: Unseen = "refuse") -> Score:
@@ -152,9 +169,9 @@ def score(model: Model, table: Table, unseen: Unseen = "refuse") -> Score:
         return Score(
             z=np.asarray(z),
             y=y,
-            auc=float(metrics.roc_auc(z, y, **own)),
-            auc_low=float(area.low),
-            auc_high=float(area.high),
+            roc_auc=float(metrics.roc_auc(z, y, **own)),
+            roc_auc_low=float(area.low),
+            roc_auc_high=float(area.high),
             average_precision=float(metrics.average_precision(z, y, **own)),
             brier=float(metrics.brier(a, y, **own)),
             log_loss=float(metrics.log_loss(z, y, **own)),

@@ -49,12 +49,13 @@ def check_penalties(l2: Any, l1: Any, firth: bool) -> np.ndarray:
     """
     columns = []
     for name, given in (("l2", l2), ("l1", l1)):
-        column = np.atleast_1d(np.asarray(given, float))
-        if not (np.isfinite(column) & (column >= 0)).all() or not column.size:
+        column = np.atleast_1d(np.asarray(given))
+        number = column.size and column.dtype.kind in "biuf"
+        if not number or not (np.isfinite(column) & (column >= 0)).all():
             raise ValueError(
                 f"{name} must be a number of at least 0, or several, but is {given!r}"
             )
-        columns.append(column)
+        columns.append(column.astype(float))
     sizes = {len(column) for column in columns} - {1}
     if len(sizes) > 1:
         raise ValueError(

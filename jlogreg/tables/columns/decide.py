@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jlogreg.base.formatting import nearest
 from jlogreg.tables.columns.kinds import (
     MISSING_WORD,
     Boolean,
@@ -24,7 +24,7 @@ from jlogreg.tables.columns.kinds import (
     numeric,
 )
 from jlogreg.tables.columns.labels import Label
-from jlogreg.tables.reading.faults import Fault, listed, nearest
+from jlogreg.tables.reading.faults import Fault, listed, similar
 from jlogreg.tables.reading.read import Table, is_words
 
 __all__ = [
@@ -34,12 +34,13 @@ __all__ = [
     "is_filled",
     "notes_of",
     "rows_to_keep",
-    "similar",
     "told",
 ]
 
 # With more words a column is no category unless somebody says so.
 MOST_WORDS = 50
+# Whole numbers of as many digits, all of them, may be codes.
+CODE_DIGITS = 5
 # So many rows at least, before whole numbers that all differ look like a row's number.
 FEW_ROWS = 10
 DATE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T]\d.*)?$"
@@ -96,12 +97,9 @@ def _kind_of_words(name: str, table: Table, faults: list[Fault]) -> Kind | None:
     if count:
         others = np.flatnonzero((places >= 0) & ~is_number[places])
         kinds = sorted({found[place] for place in places[others[:1000]]})
-        what = (
-            f"holds {count} numbers, but also {listed(kinds, 4)}, first in row "
-            f"{others[0] + 1}"
-        )
+        what = f"holds {count} numbers, but also {listed(kinds, 4)}, first here"
         cure = "count these as missing, make it a category, or leave it out"
-        faults.append(Fault(what, name, cure=cure))
+        faults.append(Fault(what, name, int(others[0]) + 1, cure))
         return None
     first, distinct = found[0], len(found)
     if pc.all(pc.match_substring_regex(words, DATE)).as_py():
@@ -227,26 +225,35 @@ def _complete_category(
     return msgspec.structs.replace(kind, base=base, words=tuple(words))
 
 
-def similar(words: tuple[str, ...]) -> list[str]:
-    """Return pairs of words that differ only by capitals or blanks, as lines."""
-    seen: dict[str, str] = {}
-    found = []
-    for word in words:
-        key = re.sub(r"\s+", " ", word.casefold())
-        if key in seen:
-            found.append(f"{seen[key]!r} and {word!r} count as two words")
-        seen.setdefault(key, word)
-    return found
-
-
-def notes_of(kinds: dict[str, Kind]) -> tuple[str, ...]:
-    """Return a line for each pair of words of a category that are nearly the same."""
-    return tuple(
-        f"note: {name!r}: {line}"
+def notes_of(
+    kinds: dict[str, Kind], asked: dict[str, Kind | None], table: Table
+) -> tuple[str, ...]:
+    """Return a line for words that are nearly the same, and for what may be codes."""
+    notes = [
+        f"note: {name!r}: {first!r} and {word!r} count as two words"
         for name, kind in kinds.items()
         if isinstance(kind, Category)
-        for line in similar(kind.words)
-    )
+        for first, word in similar(kind.words)
+    ]
+    cure = "if they are codes, make it a category, or leave it out"
+    for name, kind in kinds.items():
+        found = isinstance(kind, Number) and asked[name] is None
+        why = _like_codes(name, table) if found else ""
+        notes += [f"note: {name!r}: {why}: {cure}"] if why else []
+    return tuple(notes)
+
+
+def _like_codes(name: str, table: Table) -> str:
+    """Return why whole numbers may be codes, whose size says nothing, or nothing."""
+    column = table.column(name)
+    if not pa.types.is_integer(column.type):
+        return ""
+    if table.text is not None and name in table.text.padded:
+        return "numbers begin with 0"
+    low, high = pc.min_max(column).as_py().values()
+    digits = len(str(low))
+    alike = low > 0 and digits >= CODE_DIGITS and digits == len(str(high))
+    return f"all numbers have {digits} digits" if alike else ""
 
 
 def told(kind: Kind) -> str:

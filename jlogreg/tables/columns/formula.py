@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jlogreg.tables.reading.faults import Fault, TableError, nearest
+from jlogreg.base.formatting import nearest
+from jlogreg.tables.reading.faults import Fault, TableError
 
 __all__ = ["Features", "ParsedFormula", "features_of", "parse_formula"]
 

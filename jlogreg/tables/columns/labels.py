@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from jlogreg.tables.reading.faults import Fault, listed, nearest
+from jlogreg.base.formatting import nearest
+from jlogreg.tables.reading.faults import Fault, listed, similar
 from jlogreg.tables.reading.read import Table
 
 __all__ = ["Label", "find_label", "label_values"]
@@ -45,7 +46,7 @@ def _word(value: Any) -> str:
     return f"{value:.15g}" if isinstance(value, int | float) else str(value)
 
 
-def _asked(value: Any, words: list[str]) -> str:
+def _asked(value: Any, words: list[str], decimal: str = ".") -> str:
     """Return a word that was asked for, as it is among the words if it is."""
     word = _word(value).strip()
     if word in words:
@@ -56,10 +57,22 @@ def _asked(value: Any, words: list[str]) -> str:
     ):  # Python and the file may write them otherwise
         return next((known for known in words if known.lower() == word.lower()), word)
     try:
-        number = f"{float(word):.15g}"
+        number = f"{float(word.replace(decimal, '.')):.15g}"
     except ValueError:
         return word
     return number if number in words else word
+
+
+def _alike(
+    pairs: list[tuple[str, str]], counts: dict[str, int], given: list[str | None]
+) -> str:
+    """Return what to write of words that are alike: the one asked for, or usual."""
+
+    def order(word: str) -> tuple[bool, int]:
+        return word not in given, -counts[word]
+
+    ordered = (sorted(pair, key=order) for pair in pairs)
+    return ", ".join(f"write {usual!r} for {other!r}" for usual, other in ordered)
 
 
 # Over 40 lines: the faults that a label may have, one after another.
@@ -83,11 +96,17 @@ def find_label(
         faults.append(Fault(what, column))
         return None
     given = [
-        None if each is None else _asked(each, words) for each in (positive, negative)
+        None if each is None else _asked(each, words, table.decimal)
+        for each in (positive, negative)
     ]
     for word in given:
         if word is not None and word not in words:
-            what = f"no label is {word!r}, they are {shown}{nearest(word, words)}"
+            pairs = similar([word, *words])
+            likely = [known for first, known in pairs if first == word]
+            usual = max(likely, key=lambda known: by_word[known], default="")
+            hint = f"; write {usual!r}, as the table does" if usual else ""
+            what = f"no label is {word!r}, they are {shown}"
+            what += hint or nearest(word, words)
             faults.append(Fault(what, column))
             return None
     chosen, other = given
@@ -103,30 +122,46 @@ def find_label(
         rest = [word for word in words if word != chosen]
         if len(rest) > 1:
             what = f"the label has {len(words)} words, {shown}, but must have two"
-            faults.append(Fault(what, column, cure=CURE))
+            pairs = similar(words)
+            cures = [
+                _alike(pairs, by_word, given),
+                CURE * (len(words) - len(pairs) > 2),
+            ]
+            cure = "; ".join(part for part in cures if part)
+            faults.append(Fault(what, column, cure=cure))
             return None
         other = rest[0]
     if other == chosen:
         faults.append(Fault(f"{chosen!r} is both positive and negative", column))
         return None
     others = tuple(word for word in words if word not in (chosen, other))
+    lost = [pair for pair in similar(words) if len({*pair} & {*others}) == 1]
+    if lost:
+        what = "rows of a word that differs by capitals or blanks would be left out"
+        faults.append(Fault(what, column, cure=_alike(lost, by_word, given)))
+        return None
     return Label(column, chosen, other, others)
 
 
-def label_values(label: Label, table: Table, faults: list[Fault]) -> np.ndarray:
-    """Return the labels (m,): 1, 0, and NaN where they are missing or left out."""
+def label_values(
+    label: Label, table: Table, faults: list[Fault]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels (m,), NaN for none, and which of those are other words (m,)."""
     places, words = _coded(label.column, table)
-    codes = np.full(len(words) + 1, np.nan)  # the last is that of a missing one
+    # The last is that of a missing one.
+    codes, others = np.full(len(words) + 1, np.nan), np.zeros(len(words) + 1, bool)
     for place, word in enumerate(words):
         match _asked(word, [label.positive, label.negative]):
             case label.positive:
                 codes[place] = 1.0
             case label.negative:
                 codes[place] = 0.0
-            case other if other not in label.others:
+            case other if other in label.others:
+                others[place] = True
+            case _:
                 rows = np.flatnonzero(places == place)
                 both = f"{label.positive!r} or {label.negative!r}"
                 what = f"the label is {word!r}, not {both}"
                 if rows.size:
                     faults.append(Fault(what, label.column, int(rows[0]) + 1))
-    return np.asarray(codes[places])
+    return codes[places], others[places]

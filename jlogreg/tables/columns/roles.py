@@ -8,8 +8,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from jlogreg.base.formatting import nearest
 from jlogreg.tables.columns.kinds import Category, Number, parse
-from jlogreg.tables.reading.faults import Fault, listed, nearest
+from jlogreg.tables.reading.faults import Fault, listed
 from jlogreg.tables.reading.read import Table
 
 __all__ = ["ROLES", "Meaning", "Roles"]

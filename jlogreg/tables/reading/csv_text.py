@@ -1,13 +1,10 @@
-"""The text of a CSV file: its encoding, delimiter and decimal mark, and its cells."""
+"""The text of a CSV file: its encoding, and its cells."""
 
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
+from jlogreg.tables.reading.dialect import (
+    Beginning,
+    Row,
+    find_decimal,
+    find_delimiter,
+    rows_of,
+    shown,
+)
 from jlogreg.tables.reading.faults import Fault, TableError
 
 __all__ = ["FALSE", "MISSING", "TRUE", "CsvText", "read_csv_text"]
@@ -27,23 +32,21 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-DELIMITERS = (",", ";", "\t", "|")
-SHOWN = {"\t": "a tab"}
-# The rows that tell the delimiter and the decimal mark, and the letters that hold them.
-FIRST_ROWS, FIRST_LETTERS = 200, 2**18
+# The letters that hold the first rows.
+FIRST_LETTERS = 2**18
 # The reader takes a block of at most so many bytes.
 LARGEST = 2**31 - 1
-DECIMAL = {
-    ",": re.compile(r"\s*[-+]?\d+,\d+\s*"),
-    ".": re.compile(r"\s*[-+]?\d+\.\d+\s*"),
-}
 # A first line of Excel that names the delimiter.
 SEPARATOR = re.compile(rb"\A\"?sep=([,;\t|])\"?\r?\n")
 
 
 @dataclass(frozen=True)
 class CsvText:
-    """The bytes of a CSV file in UTF-8, how it is written, and what was decided."""
+    """The bytes of a CSV file in UTF-8, how it is written, and what was decided.
+
+    above: how many lines of the file are before these bytes; padded: the columns whose
+    first rows hold a number such as 007.
+    """
 
     source: str
     content: bytes
@@ -51,6 +54,8 @@ class CsvText:
     decimal: str
     missing: frozenset[str]
     notes: tuple[str, ...]
+    above: int
+    padded: frozenset[str]
 
     def table(self) -> pa.Table:
         """Return the cells, each column with the type that all its cells have.
@@ -65,31 +70,45 @@ class CsvText:
             return "skip"
 
         try:
-            table = self._parse(True, note)
-            if ragged:  # once more, by one thread, which counts the rows
-                ragged.clear()
-                table = self._parse(False, note)
+            table = self._parse(note)
         except pa.ArrowException as error:
             what = " ".join(str(error).split())
             raise TableError(self.source, [Fault(f"is no CSV file: {what}")]) from error
         if ragged:
-            raise TableError(self.source, _ragged_faults(ragged))
+            raise TableError(self.source, self._ragged_faults(ragged))
         self._refuse_open_quotes(table)
         return table
 
     def as_words(self, name: str) -> pa.Table:
         """Return one column as it is written."""
-        return self._parse(True, None, (name,))
+        return self._parse(None, (name,))
 
-    def _parse(
-        self, threads: bool, note: Any, as_words: Sequence[str] = ()
-    ) -> pa.Table:
+    def placed(self, faults: Iterable[Fault], rows: int) -> list[Fault]:
+        """Return faults with the line of their row, where that is known.
+
+        Args:
+            faults: of the table, which has so many rows.
+            rows: how many; if the text is read otherwise here, no line is sure.
+        """
+        faults = [*faults]
+        if any(fault.row is not None for fault in faults):
+            _, *lines = (row.line for row in self._rows())
+            if len(lines) == rows:
+                faults = [
+                    fault._replace(line=lines[fault.row - 1]) if fault.row else fault
+                    for fault in faults
+                ]
+        return faults
+
+    def _rows(self) -> Iterator[Row]:
+        return rows_of(self.content.decode(), self.delimiter, self.above)
+
+    def _parse(self, note: Any, as_words: Sequence[str] = ()) -> pa.Table:
         # One block: the type of a column is that of its first block.
+        size = min(len(self.content) + 1, LARGEST)
         return pa.csv.read_csv(
             pa.BufferReader(self.content),
-            pa.csv.ReadOptions(
-                block_size=min(len(self.content) + 1, LARGEST), use_threads=threads
-            ),
+            pa.csv.ReadOptions(block_size=size),
             pa.csv.ParseOptions(
                 delimiter=self.delimiter,
                 newlines_in_values=True,
@@ -116,23 +135,28 @@ class CsvText:
             for row, cell in enumerate(column.to_pylist(), start=1):
                 if cell is not None and "\n" in cell:
                     what = "a quote is opened and not closed"
-                    raise TableError(self.source, [Fault(what, name, row, "close it")])
+                    fault = Fault(what, name, row, "close it")
+                    raise TableError(self.source, self.placed([fault], len(column)))
 
-
-def _ragged_faults(ragged: Sequence[Any], most: int = 10) -> list[Fault]:
-    """Return a fault for each of the first rows with too few or too many cells."""
-    faults = [
-        Fault(
-            f"has {row.actual_columns} cells, but there are {row.expected_columns} "
-            "columns",
-            row=row.number - 1,
-            cure="add or remove cells, and quote those that hold the delimiter",
-        )
-        for row in ragged[:most]
-    ]
-    if len(ragged) > most:
-        faults.append(Fault(f"and {len(ragged) - most} more rows of another length"))
-    return faults
+    def _ragged_faults(self, ragged: Sequence[Any], most: int = 10) -> list[Fault]:
+        """Return a fault for each of the first rows with too few or too many cells."""
+        width = ragged[0].expected_columns
+        sizes = ((line, len(cells)) for line, cells in self._rows())
+        wrong: list[tuple[int | None, int]]
+        wrong = [(line, size) for line, size in sizes if size != width]
+        # No line is known if the text is read otherwise here.
+        wrong = wrong or [(None, row.actual_columns) for row in ragged]
+        faults = [
+            Fault(
+                f"has {size} cells, but there are {width} columns",
+                line=line,
+                cure="add or remove cells, and quote those that hold the delimiter",
+            )
+            for line, size in wrong[:most]
+        ]
+        if len(wrong) > most:
+            faults.append(Fault(f"and {len(wrong) - most} more rows of another length"))
+        return faults
 
 
 def read_csv_text(
@@ -156,21 +180,25 @@ def read_csv_text(
         content = content[named.end() :]
         delimiter = delimiter or named[1].decode()
         notes.append(
-            f"cells are separated by {_shown(delimiter)}, as its first line says"
+            f"cells are separated by {shown(delimiter)}, as its first line says"
         )
+    above = 1 if named else 0
     first = content[:FIRST_LETTERS].decode(errors="ignore")
-    complete = len(content) <= FIRST_LETTERS
+    given = Beginning(source, first, len(content) <= FIRST_LETTERS, above)
     if delimiter is None:
-        delimiter = _find_delimiter(source, first, complete)
+        delimiter = find_delimiter(given)
         notes.append(
-            f"cells are separated by {_shown(delimiter)}, found from the first rows"
+            f"cells are separated by {shown(delimiter)}, found from the first rows"
         )
     if decimal is None:
-        decimal = _find_decimal(source, _rows_of(first, delimiter, complete), delimiter)
+        decimal = find_decimal(given, delimiter)
         if decimal == ",":
             notes.append("numbers have a decimal comma, found from the first rows")
-    given = delimiter, decimal
-    return CsvText(source, content, *given, missing, tuple(notes))
+    return CsvText(
+        *(source, content, delimiter, decimal, missing, tuple(notes)),
+        above,
+        given.padded(delimiter),
+    )
 
 
 def _contents(path: Path) -> bytes:
@@ -223,72 +251,3 @@ def _as_utf8(
             f"its letters are read as {encoding}" + ", since they are not UTF-8" * found
         )
     return text.encode()
-
-
-def _shown(delimiter: str) -> str:
-    return SHOWN.get(delimiter, repr(delimiter))
-
-
-def _rows_of(first: str, delimiter: str, complete: bool) -> list[list[str]]:
-    """Return the first rows; the last of a text that was cut is left out."""
-    reader = csv.reader(io.StringIO(first, newline=""), delimiter=delimiter)
-    rows = []
-    try:
-        for row in reader:
-            if row:
-                rows.append(row)
-            if len(rows) > FIRST_ROWS:
-                break
-    except csv.Error:  # a cell that is too long, for one
-        pass
-    return rows if complete or len(rows) > FIRST_ROWS else rows[:-1]
-
-
-def _find_delimiter(source: str, first: str, complete: bool) -> str:
-    """Return the delimiter that cuts most rows into as many cells as the first.
-
-    Raises:
-        TableError: if two do so equally well.
-    """
-    shares = {}
-    for delimiter in DELIMITERS:
-        rows = _rows_of(first, delimiter, complete)
-        widths = Counter(map(len, rows))
-        width = len(rows[0]) if rows else 1
-        if width > 1:
-            shares[delimiter] = widths[width] / len(rows)
-    if not shares:
-        lone = first.splitlines()[0][:60] if first.strip() else ""
-        what = (
-            f"has one column, {lone!r}, or a delimiter that is none of , ; | or a tab"
-        )
-        raise TableError(source, [Fault(what, cure='name it, such as delimiter=":"')])
-    best = [each for each in shares if shares[each] == max(shares.values())]
-    if len(best) > 1:
-        marks = " or ".join(map(_shown, best))
-        what = f"its cells may be separated by {marks}"
-        raise TableError(
-            source, [Fault(what, cure=f"say delimiter={best[0]!r}, or so")]
-        )
-    return best[0]
-
-
-def _find_decimal(source: str, rows: Sequence[Sequence[str]], delimiter: str) -> str:
-    """Return the decimal mark of the numbers in the rows.
-
-    Raises:
-        TableError: if numbers with both are there.
-    """
-    first: dict[str, tuple[int, int]] = {}
-    for place, cells in enumerate(rows[1:], start=1):
-        for column, cell in enumerate(cells):
-            for mark, pattern in DECIMAL.items():
-                if mark not in first and pattern.fullmatch(cell):
-                    first[mark] = place, column
-    if len(first) == 2 and delimiter != ",":
-        row, column = first[","]
-        cell, name = rows[row][column], dict(enumerate(rows[0])).get(column)
-        what = f"holds {cell!r}, but row {first['.'][0]} a number with a decimal point"
-        cure = 'write all numbers alike, or say decimal="," or decimal="."'
-        raise TableError(source, [Fault(what, name, row, cure)])
-    return "," if "," in first and "." not in first and delimiter != "," else "."

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Fault", "TableError", "listed", "nearest"]
+__all__ = ["Fault", "TableError", "listed", "similar"]
 
 
 class Fault(NamedTuple):
     """One thing that is wrong with a table.
 
-    row counts from 1, the first row below the names of the columns. column and row are
-    None where the fault is not in one of them.
+    column, row and line are None where the fault is not in one of them. row counts from
+    1, below the names of the columns. line is that of a CSV file where the row begins,
+    as an editor counts lines: the names of the columns are on line 1, and line breaks
+    within quotes count. Only a data frame and a Parquet file, which have no lines, are
+    told by rows.
 
     Examples:
         >>> from jlogreg.tables import Fault
         >>> print(Fault("holds 'old', which is no number", "age", 3, "leave it out"))
         column 'age', row 3: holds 'old', which is no number: leave it out
+        >>> print(Fault("holds 'old', which is no number", "age", 3, line=4))
+        column 'age', line 4: holds 'old', which is no number
     """
 
     what: str
     column: str | None = None
     row: int | None = None
     cure: str = ""
+    line: int | None = None
 
     def __str__(self) -> str:
         """Return the fault as one line."""
         column = "" if self.column is None else f"column {self.column!r}"
         row = "" if self.row is None else f"row {self.row}"
+        row = row if self.line is None else f"line {self.line}"
         place = ", ".join(part for part in (column, row) if part)
         return ": ".join(part for part in (place, self.what, self.cure) if part)
 
@@ -59,8 +66,12 @@ def listed(words: Sequence[object], most: int = 8) -> str:
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
-def nearest(word: str, words: Sequence[str]) -> str:
-    """Return a question for the known word that is most like this one, if one is."""
-    folded = {known.casefold(): known for known in words}
-    found = difflib.get_close_matches(word.casefold(), list(folded), n=1)
-    return f", did you mean {folded[found[0]]!r}?" if found else ""
+def similar(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Return pairs of words that differ only by capitals or blanks."""
+    seen: dict[str, str] = {}
+    found = []
+    for word in words:
+        first = seen.setdefault(re.sub(r"\s+", " ", word.casefold()), word)
+        if first != word:
+            found.append((first, word))
+    return found

@@ -96,6 +96,12 @@ class Table:
             column = pc.if_else(pc.is_nan(column), pa.scalar(None), column)
         return column.cast(pa.string())
 
+    def error(self, faults: Iterable[Fault]) -> TableError:
+        """Return the error of faults of this table, with lines where it has lines."""
+        if self.text is not None:
+            faults = self.text.placed(faults, len(self))
+        return TableError(self.source, faults)
+
     def coded(self, name: str, as_words: bool) -> tuple[np.ndarray, list[Any]]:
         """Return the distinct cells of a column, or words, and the place of each row's.
 
@@ -151,7 +157,8 @@ def read(
     encoding: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
-    missing: Iterable[str] = MISSING,
+    missing: str | Iterable[str] = (),
+    present: str | Iterable[str] = (),
 ) -> Table:
     r"""Return the table of a file or a data frame, as it is; host only.
 
@@ -168,7 +175,9 @@ def read(
         encoding: of a CSV file, such as "latin-1".
         delimiter: of a CSV file.
         decimal: "." or ",".
-        missing: words that stand for a missing cell, beside an empty one.
+        missing: words that stand for a missing cell, too: beside an empty one, NA, N/A,
+            n/a, #N/A, NaN, nan, NULL, null, ? and a point.
+        present: those of these words that are none, such as NA for Namibia.
 
     Raises:
         TableError: with all that is wrong, if the source cannot be read as a table.
@@ -185,7 +194,7 @@ def read(
         >>> table.columns["dose"].to_pylist()
         [0.5, 1.5]
     """
-    words = frozenset(str(word).strip() for word in missing) | {""}
+    words = ((frozenset(MISSING) | _words(missing)) - _words(present)) | {""}
     if isinstance(source, str | Path):
         path = Path(source)
         name = str(path)
@@ -204,6 +213,12 @@ def read(
         "source must be a path, a data frame of pandas or polars, or an Arrow table, "
         f"but is a {type(source).__name__}"
     )
+
+
+def _words(given: str | Iterable[str]) -> set[str]:
+    return {
+        str(word).strip() for word in ([given] if isinstance(given, str) else given)
+    }
 
 
 def _parquet(path: Path) -> pa.Table:

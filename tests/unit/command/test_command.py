@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 
@@ -143,7 +144,7 @@ def test_firths_estimate_of_separated_labels(tmp_path, capsys):
             alone, X, given.y, jeffreys=0.5, kind="profile"
         )
     assert model.w[0] == pytest.approx(float(alone.params.w[0, 0]), rel=1e-6)
-    told = np.log(model.summary().columns["high"])
+    told = model.summary().columns["weight_high"]
     np.testing.assert_allclose(told, ends.high[:, 0], rtol=1e-4)
 
 
@@ -164,11 +165,39 @@ def test_predict_writes_a_row_for_each(model, table, tmp_path, capsys):
 
 
 def test_score_prints_numbers_and_draws_pictures(model, table, tmp_path, capsys):
-    code, printed, _ = call(capsys, "score", model, table, "--pictures", tmp_path)
+    folder = tmp_path / "made" / "here"
+    code, printed, _ = call(capsys, "score", model, table, "--pictures", folder)
     assert code == 0
     assert str(tables.score(tables.load(model), tables.read(table))) in printed
     for name in ("roc", "reliability"):
-        assert (tmp_path / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+        assert (folder / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_what_to_beware_of_in_scores_is_told(model, table, tmp_path, capsys):
+    """Of a model that is worse than none."""
+    same, below = "chosen on the same folds", "accuracy is below the share of"
+    good = tables.load(model)
+    scores = good.validation.scores | {"accuracy": 0.1}
+    bad = msgspec.structs.replace(
+        good,
+        w=tuple(-w for w in good.w),
+        b=-good.b,
+        validation=msgspec.structs.replace(good.validation, scores=scores),
+    )
+    out, page = tmp_path / "bad.json", tmp_path / "bad.html"
+    tables.save(out, bad)
+    for words, expected in (
+        (("show", model), (1, 0)),
+        (("show", out), (1, 1)),
+        (("show", out, "--json"), (1, 1)),
+        (("score", out, table), (0, 1)),
+        (("score", out, table, "--json"), (0, 1)),
+    ):
+        _, printed, _ = call(capsys, *words)
+        assert (printed.count(same), printed.count(below)) == expected
+    call(capsys, "report", out, table, "--out", page)
+    told = page.read_text()
+    assert (told.count(same), told.count(below)) == (1, 2)
 
 
 def test_the_report_is_one_file_without_network(model, table, tmp_path, capsys):
@@ -212,13 +241,17 @@ def test_columns_have_roles(tmp_path, capsys):
     assert tables.load(out).rows == 80
     code, printed, _ = call(capsys, "score", out, path, "--pictures", tmp_path)
     assert code == 0
-    assert "80 of 120 rows are used; others lack 'n' (40)" in printed
+    assert "80 of 120 rows are used; left out where 'n' is 0 (40)" in printed
 
 
 FIT = "fit {table} --label alive --positive yes --out {out} "
 WRONG = {
     FIT + "--penalty l2=-1": "must be none, cv, or l2 and l1 with a number of at least",
-    FIT + "--penalty 3": "must be none, cv, or l2 and l1 with a number of at least 0",
+    FIT + "--penalty 0.1": "but is '0.1', did you mean l2=0.1?",
+    FIT + "--penalty l2=0,1": "but is 'l2=0,1', did you mean l2=0.1?",
+    FIT + "--penalty lasso:.1": "but is 'lasso:.1', did you mean l1=.1?",
+    FIT + "--penalty L1": "but is 'L1', did you mean l1=cv?",
+    FIT + "--penalty elastic-net": "but is 'elastic-net', did you mean l1=cv,l2=cv?",
     FIT + "--penalty l1=1,l1=cv": "but is 'l1=1,l1=cv'",
     FIT + "--penalty l1=cv --folds 0": "--penalty l1=cv needs --folds of at least 2",
     FIT + "--firth --penalty l2=1": "--firth has no penalty beside it",
@@ -237,11 +270,12 @@ WRONG = {
     "fit {table} --label alive --out {out}": "column 'alive': the labels are 'no' (",
     "fit gone.csv --label a --out {out}": "gone.csv: No such file or directory",
     "fit {table} --label alive --positive yes --out {out}/x": "is not there",
-    "predict {model} {bad} --out {out}": "column 'age', row 2: 'old' is no number",
+    "predict {model} {bad} --out {out}": "column 'age', line 3: 'old' is no number",
     "predict {model} {table} --keep sol --out {out}": "has no column 'sol' to keep",
     "predict {table} {table} --out {out}": "table.csv: is no model, or was cut short",
-    "score {model} {bad}": "column 'soil', row 1: 'peat' is none of the words",
-    "score {model} {table} --pictures gone": "gone: is no folder",
+    "score {model} {bad}": "column 'soil', line 2: 'peat' is none of the words",
+    "score {model} {table} --pictures {table}": "table.csv: is no folder",
+    "score {model} {table} --pictures {table}/a": "table.csv/a: Not a directory",
     "report {model} {table} --out {out}": "its name must end in .html",
 }
 
@@ -287,6 +321,13 @@ def test_a_fit_without_an_answer_has_another_code(tmp_path, capsys):
 @pytest.mark.parametrize("arguments", [[], ["fi"], ["fit"], ["show", "--what"]])
 def test_arguments_that_are_not_known(arguments, capsys):
     assert call(capsys, *arguments)[0] == 2
+
+
+def test_an_option_that_is_given_twice_is_an_error(capsys):
+    twice = ("--positive", "yes", "--positive", "YES")
+    code, _, errors = call(capsys, "fit", "t.csv", *twice, "--label", "a", "--out", "m")
+    assert code == 2
+    assert "argument --positive: is given twice, as 'yes' and as 'YES'" in errors
 
 
 def test_help_names_the_commands(capsys):

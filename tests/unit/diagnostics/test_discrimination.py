@@ -33,10 +33,10 @@ def test_it_is_that_of_all_pairs(dtype):
     found = auc_delong(score, y)
     area, error = of_pairs(score[0].astype(float), y[0])
     rtol = 1e-12 if dtype == np.float64 else 1e-5
-    np.testing.assert_allclose(found.auc, area, rtol=rtol)
+    np.testing.assert_allclose(found.roc_auc, area, rtol=rtol)
     np.testing.assert_allclose(found.standard_error, error, rtol=rtol)
     assert found.low == pytest.approx(area - 1.959964 * error, rel=1e-5)
-    assert found.auc.dtype == dtype
+    assert found.roc_auc.dtype == dtype
 
 
 def test_weights_are_frequencies_and_0_leaves_out():
@@ -52,14 +52,14 @@ def test_it_is_mapped_and_what_is_no_order_is_nan():
     score, y, _ = data(2)
     scores = np.stack([score, -score, score * np.nan, np.zeros_like(score)])
     found = jax.jit(jax.vmap(auc_delong, in_axes=(0, None)))(scores, jnp.asarray(y))
-    assert found.auc[0] + found.auc[1] == pytest.approx(1.0)
-    assert np.isnan(found.auc[2])
-    assert found.auc[3] == 0.5
+    assert found.roc_auc[0] + found.roc_auc[1] == pytest.approx(1.0)
+    assert np.isnan(found.roc_auc[2])
+    assert found.roc_auc[3] == 0.5
     assert found.standard_error[3] == 0
-    assert np.isnan(auc_delong(score, np.full_like(y, 0.5)).auc)
-    assert np.isnan(auc_delong(score, np.ones_like(y)).auc)
+    assert np.isnan(auc_delong(score, np.full_like(y, 0.5)).roc_auc)
+    assert np.isnan(auc_delong(score, np.ones_like(y)).roc_auc)
     perfect = auc_delong(np.asarray(y), y)
-    assert (float(perfect.auc), float(perfect.high)) == (1.0, 1.0)
+    assert (float(perfect.roc_auc), float(perfect.high)) == (1.0, 1.0)
 
 
 def test_wrong_arguments_are_refused():

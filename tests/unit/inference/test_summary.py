@@ -61,7 +61,7 @@ def test_cost_steps_and_accuracy_are_those_of_the_fit(penalized):
     assert float(words[1]) == pytest.approx(float(penalized.cost), rel=1e-5)
     assert int(words[2]) == int(penalized.steps)
     right = (jl.logits(penalized.params, X) > 0) == (Y == 1)
-    assert f"training accuracy {right.mean():.1%}" in text
+    assert f"training accuracy {right.mean():.4f}" in text
     assert list(lines_of(text))[-4:-1] == ["x1", "x2", "bias"]
 
 
@@ -158,7 +158,7 @@ def test_an_offset_that_is_given_counts():
     result = jl.fit(X, Y, offset=offset)
     right = (jl.logits(result.params, X) + offset > 0) == (Y > 0.5)
     text = summary(result, X, Y, offset=offset)
-    assert f"training accuracy {right.mean():.1%}" in text
+    assert f"training accuracy {right.mean():.4f}" in text
     assert "no standard errors" not in text
     assert text != summary(result, X, Y)
     table = lines_of(text)
@@ -279,9 +279,11 @@ def test_columns_are_those_of_the_functions(plain, interval):
     np.testing.assert_allclose(np.log10(columns["p"]), columns["log10_p"], rtol=1e-12)
     chosen = options if interval == "wald" else {"level": 0.9}
     found = confidence_interval(plain, X, Y, kind=interval, **chosen)
-    np.testing.assert_allclose(columns["low"], np.exp(found.low[:, 0]), rtol=1e-12)
-    np.testing.assert_allclose(columns["high"], np.exp(found.high[:, 0]), rtol=1e-12)
-    np.testing.assert_allclose(columns["odds_ratio"], np.exp(theta[:, 0]), rtol=1e-12)
+    own = {"weight": theta, "weight_low": found.low, "weight_high": found.high}
+    for name, expected in own.items():
+        np.testing.assert_allclose(columns[name], expected[:, 0], rtol=1e-12)
+        ratio = columns[name.replace("weight", "odds_ratio")]
+        np.testing.assert_allclose(ratio, np.exp(expected[:, 0]), rtol=1e-12)
     assert "90% interval" in str(table)
 
 
@@ -309,9 +311,10 @@ def test_few_clusters_are_a_warning(plain):
 
 
 def test_tables_for_other_programs(plain, monkeypatch):
-    names = ["GPA_%", "<b>", "PSI"]
+    names = ["GPA_%", "<b>", "two\nlines"]
     table = jl.summary(plain, X, Y, names)
     assert repr(table) == str(table)
+    assert "\ntwo lines " in str(table)
     html = table._repr_html_()
     assert "<th>&lt;b&gt;</th><td>0.09516</td>" in html
     assert html.count("<tr>") == 5
@@ -334,6 +337,19 @@ def test_tables_for_other_programs(plain, monkeypatch):
     frames.DataFrame = lambda columns: ("pandas", columns)
     monkeypatch.setitem(sys.modules, "pandas", frames)
     assert table.to_frame() == ("pandas", columns)
+
+
+def test_an_odds_ratio_has_the_digits_that_tell_it_from_its_ends_and_1(plain):
+    """A feature in small units, such as a salary in cents."""
+    scale = np.array([[1e5], [1.0], [1.0]])
+    params = jl.Params(plain.params.w / scale, plain.params.b)
+    found = jl.summary(plain._replace(params=params), X * scale, Y, NAMES)
+    row, columns = found.rows()[1], found.columns
+    shown = [float(text) for text in (row[5], *row[6].split(" to "))]
+    names = ("odds_ratio", "odds_ratio_low", "odds_ratio_high")
+    exact = [columns[name][0] for name in names]
+    np.testing.assert_allclose(shown, exact, rtol=0, atol=5e-8)
+    assert len({1.0, *shown}) == 4
 
 
 def test_a_p_that_is_no_float_is_shown():

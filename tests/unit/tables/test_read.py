@@ -1,11 +1,15 @@
 """Reading: what a CSV file leaves to be found, and all that is wrong with one."""
 
+import re
+
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 
 from jlogreg import tables
+from jlogreg.__main__ import main
+from jlogreg.tables.reading.csv_text import MISSING
 
 ROWS = [["größe", "dosis", "fall"], ["1", "0,5", "ja"], ["2", "1,5", "nein"]]
 
@@ -67,9 +71,23 @@ def test_quotes_keep_delimiters_and_line_ends(tmp_path):
 
 
 def test_blanks_around_words_are_none_and_some_words_are_missing_cells(tmp_path):
-    path = written(tmp_path, "a,b\n x ,1\nNA ,2\nunknown,3\n")
-    words = tables.read(path, missing=["NA", "unknown"]).column("a")
-    assert words.to_pylist() == ["x", None, None]
+    path = written(tmp_path, "a,b\n x ,1\nNA ,2\nunknown,3\n?,4\n")
+    for given, expected in (
+        ({}, ["x", None, "unknown", None]),
+        ({"missing": "unknown"}, ["x", None, None, None]),
+        ({"missing": ["unknown"], "present": ["NA"]}, ["x", "NA", None, None]),
+    ):
+        for source in (path, pd.DataFrame({"a": ["x", "NA", "unknown", "?"]})):
+            words = tables.read(source, **given).column("a")
+            assert words.to_pylist() == expected
+
+
+def test_the_words_for_missing_cells_are_documented_where_they_are_given(capsys):
+    main(["fit", "--help"])
+    told = capsys.readouterr().out, tables.read.__doc__
+    for words in (re.findall(r"[^\s,;]+", text) for text in told):
+        known = {word.rstrip(".") for word in words}
+        assert {*MISSING, "point"} - {"", "."} <= known
 
 
 def test_words_of_codes_are_as_they_are_written(tmp_path):
@@ -84,8 +102,8 @@ WRONG = {
     "a\n1\n": "has one column, 'a'",
     "1,2\n3,4\n": "has no names of columns",
     "a,b;c\n1,2;3\n": "its cells may be separated by ',' or ';'",
-    "a;b\n1,5;x\n2.5;y\n": "column 'a', row 1: holds '1,5', but row 2 a number",
-    'a,b\n1,"x\n2,y\n': "column 'b', row 1: a quote is opened and not closed",
+    "a;b\n1,5;x\n2.5;y\n": "column 'a', line 2: holds '1,5', but line 3 a number",
+    'a,b\n1,"x\n2,y\n': "column 'b', line 2: a quote is opened and not closed",
     "PK\x03\x04": "is a spreadsheet or an archive",
     "a,b\n\0,1\n": "holds zero bytes",
 }
@@ -97,12 +115,28 @@ def test_a_file_that_is_no_table_is_one_line(tmp_path, content):
     assert fault.startswith(WRONG[content])
 
 
-def test_all_rows_of_another_length_are_named(tmp_path):
-    faults = faults_of(written(tmp_path, "a,b\n1,2\n3\n4,5\n6,7,8\n"))
-    assert [fault[:18] for fault in faults] == [
-        "row 2: has 1 cells",
-        "row 4: has 3 cells",
+def test_rows_of_another_length_are_named_by_the_lines_of_an_editor(tmp_path):
+    """With empty lines, and line breaks within quotes; the first may be Excel's."""
+    text = 'sep=,\na,b\n1,2\n3\n\n"4\n\n",5\r\n6,7,8\n'
+    faults = faults_of(written(tmp_path, text))
+    assert [fault[:20] for fault in faults] == [
+        "line 4: has 1 cells,",
+        "line 9: has 3 cells,",
     ]
+
+
+def test_a_cell_is_named_by_the_line_of_its_row(tmp_path):
+    """A data frame has no lines, and the same fault a row."""
+    text = 'a,b,c\n"x\r\ny",1,0\n\n\n z,old,1\n'
+    table = tables.read(written(tmp_path, text))
+    schema = tables.Schema("c", columns={"a": tables.LeftOut()})
+    same = tables.read(pd.DataFrame({"b": ["1", "old"], "c": [0, 1]}))
+    for source, place in ((table, "line 6"), (same, "row 2")):
+        with pytest.raises(tables.TableError) as caught:
+            (schema if source is table else tables.Schema("c")).decide(source)
+        (fault,) = caught.value.faults
+        assert fault.row == 2
+        assert str(fault).startswith(f"column 'b', {place}: holds 1 numbers, but also")
 
 
 @pytest.mark.parametrize("name", ["gone.csv", "gone.parquet", "."])

@@ -98,7 +98,8 @@ def test_rows_with_missing_cells_are_left_out_and_counted():
     np.testing.assert_array_equal(found.y, [[0, 1, 0]])
     assert found.lacking == {"alive": 1, "dose": 1, "soil": 1}
     assert found.told == (
-        "3 of 6 rows are used; others lack 'alive' (1), 'dose' (1), 'soil' (1)"
+        "3 of 6 rows are used; left out where 'alive' is missing (1), "
+        "'dose' is missing (1), 'soil' is missing (1)"
     )
 
 
@@ -147,7 +148,7 @@ def test_what_is_computed_is_that_of_the_rows_that_are_used():
 
 QUESTIONS = {
     "numbers the rows": [3, 1, 2, 6, 5, 4, 7, 9, 8, 10],
-    "holds 8 numbers, but also '<5', 'old', first in row 2": [
+    "row 2: holds 8 numbers, but also '<5', 'old', first here": [
         *"1",
         "<5",
         *"34567",
@@ -182,6 +183,20 @@ def test_words_that_differ_by_capitals_are_told():
     assert schema.notes == ("note: 'x': 'Oslo' and 'oslo' count as two words",)
 
 
+def test_numbers_that_may_be_codes_are_told_unless_you_say_what_they_are(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = ["1067,80331,1.5,45000,0", "01069,10115,2.5,120000,1", "99,50667,4.0,9000,1"]
+    path.write_text("\n".join(["plz,zip,dose,salary,y", *rows]))
+    schema = Schema("y").decide(tables.read(path))
+    told = [
+        "note: 'plz': numbers begin with 0: if they are codes",
+        "note: 'zip': all numbers have 5 digits: if they are codes",
+    ]
+    assert [note.split(",")[0] for note in schema.notes] == told
+    asked = {"plz": Category(), "zip": Number()}
+    assert Schema("y", columns=asked).decide(tables.read(path)).notes == ()
+
+
 def test_one_report_lists_everything():
     columns = {
         "id": range(10, 20),
@@ -199,11 +214,11 @@ def test_one_report_lists_everything():
 LABELS = {
     ("no", "no"): "the label is 'no' in every row",
     (None, None): "the label is missing in every row",
-    (
-        "Yes",
-        "no",
-    ): "no label is 'yes', they are 'Yes' (3), 'no' (3), did you mean 'Yes'?",
+    ("Yes", "no"): "no label is 'yes', they are 'Yes' (3), 'no' (3); write 'Yes', as "
+    "the table does",
     ("yes", "no", "maybe"): "the label has 3 words, 'maybe' (2), 'no' (2), 'yes' (2)",
+    ("yes", "YES", "no"): "the label has 3 words, 'YES' (2), 'no' (2), 'yes' (2), but "
+    "must have two: write 'yes' for 'YES'",
 }
 
 
@@ -230,6 +245,14 @@ def test_labels_may_be_numbers_and_booleans(label, positive, expected):
     np.testing.assert_array_equal(found.y[0], expected)
 
 
+def test_a_positive_word_is_written_as_in_the_file(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x;y\n0,5;1,0\n1,5;0,0\n2,5;1,0\n")
+    table = tables.read(path)
+    found = Schema("y", "1,0").decide(table).samples(table)
+    np.testing.assert_array_equal(found.y, [[1, 0, 1]])
+
+
 def test_nobody_guesses_the_positive_word():
     (fault,) = faults({"dose": [1.5, 2, 3, 4, 5, 7]}, positive=None)
     assert "none is named as the positive one: say which, one of 'no', 'yes'" in fault
@@ -240,6 +263,10 @@ def test_rows_of_other_labels_are_left_out_if_both_are_named():
     schema, found = decided({"dose": [1.5, 2, 3, 4, 5, 7]}, label, negative="no")
     assert found.rows.tolist() == [1, 3, 4, 5, 6]
     assert "rows with 'maybe' are left out" in str(schema)
+    assert (found.lacking, found.left_out) == ({}, {"'alive' is 'maybe'": 1})
+    assert found.told == "5 of 6 rows are used; left out where 'alive' is 'maybe' (1)"
+    (fault,) = faults({"dose": [1.5, 2, 3, 4, 5, 7]}, [*label[:5], "No"], negative="no")
+    assert "would be left out: write 'no' for 'No'" in fault
     # But not one that was not there.
     table = tables.read(pd.DataFrame({"dose": [1, 2], "alive": ["yes", "perhaps"]}))
     with pytest.raises(
