@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import numpy as np
 from jaxtyping import Float
 
 from jlogreg.base.checks import AnyArray, check_array
@@ -20,7 +17,7 @@ from jlogreg.batch.setup import setup_batch
 from jlogreg.data.design import Design
 from jlogreg.data.devices.deal import deal_over
 from jlogreg.data.devices.spread import gather
-from jlogreg.data.streaming.streamed import streams_of
+from jlogreg.data.digest import digest
 from jlogreg.fitting.fit import Fit
 from jlogreg.solvers.driver import Solver
 
@@ -106,21 +103,7 @@ def fit_many(
     problems = Problems(*rows)
     batch_solver = setup_batch(X, problems, bias, solver, tol, max_steps)
     watched = progress is not None or resume is not None
-    files = tuple(part.identity() for part in streams_of(batch_solver.X))
-    settings = (str(bias), type(solver).__name__, tol, max_steps, *files)
-    arguments = _digest(X, problems, settings) if watched else ""
+    settings = (str(bias), type(solver).__name__, tol, max_steps)
+    arguments = digest(X, problems, settings) if watched else ""
     batch = Batch.of(batch_solver, deal)
     return solve_all(batch, memory_limit, progress, resume, arguments)
-
-
-def _digest(*arguments: Any) -> str:
-    """Return a digest of arrays and settings; those of two equal calls are equal."""
-    digest = hashlib.blake2b()
-    for leaf in jax.tree.leaves(arguments, is_leaf=lambda leaf: leaf is None):
-        if leaf is None or isinstance(leaf, str):
-            digest.update(f"{leaf} ".encode())
-        else:
-            array = np.ascontiguousarray(leaf)
-            digest.update(f"{array.dtype} {array.shape} ".encode())
-            digest.update(array.data)
-    return digest.hexdigest()

@@ -10,7 +10,6 @@ been.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -30,6 +29,7 @@ from jlogreg.base.programs import program
 from jlogreg.data.design import Design
 from jlogreg.data.devices.deal import without_mesh
 from jlogreg.data.devices.spread import gather
+from jlogreg.data.digest import digest
 from jlogreg.data.samples import Samples
 from jlogreg.data.streaming.streamed import streams_of
 from jlogreg.fitting.options import check_start, free_unknowns
@@ -136,6 +136,7 @@ def minibatch_descent(
             raises ends the call.
         resume: what an earlier call with the same arguments returned or told progress;
             it goes on from there, bit for bit. epochs may differ, params is not used.
+            An optimizer with another rate, but as much memory, is not found out.
 
     Raises:
         DtypeError, RankError, ShapeError: if an argument has the wrong type, dtype,
@@ -197,7 +198,12 @@ class _Work(NamedTuple):
 
     def start(self, params: Params, epochs: int) -> MinibatchDescent:
         """Return the state before the first step."""
-        dtype = self.problem.samples.X.dtype
+        (X, *rows), *settings = self.problem
+        # Features are known by their shape, their file and their first batch.
+        files = [part.identity() for part in streams_of(X)]
+        known = str(X.shape), files, _first_batch(self.size, X)
+        key = jax.random.key_data(self.key)
+        dtype = X.dtype
         return MinibatchDescent(
             params=params,
             costs=np.zeros((1, 0), dtype),
@@ -206,22 +212,8 @@ class _Work(NamedTuple):
             batch_cost=np.zeros((), dtype),
             epochs=epochs,
             per_second=0.0,
-            arguments=self.digest(),
+            arguments=digest(known, rows, settings, key, str(self.size)),
         )
-
-    def digest(self) -> str:
-        """Return a digest of the rows and settings; X goes in by shape and file."""
-        samples, l2, free = self.problem[:3]
-        X, *rows = samples
-        digest = hashlib.blake2b(digest_size=16)
-        files = [stream.identity() for stream in streams_of(X)]
-        for leaf in (*rows, l2, free, jax.random.key_data(self.key)):
-            array = None if leaf is None else np.ascontiguousarray(leaf)
-            kind = "" if array is None else f"{array.dtype} {array.shape}"
-            digest.update(f"{kind} ".encode())
-            digest.update(b"" if array is None else array.data)
-        digest.update(f"{X.shape} {files} {self.size}".encode())
-        return digest.hexdigest()
 
     @without_mesh
     def run(
@@ -298,6 +290,12 @@ class _Work(NamedTuple):
 def _begin(optimizer: optax.GradientTransformation, params: Params) -> optax.OptState:
     """Return an optimizer's state before the first step."""
     return optimizer.init(params)
+
+
+@partial(program, static_argnums=0)
+def _first_batch(size: int, X: Design) -> Float[Array, "n size"]:
+    """Return the features of the first batch."""
+    return X.slice_samples(0, size).dense()
 
 
 @partial(program, static_argnums=0)

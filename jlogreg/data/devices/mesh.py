@@ -13,7 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from jlogreg.base.checks import AnyArray, check_count, check_matrix, refuse_traced
-from jlogreg.base.errors import ShapeError
+from jlogreg.base.errors import DtypeError, ShapeError
 from jlogreg.base.shapes import as_labels, check_orientation
 
 __all__ = ["gather_bytes", "mesh", "put"]
@@ -130,6 +130,11 @@ def _checked(X: Any, y: Any, weight: Any, offset: Any) -> dict[str, Array]:
         DtypeError, RankError, ShapeError: if one has the wrong type, dtype, rank or
             shape.
     """
+    if any(hasattr(X, name) for name in ("tocoo", "nse", "slice_samples")):
+        raise DtypeError(
+            f"X is a {type(X).__name__}, but only arrays can be spread over devices: "
+            "pass an array of NumPy or JAX"
+        )
     X = check_matrix("X", X, ("n", "m"), no_rows=True)
     m, dtype = X.shape[1], X.dtype
     check_orientation("X", X.shape, "y", y)

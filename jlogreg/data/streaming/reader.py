@@ -29,9 +29,11 @@ class Reader(HostReader):
         """Begin with no block read; dtype is that of the blocks."""
         super().__init__()
         self.source, self.dtype = source, np.dtype(dtype)
-        path = getattr(source, "path", None)
-        self.path = None if path is None else Path(path)
-        self.name = type(source).__name__ if path is None else str(path)
+        name = getattr(source, "path", None)
+        self.name = type(source).__name__ if name is None else str(name)
+        # A file of HDF5 may be in memory, and that of another reader on a network.
+        path = None if name is None else Path(name).absolute()
+        self.path = path if path and path.is_file() else None
         self.stamp = self._stamp()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="jlogreg-reader")
         self._asking = threading.Lock()
@@ -59,8 +61,13 @@ class Reader(HostReader):
         return np.full((self.source.shape[0], size), np.nan, self.dtype)
 
     def identity(self) -> str:
-        """Return the file with its size and its time, by which a call is resumed."""
-        return f"{self.name} {self.stamp} {self.source.shape} {self.source.dtype}"
+        """Return the file, its size and time, and what of it is read.
+
+        By these a call is resumed; a source without a file is known by its shape.
+        """
+        source = self.source
+        part = getattr(source, "part", "")
+        return f"{self.name} {self.stamp} {source.shape} {source.dtype} {part}"
 
     def follow(self, starts: list[int], size: int) -> None:
         """Expect blocks of this size in this order; after the last, or of none, any."""
@@ -92,8 +99,12 @@ class Reader(HostReader):
         source, stop = self.source, start + size
         try:
             self._check_unchanged()
-            block = np.asarray(source.read(start, stop))
+            block = np.asanyarray(source.read(start, stop))
             expected = (source.shape[0], size)
+            if np.ma.is_masked(block):
+                raise ValueError("the block is masked: return block.filled(number)")
+            if block.dtype.kind not in "biuf":
+                raise ValueError(f"the block has dtype {block.dtype}")
             if block.shape != expected:
                 raise ValueError(
                     f"the block has shape {block.shape}, but must have {expected}"

@@ -91,7 +91,10 @@ class Streamed:
         """Open the source; nothing is read yet."""
         opened = open_source(source, row_per_sample)
         usual = np.result_type(opened.dtype, np.float32) if dtype is None else dtype
-        kind = canonical_dtype(np.dtype(usual))
+        try:
+            kind = canonical_dtype(np.dtype(usual))
+        except TypeError:
+            kind = None
         if kind not in (np.float32, np.float64):
             raise DtypeError(f"dtype must be float32 or float64, but is {usual}")
         n, m = opened.shape

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pyarrow import parquet
 
 from jlogreg.base.errors import DtypeError
@@ -19,7 +20,8 @@ class ParquetColumns:
 
     Shapes: of the columns (n, m), a feature per column and a sample per row. A row
     group is read as a whole and kept until another one is needed, so that row groups
-    should not be larger than the blocks of `Streamed`.
+    should not be larger than the blocks of `Streamed`. A missing cell is NaN, so where
+    integers may be missing all are read as floating-point numbers.
 
     Args:
         path: the file.
@@ -52,11 +54,14 @@ class ParquetColumns:
         self.columns = list(schema.names if columns is None else columns)
         kinds = [self._kind(schema, name) for name in self.columns]
         self.dtype = np.result_type(*kinds) if kinds else np.dtype(np.float32)
+        if any(map(self._may_be_missing, self.columns)):
+            self.dtype = np.result_type(self.dtype, np.float32)
         groups = range(self._file.num_row_groups)
         sizes = [self._file.metadata.row_group(group).num_rows for group in groups]
         self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self.shape = len(self.columns), int(self._starts[-1])
         self.piece = max(sizes, default=1)
+        self.part = repr(self.columns)
         self._kept: tuple[int, np.ndarray] | None = None
 
     def _kind(self, schema: Any, name: str) -> np.dtype:
@@ -73,6 +78,16 @@ class ParquetColumns:
                 "of the features"
             )
         return kind
+
+    def _may_be_missing(self, name: str) -> bool:
+        """Return whether the file does not say that a column has no missing cell."""
+        metadata = self._file.metadata
+        places = [self._file.schema.column(i).path for i in range(metadata.num_columns)]
+        for group in range(metadata.num_row_groups):
+            found = metadata.row_group(group).column(places.index(name)).statistics
+            if found is None or not found.has_null_count or found.null_count:
+                return True
+        return False
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return the samples start to stop - 1, (n, stop - start)."""
@@ -93,6 +108,9 @@ class ParquetColumns:
             table = self._file.read_row_group(group, columns=self.columns)
             features = np.empty((self.shape[0], table.num_rows), self.dtype)
             for row, name in zip(features, self.columns, strict=True):
-                row[:] = table.column(name).to_numpy()
+                column = table.column(name)
+                if column.null_count:
+                    column = column.cast(pa.float64(), safe=False)
+                row[:] = column.to_numpy()
             self._kept = group, features
         return self._kept[1]

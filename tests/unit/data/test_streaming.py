@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 import pytest
+from jax.experimental.sparse import BCOO
 from pyarrow import parquet
+from scipy.sparse import csr_matrix
 
 import jlogreg as jl
 from jlogreg.data.streaming.reader import Reader
@@ -193,6 +195,12 @@ FAILURES = {
         r"4095 .* disk is gone",
     ),
     "truncated": (lambda block: block[:, 1:], jl.ReadError, r"shape \(3, 2047\), but"),
+    "masked": (
+        lambda block: np.ma.masked_equal(block, 1),
+        jl.ReadError,
+        r"is masked: return block\.filled",
+    ),
+    "complex": (lambda block: block + 1j, jl.ReadError, "has dtype complex128"),
     "interrupt": (KeyboardInterrupt(), KeyboardInterrupt, None),
 }
 
@@ -233,6 +241,54 @@ def test_file_that_changes(tmp_path):
         open_source(kept, False).read(0, 50)
 
 
+def test_a_memory_map_is_read_as_it_is(tmp_path):
+    saved(tmp_path, NUMBERS)
+    path = tmp_path / "X.npy"
+    changed = np.load(path, mmap_mode="c")
+    changed[:] *= 2
+    assert (jl.Streamed(changed)._form.reader.block(0, 50) == 2 * NUMBERS).all()
+    # What is known of its file is known of an array that is made of it, too.
+    mapped = np.load(path, mmap_mode="r")
+    design = jl.Streamed(np.asarray(mapped))
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(jl.ReadError, match="written to since it was opened"):
+        jl.cost(BEGIN, design, jnp.zeros((1, 50)))
+    np.save(tmp_path / "other.npy", NUMBERS + 1)
+    (tmp_path / "other.npy").replace(path)
+    with pytest.raises(OSError, match=r"X\.npy is not the file that is mapped"):
+        jl.Streamed(mapped)
+
+
+def test_files_that_are_not_on_a_disk_and_relative_names(tmp_path, monkeypatch):
+    with h5py.File("none", "w", driver="core", backing_store=False) as file:
+        design = jl.Streamed(file.create_dataset("X", data=NUMBERS))
+        assert (design._form.reader.block(0, 50) == NUMBERS).all()
+    monkeypatch.chdir(tmp_path)
+    hdf5(tmp_path, NUMBERS.T).file.close()
+    with h5py.File("X.h5") as file:
+        design = jl.Streamed(file["X"])
+        monkeypatch.chdir("/")
+        assert (design._form.reader.block(0, 3) == NUMBERS.T).all()
+
+
+def test_missing_cells_of_parquet_are_nan(tmp_path):
+    kinds = {"a": pa.int8(), "b": pa.int64(), "c": pa.bool_(), "d": pa.int8()}
+    some = pa.array([1, None, 0, 1], pa.int8())
+    columns = {name: some.cast(kind) for name, kind in kinds.items()}
+    columns["d"] = pa.array([1, 2, 3, 4], pa.int8())
+    parquet.write_table(pa.table(columns), tmp_path / "X.parquet", row_group_size=2)
+    expected = np.array([[1, np.nan, 0, 1]] * 3 + [[1, 2, 3, 4]])
+    for names in ("a", "bd", "cd", "abcd"):
+        design = jl.Streamed(ParquetColumns(tmp_path / "X.parquet", [*names]))
+        rows = ["abcd".index(name) for name in names]
+        found = design._form.reader.block(0, 4)
+        np.testing.assert_array_equal(found, expected[rows])
+        y = jnp.array([[0, 1, 1, 0]], design.dtype)
+        status = jl.fit(design, y, l2=1.0).status
+        assert status == jl.Status.BAD_INPUT
+    assert ParquetColumns(tmp_path / "X.parquet", ["d"]).dtype == np.int8
+
+
 def test_what_needs_all_of_it_says_so():
     design = jl.Streamed(NUMBERS)
     y = jnp.asarray((NUMBERS[:1] > 0).astype(float))
@@ -248,6 +304,18 @@ REFUSED = {
     "words": (jl.DtypeError, "of numbers", lambda: jl.Streamed(np.array([["a"]]))),
     "list": (jl.DtypeError, "is a list", lambda: jl.Streamed([[1.0]])),
     "dtype": (jl.DtypeError, "int8", lambda: jl.Streamed(NUMBERS, dtype=np.int8)),
+    "no dtype": (jl.DtypeError, "foo", lambda: jl.Streamed(NUMBERS, dtype="foo")),
+    "masked": (
+        jl.DtypeError,
+        r"source\.filled",
+        lambda: jl.Streamed(np.ma.masked_greater(NUMBERS, 3)),
+    ),
+    "SciPy": (jl.DtypeError, "for X itself", lambda: jl.Streamed(csr_matrix(NUMBERS))),
+    "BCOO": (
+        jl.DtypeError,
+        "sparse BCOO",
+        lambda: jl.Streamed(BCOO.fromdense(jnp.ones((2, 3)))),
+    ),
     "block": (ValueError, "block", lambda: jl.Streamed(NUMBERS, block=0)),
 }
 
