@@ -63,11 +63,10 @@ def test_a_status_does_not_depend_on_the_number_of_problems(kind, solver, dtype)
         assert (few[2:] == Status.CONVERGED).mean() > 0.9
 
 
-@pytest.mark.parametrize("k", [4, 12])
-def test_thousands_of_collinear_problems_are_singular(k):
-    """With the arithmetic of the factor written out, and by LAPACK."""
-    random = np.random.default_rng(k)
-    X = random.standard_normal((k, 60)).astype(np.float32)
+def test_thousands_of_collinear_problems_are_singular_by_lapack():
+    """The arithmetic of a small factor is written out; it is in the test above."""
+    random = np.random.default_rng(12)
+    X = random.standard_normal((12, 60)).astype(np.float32)
     X[1] = X[0]
     Y = (random.random((max(COMPANIES), 60)) < 0.5).astype(np.float32)
     assert (jl.fit_many(X, Y).status == Status.SINGULAR).all()

@@ -44,8 +44,8 @@ def mirrored(X, y, weight, offset):
 # the dual, and with penalties of each feature.
 SHAPES = {
     "few": (3, 60, 0.0),
-    "penalty": (3, 60, 0.1),
-    "many": (40, 100, 0.1),
+    "many": (14, 100, 0.0),
+    "penalty": (14, 100, 0.1),
     "wide": (80, 30, 0.1),
     "wide, a penalty each": (70, 30, np.full((70, 1), 0.1)),
 }
@@ -55,9 +55,9 @@ SHAPES = {
 @pytest.mark.parametrize(
     ("shape", "solver"),
     [
-        *(("few", solver) for solver in SOLVERS[1:]),
-        *(("penalty", solver) for solver in SOLVERS[1:3]),
+        ("few", SOLVERS[1]),
         *(("many", solver) for solver in SOLVERS[1:]),
+        *(("penalty", solver) for solver in SOLVERS[1:]),
         *(("wide", solver) for solver in SOLVERS[:3]),
         *(("wide, a penalty each", solver) for solver in SOLVERS[1:3]),
     ],
@@ -132,8 +132,9 @@ def test_many_problems_and_their_folds():
         np.testing.assert_allclose(fits[0], one.params.w, atol=1e-7)
 
 
-@pytest.mark.parametrize("missing", [False, True])
-@pytest.mark.parametrize("covariates", [None, 0, 2])
+@pytest.mark.parametrize(
+    ("covariates", "missing"), [(None, False), (0, True), (2, False), (2, True)]
+)
 def test_a_scan_is_fits_one_by_one(covariates, missing):
     X, y, weight, offset = make_problem(5, 60)
     G = np.array(X[2:])
@@ -177,12 +178,13 @@ def test_descent_leaves_the_bias_out(wide):
     assert descent.params.b == 0
 
 
+@jax.numpy_dtype_promotion("standard")
 @solvers
 def test_derivatives(solver):
     """Of the mean weight in each datum, against a difference."""
     X, y, weight, offset = make_problem(2, 30)
 
-    @jax.numpy_dtype_promotion("standard")
+    @jax.jit
     def mean_weight(data):
         X, weight, offset, l2 = data
         options = {"weight": weight, "offset": offset, "l2": l2, "tol": 1e-12}
@@ -194,10 +196,14 @@ def test_derivatives(solver):
     def moved(step):
         return tuple(leaf + step * d for leaf, d in zip(data, change, strict=True))
 
-    _, slope = jax.jvp(mean_weight, (data,), (change,))
+    @jax.jit
+    def both(data, change):
+        forward = jax.jvp(mean_weight, (data,), (change,))[1]
+        return forward, jax.grad(mean_weight)(data)
+
+    slope, reverse = both(data, change)
     difference = (mean_weight(moved(1e-5)) - mean_weight(moved(-1e-5))) / 2e-5
     assert float(slope) == pytest.approx(float(difference), rel=1e-6)
-    reverse = jax.grad(mean_weight)(data)
     dot = sum(jnp.sum(a * b) for a, b in zip(reverse, change, strict=True))
     assert float(dot) == pytest.approx(float(slope), rel=1e-9)
 
@@ -219,16 +225,20 @@ def test_influence_is_the_derivative_in_the_weights():
     assert float(left) == pytest.approx(float(without[0, 0]), abs=0.05)
 
 
+# A feature that makes all problems of one shape, and no difference.
+OTHER = [1.0, -1, 2, -1]
+
+
 @jax.numpy_dtype_promotion("standard")
 @solvers
 @pytest.mark.parametrize(
     ("X", "y", "expected"),
     [
-        ([[1.0, 2, -1, -3]], [[1.0, 1, 0, 0]], Status.SEPARATED),
-        ([[1.0, 2, 3, 4]], [[1.0, 1, 1, 1]], Status.SEPARATED),
+        ([[1.0, 2, -1, -3], OTHER], [[1.0, 1, 0, 0]], Status.SEPARATED),
+        ([[1.0, 2, 3, 4], OTHER], [[1.0, 1, 1, 1]], Status.SEPARATED),
         # With a bias these are separated.
-        ([[1.0, 2, -1, -3]], [[1.0, 1, 1, 1]], Status.CONVERGED),
-        ([[1.0, 2, 3, 4]], [[0.0, 0, 1, 1]], Status.CONVERGED),
+        ([[1.0, 2, -1, -3], OTHER], [[1.0, 1, 1, 1]], Status.CONVERGED),
+        ([[1.0, 2, 3, 4], OTHER], [[0.0, 0, 1, 1]], Status.CONVERGED),
         ([[1.0, 2, -1, -3], [2.0, 4, -2, -6]], [[1.0, 0, 0, 1]], Status.SINGULAR),
         # A constant feature is no bias to a model without one.
         ([[3.0, 3, 3, 3], [1, 2, 3, 5]], [[0.0, 1, 0, 1]], Status.CONVERGED),
