@@ -110,9 +110,13 @@ class CrossValidation(NamedTuple):
 
     @property
     def at_edge(self) -> Bool[np.ndarray, "K 1"]:
-        """Whether the best penalty is the smallest or the largest: another may win."""
+        """Whether the best penalty is the smallest or the largest: another may win.
+
+        Not where there is only one penalty, which was not chosen among others.
+        """
         order = _smallest_first(self.l2, self.l1)
-        return (self.best == order[0]) | (self.best == order[-1])
+        ends = (self.best == order[0]) | (self.best == order[-1])
+        return np.asarray(ends) & (len(order) > 1)
 
     def __repr__(self) -> str:
         """Return the choice in short: what is best, and how the fits ended."""

@@ -365,3 +365,6 @@ def test_it_says_in_short_what_is_best_and_whether_that_is_at_the_edge():
     edge = validated(Y[:1], np.array([[1e4], [best], [1e3], [1e2]]))
     assert edge.at_edge.tolist() == [[True]]
     assert "best at the edge of the grid=1 of 1" in repr(edge)
+    alone = edge._replace(l2=edge.l2[1:2], best=np.zeros((1, 1), int))
+    assert alone.at_edge.tolist() == [[False]]
+    assert "edge" not in repr(alone)
