@@ -211,7 +211,8 @@ def _check(
             "folds has a row without a 0: it holds out no sample; write 0 for those "
             "that it holds out"
         )
-    return ValidationData(Y, l2, weight, offset, folds, l1)
+    given = {"Y": Y, "l2": l2, "weight": weight, "offset": offset, "l1": l1}
+    return ValidationData.of(folds, **given)
 
 
 def _fits(
