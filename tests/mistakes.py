@@ -298,8 +298,12 @@ RATE = NUMBER.but(
     values=numbers("greater than 0", 0, -0.1, NAN, INF),
 )
 PRIOR = NUMBER._replace(values=numbers("at least 0", -1, NAN, INF))
+WORD = dtype(
+    NO_ARRAY + r"str: give a number; jlogreg.cross_validate\(X, y\) chooses one",
+    lambda _: "cv",
+)
 PENALTY = NUMBER.but(
-    *NONE,
+    *(*NONE, WORD),
     *given(rank, r"^{name} has rank 1, .*{name}.reshape\(-1, 1\)", np.ones(3)),
     *given(rank, "^{name} has rank 3", np.ones((1, 3, 1))),
     sizes("1, 3", "3, 1", lambda _: ONES.T, r"-1, 1\) for a column"),
@@ -375,15 +379,24 @@ WEIGHT_ROWS = Kind(
     POSITIVE,
 )
 COLUMN = r"-1, 1\) for a column"
+# Not a number or a column, but a word or a sequence.
+NO_COLUMN = (
+    *(one for one in TABLE if "str: read" not in one.words),
+    WORD,
+    dtype(
+        r"^{name} is a list, .*write np\.array\(\[\[0.1, 2\]\]\)", lambda _: [0.1, 2]
+    ),
+    dtype(r"^{name} is a tuple, .*np\.array\(\[{name}\]\)\.T", lambda _: (0.1,) * 7),
+)
 PENALTIES = Kind(
-    (*TABLE, *NONE, *FLOAT, sizes("1, 2", "L, 1", np.transpose, COLUMN)), POSITIVE
+    (*NO_COLUMN, *NONE, *FLOAT, sizes("1, 2", "L, 1", np.transpose, COLUMN)), POSITIVE
 )
 GRID = PENALTIES._replace(
     static=tuple(one for one in PENALTIES.static if one not in NONE)
 )
 PENALTY_EACH = Kind(
     (
-        *(*TABLE, *NONE, *given(dtype, NO_ARRAY, True, 1j)),
+        *(*NO_COLUMN, *NONE, *given(dtype, NO_ARRAY, True, 1j)),
         *(sizes("1, 2", "K, 1", np.transpose, COLUMN), OF_OTHERS),
     ),
     numbers("at least 0", -1, NAN, INF),
@@ -391,7 +404,7 @@ PENALTY_EACH = Kind(
 )
 # None is no prior.
 PRIOR_EACH = PENALTY_EACH._replace(
-    static=tuple(one for one in PENALTY_EACH.static if one not in NONE)
+    static=tuple(one for one in PENALTY_EACH.static if one not in (*NONE, WORD))
 )
 FOLDS = Kind(
     (

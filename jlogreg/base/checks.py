@@ -106,6 +106,11 @@ def _array_cure(name: str, value: Any) -> str:
         )
     if isinstance(value, np.ma.MaskedArray):
         return f"write {name}.filled(number), with a weight of 0 where it is masked"
+    if isinstance(value, str) and name in ("l2", "l1"):
+        return (
+            "give a number; jlogreg.cross_validate(X, y) chooses one of those that it "
+            "proposes"
+        )
     if isinstance(value, str):
         return "read its numbers first, with NumPy or jlogreg.tables"
     return "convert it, for example with jnp.asarray(..., jnp.float32)"

@@ -64,6 +64,7 @@ def cross_validate(
     l2: Any = None,
     *,
     l1: Any = 0.0,
+    relaxed: bool = False,
     reduction: Reduction = "mean",
     weight: Float[AnyArray, "K m"] | None = None,
     offset: Float[AnyArray, "1 m"] | None = None,
@@ -93,6 +94,8 @@ def cross_validate(
         l1: penalties of the sizes |w|: a column in place of l2, or row by row beside
             it, as in l1 = 0.5 s, l2 = 0.5 s; or a number, or l2 may be one. None for
             those of `penalty_grid`.
+        relaxed: whether each fit, of a fold, too, is followed by one without l1 of the
+            features that it has chosen, which is then the result.
         reduction: what penalties are added to. In the "mean" of the losses all fits
             have the same; with "sum" that of a fit is l2 over the sum of its weights,
             so that l2 is scikit-learn's 1/C; l1 likewise.
@@ -116,7 +119,7 @@ def cross_validate(
             rank or shape.
         TypeError: if an argument is traced.
         ValueError: if a number is out of range, a fold holds no sample out, or the
-            rule, the reduction or a metric is another one.
+            rule, the reduction or a metric is another one, or relaxed has no l1.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -145,7 +148,7 @@ def cross_validate(
     X = check_design("X", X)
     of_sum = reduction == "sum"
     given = _check(X, *rows, bias=check_bias(bias), of_sum=of_sum)
-    settings = (bias, solver, tol, max_steps, of_sum)
+    settings = (bias, solver, tol, max_steps, of_sum, bool(relaxed))
     fits = _fits(X, given, deal, *settings, memory_limit, progress)
     of_folds = jax.tree.map(lambda leaf: leaf[:, :, :-1], fits)
     path = jax.tree.map(lambda leaf: leaf[:, :, -1], fits)
@@ -211,7 +214,8 @@ def _check(
             "folds has a row without a 0: it holds out no sample; write 0 for those "
             "that it holds out"
         )
-    return ValidationData(Y, l2, weight, offset, folds, l1)
+    given = {"Y": Y, "l2": l2, "weight": weight, "offset": offset, "l1": l1}
+    return ValidationData.of(folds, **given)
 
 
 def _fits(
@@ -223,10 +227,13 @@ def _fits(
     tol: Any,
     max_steps: Any,
     of_sum: bool,
+    relaxed: bool,
     memory_limit: int | None,
     progress: Callable[[Progress], None] | None,
 ) -> Fit:
     """Return the fits (K, L, F + 1), on the host: of each fold, and of all samples."""
+    if relaxed and given.l1 is None:
+        raise ValueError("relaxed is about the features that l1 chooses: give l1, too")
     K, L, F = len(given.Y), len(given.l2), len(given.folds)
     folds = np.asarray(given.folds)
     seen = np.concatenate([folds, np.ones_like(folds[:1])])
@@ -245,7 +252,7 @@ def _fits(
     problems = Problems(labels, weights, given.offset, l2[:1, :1], None, of_sizes)
     batch_solver = setup_batch(X, problems, bias, solver, tol, max_steps, l2.size > 1)
     batch = Batch.of(batch_solver, deal)
-    path = solve_path(batch, l2, l1, memory_limit, progress)
+    path = solve_path(batch, l2, l1, memory_limit, progress, relaxed)
 
     def axes(leaf: np.ndarray) -> np.ndarray:
         return np.swapaxes(leaf.reshape(L, K, F + 1, *leaf.shape[2:]), 0, 1)

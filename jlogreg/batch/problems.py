@@ -23,6 +23,7 @@ from jlogreg.fitting.many_features.working_sets import take_rows, take_unknowns
 from jlogreg.formulations.centering import Centering
 from jlogreg.formulations.problem import Limits, Problem
 from jlogreg.objective.jeffreys import Jeffreys
+from jlogreg.objective.penalties import check_column, is_single
 
 __all__ = ["Common", "Gathered", "Problems", "check_problems", "unless_zero"]
 
@@ -264,10 +265,10 @@ def _check_table(name: str, value: Any, m: int, dtype: Any) -> Any:
 def _check_penalties(name: str, given: Any, dtype: Any) -> Any:
     if isinstance(given, Gathered):
         return Gathered(_check_penalties(name, given.table, dtype), given.index)
-    if getattr(given, "ndim", 0) == 0:
+    if is_single(given):
         number = check_range(name, check_number(name, given, dtype), 0.0)
         return np.asarray(number)[None]
-    return np.asarray(check_matrix(name, given, ("K", 1), dtype))[:, 0]
+    return np.asarray(check_column(name, given, "K", dtype))[:, 0]
 
 
 def _check_init(init: Params, n: int, dtype: Any) -> Params:

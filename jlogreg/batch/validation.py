@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from jlogreg.base.arrays import as_array
 from jlogreg.base.formatting import as_html, brief, record_text
 from jlogreg.base.params import Params, stack
 from jlogreg.base.programs import program
@@ -20,7 +22,7 @@ from jlogreg.fitting.fit import Fit
 from jlogreg.losses.arithmetic import FAST
 from jlogreg.losses.bernoulli import sigmoid
 from jlogreg.losses.elementwise import log_loss
-from jlogreg.metrics.named import METRICS
+from jlogreg.metrics.named import together
 from jlogreg.metrics.rows import by_row
 from jlogreg.objective.prediction import logits
 
@@ -37,14 +39,27 @@ __all__ = [
 
 
 class ValidationData(NamedTuple):
-    """The arguments, checked; folds (F, m) are rows of weights."""
+    """The arguments, checked; folds (F, m) are rows of weights.
+
+    held (F, H) are the samples that each fold holds out, by number, and m after them.
+    """
 
     Y: Array
     l2: Array
     weight: Array | None
     offset: Array | None
     folds: Array
+    held: Int[Array, "F H"]
     l1: Array | None = None
+
+    @classmethod
+    def of(cls, folds: Array, **others: Any) -> ValidationData:
+        """Return the arguments with what each fold holds out, found on the host."""
+        out = [np.flatnonzero(row == 0) for row in np.asarray(folds)]
+        held = np.full((len(out), max(map(len, out))), folds.shape[1], np.int32)
+        for row, samples in zip(held, out, strict=True):
+            row[: len(samples)] = samples
+        return cls(folds=folds, held=as_array(held), **others)
 
     def sizes(self) -> Array:
         """Return numbers (L, 1) in the order of the penalties, l1 before l2."""
@@ -110,9 +125,13 @@ class CrossValidation(NamedTuple):
 
     @property
     def at_edge(self) -> Bool[np.ndarray, "K 1"]:
-        """Whether the best penalty is the smallest or the largest: another may win."""
+        """Whether the best penalty is the smallest or the largest: another may win.
+
+        Not where there is only one penalty, which was not chosen among others.
+        """
         order = _smallest_first(self.l2, self.l1)
-        return (self.best == order[0]) | (self.best == order[-1])
+        ends = (self.best == order[0]) | (self.best == order[-1])
+        return np.asarray(ends) & (len(order) > 1)
 
     def __repr__(self) -> str:
         """Return the choice in short: what is best, and how the fits ended."""
@@ -148,10 +167,10 @@ class CrossValidation(NamedTuple):
         return (self.path.params.w != 0).sum(axis=(2, 3))
 
 
-def _held_out(given: ValidationData) -> Float[Array, "R F m"]:
+def _held_out(given: ValidationData) -> Float[Array, "R F H"]:
     """Return the weights of the samples that each fold holds out, R = 1 or K."""
-    held = (given.folds == 0).astype(given.folds.dtype)[None]
-    return held if given.weight is None else held * given.weight[:, None]
+    weight = jnp.ones_like(given.folds[:1]) if given.weight is None else given.weight
+    return jnp.take(weight, given.held, axis=1, mode="fill", fill_value=0)
 
 
 def without_undecided(fit: Fit, unseen: Fit, chosen: np.ndarray) -> Fit:
@@ -177,18 +196,13 @@ def held_out_losses(
     X: Design, given: ValidationData, fits: Fit
 ) -> Float[Array, "K L F"]:
     """Return the mean log losses of the held-out samples; NaN where a fit failed."""
-    held = jnp.broadcast_to(_held_out(given), (len(given.Y), *given.folds.shape))
 
-    def one(label: tuple[Params, Array, Array, Array]) -> Array:
-        params, status, y, held = label
-        L, F = status.shape
-        z = _logits(X, given, params)
-        weight, y = jnp.tile(held, (L, 1)), jnp.broadcast_to(y, z.shape)
+    def mean_loss(z: Array, y: Array, weight: Array) -> Array:
         losses = jnp.where(weight > 0, log_loss(FAST, z, y), 0.0)
-        loss = jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
-        return jnp.where(status == Status.CONVERGED, loss.reshape(L, F), jnp.nan)
+        return jnp.sum(weight * losses, axis=1) / weight.sum(axis=1)
 
-    return lax.map(one, (fits.params, fits.status, given.Y, held))
+    found: Array = _of_held_out(mean_loss, X, given, fits)
+    return found
 
 
 @partial(program, static_argnums=0)
@@ -196,15 +210,27 @@ def held_out_metrics(
     names: tuple[str, ...], X: Design, given: ValidationData, fits: Fit
 ) -> dict[str, Any]:
     """Return metrics (K, L, F) of the held-out samples; NaN where a fit failed."""
-    held = jnp.broadcast_to(_held_out(given), (len(given.Y), *given.folds.shape))
+    found: dict[str, Any] = _of_held_out(
+        partial(by_row, together(names)), X, given, fits
+    )
+    return found
 
-    def one(label: tuple[Params, Array, Array, Array]) -> dict[str, Any]:
-        params, status, y, held = label
+
+def _of_held_out(
+    evaluate: Callable[..., Any], X: Design, given: ValidationData, fits: Fit
+) -> Any:
+    """Return a function of logits, labels and weights (L F, H) of held-out samples."""
+    held = jnp.broadcast_to(_held_out(given), (len(given.Y), *given.held.shape))
+
+    def one(label: tuple[Params, Array, Array, Array]) -> Any:
+        params, status, y, weight = label
         L, F = status.shape
-        z, weight = _logits(X, given, params), jnp.tile(held, (L, 1))
-        # Samples that are not held out may have no label.
-        y = jnp.where(weight > 0, y[None], 0.0)
-        found = {name: by_row(METRICS[name], z, y, weight) for name in names}
+        z = _logits(X, given, params).reshape(L, F, -1)
+        z = jnp.take_along_axis(z, given.held[None], axis=2, mode="clip")
+        # Samples that do not count may have no label.
+        y = jnp.where(weight > 0, jnp.take(y, given.held, mode="clip"), 0.0)
+        y, weight = jnp.tile(y, (L, 1)), jnp.tile(weight, (L, 1))
+        found = evaluate(z.reshape(L * F, -1), y, weight)
 
         def of_converged(leaf: Array) -> Array:
             return jnp.where(status == Status.CONVERGED, leaf.reshape(L, F), jnp.nan)

@@ -34,8 +34,8 @@ from jlogreg.solvers.driver import Solver, where
 
 __all__ = ["l1_max", "penalty_grid", "regularization_path"]
 
-# How many penalties are proposed, and how many of them to a factor of 10.
-GRIDS = {"l1": (31, 10), "l2": (19, 2)}
+# How many penalties are proposed to a factor of 10.
+GRIDS = {"l1": 10, "l2": 2}
 
 
 def l1_max(
@@ -95,12 +95,16 @@ def penalty_grid(
     """Return penalties to choose from, from one that leaves next to nothing, down.
 
     Shapes: X (n, m), Y (K, m), weight (1, m) or (K, m), offset (1, m); result (L, 1).
-    Formula: for l1 31 penalties, from the largest `l1_max` of the rows, ten to a factor
-    of 10. For l2 19, two to a factor of 10, from 50 |dw|^2 / J, with dw and J at w = 0
-    and the best bias: since J is convex, no w lowers the penalised cost by more than
-    |dw|^2 / (2 l2), so that the largest penalty leaves a hundredth of J to gain. Rows
-    with labels of one class are left out. Other arguments and errors are those of
-    `cross_validate`, which takes this grid by default.
+    Formula: for l1, ten to a factor of 10, from the largest `l1_max` of the rows to its
+    part 1e-3, or 1e-2 where n >= m. For l2, two to a factor of 10, from 50 |dw|^2 / J,
+    with dw and J at w = 0 and the best bias: since J is convex, no w lowers the
+    penalised cost by more than |dw|^2 / (2 l2), so that the largest penalty leaves a
+    hundredth of J to gain. Down to its part 3e-5 min(1, n / m), since the best penalty
+    is about n / (m |w|^2) (Hoerl, Kennard and Baldwin, Communications in Statistics 4,
+    1975), but not below 8 eps, 1e-6 in float32, where labels that are separated would
+    end as DIVERGED. m counts samples with a weight. Rows with labels of one class are
+    left out. Other arguments and errors are those of `cross_validate`, which takes this
+    grid by default; its `at_edge` says where the best is the last.
 
     Raises:
         ValueError: if penalty is another word, or no row has both labels.
@@ -112,7 +116,7 @@ def penalty_grid(
         >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
         >>> grid = penalty_grid(X, y)
         >>> grid.shape, f"{grid[0, 0]:.1f}", f"{grid[0, 0] / grid[-1, 0]:.0e}"
-        ((19, 1), '24.5', '1e+09')
+        ((11, 1), '24.5', '1e+05')
         >>> f"{penalty_grid(X, y, 'l1')[0, 0]:.4f}"  # l1_max
         '0.5833'
     """
@@ -138,9 +142,13 @@ def penalty_grid(
         raise ValueError("no row of Y has both labels: there is nothing to choose for")
     slopes, costs = slopes[known, :, 0].astype(float), costs[known].astype(float)
     tops = {"l1": np.abs(slopes), "l2": 50 * np.square(slopes).sum(axis=1) / costs}
-    steps, per_decade = GRIDS[penalty]
+    m = m if weight is None else int((np.asarray(weight) > 0).any(axis=0).sum())
+    n, eps = design.shape[0], float(np.finfo(dtype).eps)
+    least = {"l1": 1e-2 if n >= m else 1e-3, "l2": max(3e-5 * min(1, n / m), 8 * eps)}
+    steps = 1 + int(-np.log10(least[penalty]) * GRIDS[penalty] + 1e-6)
     top = tops[penalty].max() or 1.0  # where no feature varies, any does
-    return as_array(top * 10.0 ** (-np.arange(steps) / per_decade)[:, None], dtype)
+    parts = -np.arange(steps)[:, None] / GRIDS[penalty]
+    return as_array(top * 10.0**parts, dtype)
 
 
 def regularization_path(

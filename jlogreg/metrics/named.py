@@ -26,7 +26,9 @@ from jlogreg.metrics.probability import (
 from jlogreg.metrics.ranking import AREA_UNDER_ROC, MEAN_PRECISION
 from jlogreg.metrics.rows import Metric
 
-__all__ = ["METRICS", "check_names"]
+__all__ = ["METRICS", "check_names", "together"]
+
+_PROBABILITY = partial(sigmoid, EXACT)
 
 
 def _of_probability(evaluate: Callable[..., Any], *settings: Any) -> Metric:
@@ -36,7 +38,7 @@ def _of_probability(evaluate: Callable[..., Any], *settings: Any) -> Metric:
         given = (jnp.asarray(setting, a.dtype) for setting in settings)
         return evaluate(a, y, weight, *given)
 
-    return Metric(evaluated, prepare=partial(sigmoid, EXACT))
+    return Metric(evaluated, prepare=_PROBABILITY)
 
 
 _BINS = np.arange(float(BINS))[:, None]
@@ -66,3 +68,20 @@ def check_names(name: str, value: Sequence[str]) -> tuple[str, ...]:
             f"{value!r}{hint}"
         )
     return names
+
+
+def together(names: Sequence[str]) -> Metric:
+    """Return some metrics as one, by name; what several of them prepare is shared."""
+    chosen = {name: METRICS[name] for name in names}
+    kinds = list(dict.fromkeys(metric.prepare for metric in chosen.values()))
+
+    def prepare(scores: Array) -> list[Any]:
+        return [scores if kind is None else kind(scores) for kind in kinds]
+
+    def evaluate(prepared: list[Any], y: Array, weight: Array) -> dict[str, Any]:
+        return {
+            name: metric.evaluate(prepared[kinds.index(metric.prepare)], y, weight)
+            for name, metric in chosen.items()
+        }
+
+    return Metric(evaluate, prepare)

@@ -8,19 +8,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jlogreg.base.arrays import at_least, is_traced
+from jlogreg.base.arrays import at_least, canonical_dtype, is_traced
 from jlogreg.base.checks import check_matrix, check_number, check_range
-from jlogreg.base.errors import RankError
+from jlogreg.base.errors import DtypeError, RankError
 from jlogreg.base.params import Params
 
 __all__ = [
     "L1",
+    "check_column",
     "check_grid",
     "check_l1",
     "check_penalty",
+    "is_single",
     "l1_value",
     "penalty_value",
 ]
+
+
+# Up to this many penalties are written out in an error.
+FEW = 6
+NUMBERS = (int, float, np.number)
 
 
 def check_penalty(l2: Any, n: int, dtype: Any, name: str = "l2") -> Array:
@@ -66,19 +73,54 @@ def check_grid(l2: Any, l1: Any, dtype: Any) -> tuple[Array, Array | None]:
             shape, or their lengths differ.
         ValueError: if a known number is negative, NaN or infinite.
     """
-    is_column = getattr(l1, "ndim", 0) > 0
+    is_column = not is_single(l1)
     rows: int | str = "L"
     if is_column:
-        l1 = check_matrix("l1", l1, ("L", 1), dtype)
+        l1 = check_column("l1", l1, "L", dtype)
         rows = len(l1)
     else:
         l1 = check_number("l1", l1, dtype)[None, None]
     l1 = check_range("l1", l1, 0.0)
-    if is_column and getattr(l2, "ndim", 0) == 0:
+    if is_column and is_single(l2):
         l2 = jnp.broadcast_to(check_number("l2", l2, dtype), l1.shape)
-    l2 = check_range("l2", check_matrix("l2", l2, (rows, 1), dtype), 0.0)
+    l2 = check_range("l2", check_column("l2", l2, rows, dtype), 0.0)
     known_zero = not is_traced(l1) and not np.asarray(l1).any()
     return l2, None if known_zero else jnp.broadcast_to(l1, l2.shape)
+
+
+def is_single(penalty: Any) -> bool:
+    """Return whether a penalty is one number, or no array at all, not several."""
+    return getattr(penalty, "ndim", 0) == 0 and not isinstance(penalty, list | tuple)
+
+
+def check_column(name: str, value: Any, rows: int | str, dtype: Any) -> Array:
+    """Return one penalty in each row (rows, 1), their dtype and shape checked.
+
+    Raises:
+        DtypeError, RankError, ShapeError: if they have the wrong type, dtype, rank or
+            shape; for a list, or an array of rank 1, with the column to write instead.
+    """
+    if isinstance(value, list | tuple) and not any(map(np.ndim, value)):
+        raise DtypeError(
+            f"{name} is a {type(value).__name__}, but must be an array of shape "
+            f"({rows}, 1): write {_as_column(name, value, dtype)}"
+        )
+    if getattr(value, "ndim", 0) == 1 and not is_traced(value) and len(value) <= FEW:
+        raise RankError(
+            f"{name} has rank 1, shape {value.shape}, but must have rank 2, shape "
+            f"({rows}, 1): write {name}.reshape(-1, 1) for a column, which is "
+            f"{_as_column(name, value, dtype)}"
+        )
+    return check_matrix(name, value, (rows, 1), dtype)
+
+
+def _as_column(name: str, value: Any, dtype: Any) -> str:
+    """Return how to write numbers as a column; by their name if they are many."""
+    given = value if isinstance(value, list | tuple) else np.asarray(value).tolist()
+    few = len(given) <= FEW and all(isinstance(one, NUMBERS) for one in given)
+    row = f"[{', '.join(f'{one:g}' for one in given)}]" if few else name
+    other = "" if dtype == canonical_dtype(float) else f", np.{dtype}"
+    return f"np.array([{row}]{other}).T"
 
 
 def penalty_value(params: Params, l2: Array) -> Array:

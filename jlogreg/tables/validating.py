@@ -193,7 +193,7 @@ def _firth_folds(
     own = folds if weight is None else folds * weight
     found = fit_many(X, y, weight=own, jeffreys=FIRTH, **options)
     fits = jax.tree.map(lambda leaf: leaf[None, None], found)
-    given = ValidationData(
+    given = ValidationData.of(
         Y=jnp.asarray(y),
         l2=jnp.zeros((1, 1)),
         weight=None if weight is None else jnp.asarray(weight),

@@ -26,6 +26,7 @@ from jlogreg.batch.chunks import (
 )
 from jlogreg.batch.scheduling.results import Progress, Results
 from jlogreg.batch.scheduling.working_sets import (
+    refit_on_supports,
     solve_on_working_sets,
     uses_working_sets,
 )
@@ -103,12 +104,14 @@ def solve_path(
     l1: Float[Array, "L P"] | None = None,
     memory_limit: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    relaxed: bool = False,
 ) -> Fit:
     """Return the fits (L, K) of all the problems at each penalty.
 
     Shapes: l2 and l1 (L, 1), or (L, K) with a column for each problem, all in one
     order. The largest penalty comes first, and each next one starts from the parameters
-    of the one before. Other arguments as for `fit_many`.
+    of the one before. relaxed: whether each is then fitted again, without l1, among the
+    features that it has chosen. Other arguments as for `fit_many`.
     """
     L, K = len(l2), batch.n_problems
     results = Results(batch.solvers[0]._replace(n_problems=L * K))
@@ -119,16 +122,30 @@ def solve_path(
         own = None if l1 is None else l1[i]
         problems = batch.solvers[0].problems
         problems = problems._replace(l2=l2[i], l1=own, init=start)
-        fit = jax.device_get(solve_all(batch.replace(problems=problems), memory_limit))
-        results.store(i * K + np.arange(K), fit)
+        at_this = batch.replace(problems=problems)
+        fit = jax.device_get(solve_all(at_this, memory_limit))
         converged = (fit.status == Status.CONVERGED)[:, None, None]
         # A problem without an answer starts from zero.
         start = jax.tree.map(partial(np.where, converged), fit.params, zero)
+        fit = _refit_all(at_this, fit, memory_limit) if relaxed else fit
+        results.store(i * K + np.arange(K), fit)
         if progress is not None:
             progress(results.progress())
     return jax.tree.map(
         lambda table: table.reshape(L, K, *table.shape[1:]), results.fit
     )
+
+
+@without_mesh
+def _refit_all(batch: Batch, fit: Fit, memory_limit: int | None) -> Fit:
+    """Return the fits (K,) without l1 of the features that these fits have chosen."""
+    results, own = Results(batch.solvers[0]), batch.deal.own(batch.n_problems)
+    results.fit = jax.tree.map(np.array, fit)
+    solve = partial(_solve, memory_limit=memory_limit)
+    for _ in refit_on_supports(solve, batch, own, results):
+        pass
+    found: Fit = batch.deal.join(results.fit, batch.n_problems)
+    return found
 
 
 def _padded(numbers: np.ndarray, size: int) -> np.ndarray:

@@ -33,7 +33,7 @@ from jlogreg.fitting.many_features.working_sets import (
 from jlogreg.solvers.driver import Solver
 from jlogreg.solvers.proximal.proximal_newton import ProximalNewton
 
-__all__ = ["solve_on_working_sets", "uses_working_sets"]
+__all__ = ["refit_on_supports", "solve_on_working_sets", "uses_working_sets"]
 
 # Stores the fits of the problems of these numbers.
 Solve = Callable[[Batch, np.ndarray, Results], Iterator[bool]]
@@ -86,6 +86,30 @@ def solve_on_working_sets(
         results.finished[waiting[failed]] = True
         waiting, is_first = waiting[~failed], False
         yield True
+
+
+def refit_on_supports(
+    solve: Solve, batch: Batch, waiting: np.ndarray, results: Results
+) -> Iterator[bool]:
+    """Write the fits without l1 of the features chosen, and yield after some steps.
+
+    A fit with l1 chooses the features that have a weight; one that failed stays.
+
+    Args:
+        solve: stores the fits of problems, each with features of its own.
+        batch: all the problems.
+        waiting: the numbers of those to be fitted again.
+        results: the fits with l1 of all the problems, to be replaced.
+    """
+    fits = results.fit
+    status = fits.status[waiting]
+    known = (status == Status.CONVERGED) | (status == Status.SINGULAR)
+    waiting, chosen = waiting[known], np.asarray(fits.params.w)[..., 0] != 0
+    problems = batch.solvers[0].problems
+    free = batch.replace(problems=problems._replace(l1=np.zeros(1, fits.cost.dtype)))
+    fits.steps[waiting] = 0
+    for rows, some in _of_one_width(chosen, waiting):
+        yield from _fit_rows(solve, free, rows, some, results)
 
 
 def _start(problems: Problems, waiting: np.ndarray, fits: Fit) -> None:

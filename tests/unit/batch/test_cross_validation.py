@@ -365,3 +365,49 @@ def test_it_says_in_short_what_is_best_and_whether_that_is_at_the_edge():
     edge = validated(Y[:1], np.array([[1e4], [best], [1e3], [1e2]]))
     assert edge.at_edge.tolist() == [[True]]
     assert "best at the edge of the grid=1 of 1" in repr(edge)
+    alone = edge._replace(l2=edge.l2[1:2], best=np.zeros((1, 1), int))
+    assert alone.at_edge.tolist() == [[False]]
+    assert "edge" not in repr(alone)
+
+
+@pytest.mark.parametrize("n", [20, 40])
+def test_the_penalties_that_are_proposed_have_fits_in_float32(n):
+    """Also where labels are separated, as those of so many features are."""
+    random = np.random.default_rng(3)
+    features = random.standard_normal((n, 30)).astype(np.float32)
+    labels = (random.random((2, 30)) < 0.5).astype(np.float32)
+    found = cross_validate(features, labels, folds=2)
+    assert not np.any(found.status)
+    assert not np.any(found.path.status)
+    # From 50 |dw|^2 / J down, with the bias of the share of label 1.
+    share = labels.mean(axis=1, keepdims=True)
+    dw = (share - labels) @ features.T / 30
+    J = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    top = (50 * (dw**2).sum(axis=1, keepdims=True) / J).max()
+    np.testing.assert_allclose(found.l2[0], top, rtol=1e-5)
+    parts = found.l2[:, 0] / found.l2[0]
+    np.testing.assert_allclose(parts[:-1] / parts[1:], 10**0.5, rtol=1e-5)
+    least = 3e-5 * min(1, n / 30)
+    assert least <= parts[-1] < 10**0.5 * least
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "penalty", "part"),
+    [
+        *(((1, 10**4), "f4", "l2", 1e-6), ((1, 10**4), "f8", "l2", 3e-9)),
+        *(((2, 30), "f4", "l1", 1e-3), ((40, 30), "f4", "l1", 1e-2)),
+    ],
+)
+def test_the_least_penalty_is_that_of_the_shape_and_of_the_precision(
+    shape, dtype, penalty, part
+):
+    features = np.random.default_rng(1).standard_normal(shape).astype(dtype)
+    labels = (features[:1] > 0.5).astype(dtype)
+    # Filled up with samples without a weight, which do not count.
+    weight = np.repeat([[1.0, 0.0]], shape[1], axis=1).astype(dtype)
+    more = [np.tile(rows, 2) for rows in (features, labels)]
+    grid = jl.penalty_grid(features, labels, penalty)
+    assert part <= grid[-1, 0] / grid[0, 0] * (1 + 1e-5) < 10**0.5 * part
+    np.testing.assert_allclose(
+        jl.penalty_grid(*more, penalty, weight=weight), grid, 1e-5
+    )

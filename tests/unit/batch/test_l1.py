@@ -79,6 +79,10 @@ def test_a_path_is_the_fits_alone_in_any_order(ratio):
 def test_a_path_needs_a_column():
     with pytest.raises(jl.DtypeError, match=r"^l2 must be an array"):
         jl.regularization_path(X, Y[:1], l1=0.1)
+    with pytest.raises(
+        jl.RankError, match=r"which is np\.array\(\[\[0\.1, 2\]\]\)\.T$"
+    ):
+        jl.cross_validate(X, Y, np.array([0.1, 2.0]))
     with pytest.raises(jl.ShapeError, match=r"^l2 has .*must have shape \(4, 1\)"):
         jl.regularization_path(X, Y[:1], np.ones((2, 1)), l1=L1)
     both = jl.regularization_path(X, Y[:1], 0.1, l1=L1)

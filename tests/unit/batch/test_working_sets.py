@@ -100,3 +100,19 @@ def test_features_of_other_designs_are_taken():
     for design in (sparse, jl.Stacked(jl.Dense(X[:3]), jl.Dense(X[3:]))):
         found = jl.fit_many(design, Y[:2], l1=0.02, l2=0.01)
         np.testing.assert_allclose(found.params.w, few.params.w, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [20, N])
+def test_relaxed_fits_are_those_of_a_path(n):
+    l1 = np.array([[0.05], [0.1], [0.5]])
+    given = {"l1": l1, "l2": 0.01, "relaxed": True}
+    found = jl.cross_validate(X[:n], Y[:2], folds=2, **given)
+    seen = jl.fold_weights(jax.random.key(0), M, 2, dtype=np.float64)[:1]
+    for k in range(2):
+        path = jl.regularization_path(X[:n], Y[k : k + 1], weight=seen, **given)
+        for i in range(3):
+            at = entry(entry(entry(found.fold_fits, k), i), 0)
+            assert_same(at, entry(path, i))
+    assert (found.n_selected[:, 1] < n).all()
+    with pytest.raises(ValueError, match="relaxed is about the features that l1"):
+        jl.cross_validate(X[:n], Y[:2], 0.1 + l1, relaxed=True)

@@ -108,10 +108,28 @@ CASES["AUC"] = lambda X, y, weight, offset: jl.metrics.roc_auc(
     jl.logits(ONE.params, X), y, weight=weight
 )
 CASES["grid"] = lambda X, y, weight, offset: jl.penalty_grid(X, y, weight=weight)
+CASES["fit with l1"] = lambda X, y, **rows: jl.fit(X, y, l1=0.02, **rows)[:2]
+CASES["path with l1"] = lambda X, y, **rows: jl.regularization_path(
+    X, y, l1=PENALTIES / 20, **rows
+)[:2]
+CASES["many with l1"] = lambda X, y, **rows: jl.fit_many(X, LABELS, l1=0.02, **rows)[:2]
+
+
+def many_features(X):
+    """Return features of which each problem has a working set."""
+    return jnp.sin(np.arange(1.0, 601.0)[:, None] * X[:1])
+
+
 # What is computed for many problems, of labels Y (4, m).
 MANY = {
     "fit_many": lambda X, Y: jl.fit_many(X, Y, l2=0.1),
     "cross_validate": lambda X, Y: jl.cross_validate(X, Y, PENALTIES)[1:7],
+    "fit_many with l1": lambda X, Y: jl.fit_many(
+        many_features(X)[:150], Y, l1=0.05, l2=0.01
+    )[:2],
+    "cross_validate with l1": lambda X, Y: jl.cross_validate(X, Y, l1=PENALTIES / 20)[
+        1:7
+    ],
     "penalty_grid": jl.penalty_grid,
     "scan_features": lambda X, Y: jl.scan_features(Y, None, np.float64(ONE.y > 0.5)),
 }
@@ -184,7 +202,10 @@ def test_a_fit_of_more_features_than_samples(set_mesh):
     expected = jl.fit(WIDE, ONE.y, l2=0.1).params
     start = jl.init_params(len(WIDE), np.float64)
     descent = jl.gradient_descent(start, WIDE, ONE.y, l2=0.1, **DESCENT)
+    sparse = jl.fit(many_features(ONE.X), ONE.y, l1=0.05, l2=0.01)[:2]
     with jax.set_mesh(mesh_of_four()) if set_mesh else nullcontext():
+        wide = many_features(spread(ONE.X))
+        assert_same(jl.fit(wide, ONE.y, l1=0.05, l2=0.01)[:2], sparse)
         assert_same(jl.fit(spread(WIDE), ONE.y, l2=0.1).params, expected)
         result = jl.gradient_descent(start, spread(WIDE), ONE.y, l2=0.1, **DESCENT)
         assert_same(result, descent)
