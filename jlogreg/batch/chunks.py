@@ -195,6 +195,11 @@ class Batch(NamedTuple):
         """The number of all problems."""
         return self.solvers[0].n_problems
 
+    @property
+    def own(self) -> np.ndarray:
+        """The numbers of the problems that this process takes."""
+        return np.arange(self.n_problems)[self.deal.own(self.n_problems)]
+
     def replace(self, **changes: Any) -> Batch:
         """Return the batch with other fields of its solvers."""
         changed = (solver._replace(**changes) for solver in self.solvers)

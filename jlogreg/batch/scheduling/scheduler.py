@@ -63,9 +63,8 @@ def solve_all(
     """
     first, deal = batch.solvers[0], batch.deal
     results = Results(first, resume, arguments)
-    own = np.arange(batch.n_problems)[deal.own(batch.n_problems)]
     solve = partial(_solve, memory_limit=memory_limit)
-    given = batch, own[~results.finished[own]], results
+    given = batch, batch.own[~results.finished[batch.own]], results
     on_sets = uses_working_sets(first.solver, first.X)
     steps = solve_on_working_sets(solve, *given) if on_sets else solve(*given)
     while True:
@@ -139,10 +138,10 @@ def solve_path(
 @without_mesh
 def _refit_all(batch: Batch, fit: Fit, memory_limit: int | None) -> Fit:
     """Return the fits (K,) without l1 of the features that these fits have chosen."""
-    results, own = Results(batch.solvers[0]), batch.deal.own(batch.n_problems)
+    results = Results(batch.solvers[0])
     results.fit = jax.tree.map(np.array, fit)
     solve = partial(_solve, memory_limit=memory_limit)
-    for _ in refit_on_supports(solve, batch, own, results):
+    for _ in refit_on_supports(solve, batch, batch.own, results):
         pass
     found: Fit = batch.deal.join(results.fit, batch.n_problems)
     return found
