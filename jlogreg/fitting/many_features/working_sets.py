@@ -40,8 +40,9 @@ __all__ = [
 
 # A working set has at least this many features, and grows by as many as it has.
 MIN_WIDTH = 64
-# Before the first fit it grows by features whose gradient is this part of the penalty.
-NEAR = 0.75
+# Before the first fit it grows by features whose gradient is this part of the penalty,
+# and by so many or a quarter: twice as many have a Hessian of four times the size.
+NEAR, MANY = 0.75, 192
 # Roundings of a gradient, in the units of its feature, that may hide a weight.
 ROUNDINGS = 64
 
@@ -105,9 +106,11 @@ def next_features(
     # A NaN may move, too: so the fit says that the problem has bad input.
     may_move = ~(size < l1 - slack) & ~chosen
     wanted = may_move & (np.isfinite(gap) | ~(size < NEAR * penalty))
-    # At most as many again as there are, and others as far as the width has room.
+    # At most as many again as there are; before the first fit not many more than have a
+    # weight in the start, since most keep it; and others as far as the width has room.
     count = chosen.sum(axis=-1, keepdims=True)
-    room = set_width(count + np.minimum(wanted.sum(axis=-1, keepdims=True), count))
+    most = np.where(np.isfinite(gap), count, np.maximum(count // 4, MANY))
+    room = set_width(count + np.minimum(wanted.sum(axis=-1, keepdims=True), most))
     first = np.where(chosen, -1.0, size / penalty + np.where(wanted, np.inf, 0.0))
     order = np.argsort(-first, axis=-1, kind="stable")
     rank = np.empty_like(order)
