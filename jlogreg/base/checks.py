@@ -217,11 +217,11 @@ def check_range(
         ValueError: if an entry is invalid and not traced.
     """
     if is_traced(value):
-        # A product, for its derivative; chosen only where invalid, since products take
-        # subnormal numbers for 0. NaN is computed for no valid entry.
+        # A sum, for its derivative; chosen only where invalid, since sums take subnormal
+        # numbers for 0. NaN is computed for no valid entry.
         inside = _inside(value, low, high, above)
-        mark = jnp.where(inside, 1, jnp.nan).astype(value.dtype)
-        return jnp.where(inside, value, value * mark)
+        mark = jnp.where(inside, 0, jnp.nan).astype(value.dtype)
+        return jnp.where(inside, value, value + mark)
     with jax.ensure_compile_time_eval():
         numbers = on_host(value)
         test = _all_inside if isinstance(numbers, np.ndarray) else _all_inside_compiled
