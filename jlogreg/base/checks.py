@@ -217,8 +217,8 @@ def check_range(
         ValueError: if an entry is invalid and not traced.
     """
     if is_traced(value):
-        # A sum, for its derivative; chosen only where invalid, since sums take subnormal
-        # numbers for 0. NaN is computed for no valid entry.
+        # A sum, for its derivative; chosen only where invalid, since sums take
+        # subnormal numbers for 0. NaN is computed for no valid entry.
         inside = _inside(value, low, high, above)
         mark = jnp.where(inside, 0, jnp.nan).astype(value.dtype)
         return jnp.where(inside, value, value + mark)
