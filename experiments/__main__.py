@@ -175,9 +175,11 @@ def _run(
 ) -> None:
     table = read_table(path, overrides)
     program = _program(path, table)
+    from experiments.environment import keep_programs
     from experiments.processes.join import joined
     from experiments.runner import execute
 
+    keep_programs()
     config, runs = convert(table, program.Config, path.name), Path(options.runs)
     with joined(_place(options, table["program"])) as group:
         # One process speaks for all.

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
+import platformdirs
 
+KEPT_FOR = 30 * 24 * 3600  # seconds
 PACKAGES = ("jlogreg", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "nemos")
 
 
@@ -66,3 +70,24 @@ def code_digest() -> str:
     ):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def keep_programs() -> None:
+    """Let JAX keep compiled programs in the user's cache folder, for later runs.
+
+    A folder that JAX_COMPILATION_CACHE_DIR names is left as it is, and with
+    JAX_ENABLE_COMPILATION_CACHE=0, or where the folder cannot be written, nothing is
+    kept. Programs of more than 30 days ago are deleted.
+    """
+    settings = jax.config
+    if not settings.jax_enable_compilation_cache or settings.jax_compilation_cache_dir:
+        return
+    folder = platformdirs.user_cache_path("jlogreg", appauthor=False) / "programs"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path.stat().st_mtime < time.time() - KEPT_FOR:
+                path.unlink(missing_ok=True)
+    if os.access(folder, os.W_OK | os.X_OK):
+        settings.update("jax_compilation_cache_dir", str(folder))
+        settings.update("jax_persistent_cache_min_compile_time_secs", 0.0)

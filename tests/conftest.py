@@ -23,6 +23,10 @@ FAST = (
     "--xla_cpu_parallel_codegen_split_count=1"
 )
 os.environ.setdefault("XLA_FLAGS", FAST)
+# Experiments would keep their programs in the cache folder of whoever runs the tests.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    jax.config.update("jax_enable_compilation_cache", False)
 
 # To make the MLIR context of a program, as JAX does for each, takes a third of what all
 # of a small program takes. One can hold them all, except those that are lowered while

@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
+import platformdirs
 import pytest
 from rich.console import Console
 
 from experiments import runner
+from experiments.environment import KEPT_FOR, keep_programs
 from experiments.storage.run import TEMPORARY, Run
 from tests.experiments.conftest import (
     contents,
@@ -133,3 +136,47 @@ def test_metrics_begin_with_the_steps_that_are_done_whatever_was_there(tail, run
     *lines, last = (run.folder / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == kept
     assert np.isnan(json.loads(last)["cost"])
+
+
+CACHE = "jax_compilation_cache_dir"
+LEAST = "jax_persistent_cache_min_compile_time_secs"
+
+
+@pytest.fixture
+def kept_under(tmp_path, monkeypatch):
+    """Return a function that keeps programs under a folder and returns where."""
+    names = (CACHE, LEAST, "jax_enable_compilation_cache")
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_enable_compilation_cache", True)
+    jax.config.update(CACHE, None)
+
+    def keep(folder):
+        monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: folder)
+        keep_programs()
+        return getattr(jax.config, CACHE)
+
+    yield keep
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_programs_are_kept_for_a_month(tmp_path, kept_under):
+    old, new = (tmp_path / "programs" / name for name in ("old", "new"))
+    old.parent.mkdir()
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (old.stat().st_mtime - KEPT_FOR - 1,) * 2)
+    assert kept_under(tmp_path) == str(tmp_path / "programs")
+    assert names(old.parent) == {"new"}
+    assert getattr(jax.config, LEAST) == 0
+
+
+def test_programs_are_kept_where_the_user_says_or_nowhere(tmp_path, kept_under):
+    (tmp_path / "file").touch()
+    assert kept_under(tmp_path / "file") is None
+    jax.config.update(CACHE, "mine")
+    assert kept_under(tmp_path) == "mine"
+    jax.config.update(CACHE, None)
+    jax.config.update("jax_enable_compilation_cache", False)
+    assert kept_under(tmp_path) is None
+    assert names(tmp_path) == {"file"}

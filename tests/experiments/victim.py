@@ -23,7 +23,7 @@ if __name__ == "__main__":
     # A fork copies the tables of all that its parent holds. JAX, with which nothing is
     # computed here, would make it ten times as slow.
     for name, held in {
-        "jax": {},
+        "jax": {"config": types.SimpleNamespace(jax_enable_compilation_cache=False)},
         "jlogreg": {"Progress": None},
         "jlogreg.base": {},
         "jlogreg.base.checks": {"AnyArray": None},
