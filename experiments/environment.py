@@ -79,7 +79,7 @@ def keep_programs() -> None:
     JAX_ENABLE_COMPILATION_CACHE=0, or where the folder cannot be written, nothing is
     kept. Programs of more than 30 days ago are deleted.
     """
-    settings = jax.config
+    settings: Any = jax.config
     if not settings.jax_enable_compilation_cache or settings.jax_compilation_cache_dir:
         return
     folder = platformdirs.user_cache_path("jlogreg", appauthor=False) / "programs"

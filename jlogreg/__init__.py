@@ -56,11 +56,8 @@ from jlogreg.feature_scan.scan_features import scan_blocks, scan_features
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.gradient_descent import Descent, gradient_descent
 from jlogreg.fitting.minibatch import MinibatchDescent, minibatch_descent
-from jlogreg.fitting.regularization_path import (
-    l1_max,
-    penalty_grid,
-    regularization_path,
-)
+from jlogreg.fitting.penalty_grid import l1_max, penalty_grid
+from jlogreg.fitting.regularization_path import regularization_path
 from jlogreg.graph.computation_graph import computation_graph
 from jlogreg.graph.graph import Graph, Node
 from jlogreg.inference.summary import Summary, summary

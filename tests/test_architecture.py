@@ -109,7 +109,7 @@ def test_the_command_prints_every_box(capsys):
 KEEP_NAN = {
     *("base.arrays", "base.formatting", "batch.chunks", "batch.problems"),
     *("batch.scheduling.working_sets", "fitting.many_features.working_sets"),
-    "fitting.regularization_path",
+    *("fitting.penalty_grid", "fitting.regularization_path"),
     *(
         "feature_scan.scan_features",
         "diagnostics.calibration",

@@ -44,7 +44,7 @@ from jlogreg.data.devices.deal import Deal, deal_over
 from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import check_features, check_weight_rows
 from jlogreg.fitting.fit import Fit
-from jlogreg.fitting.regularization_path import penalty_grid
+from jlogreg.fitting.penalty_grid import penalty_grid
 from jlogreg.metrics.named import check_names
 from jlogreg.objective.penalties import check_grid
 from jlogreg.solvers.driver import Solver

@@ -7,6 +7,7 @@ and (39) of docs/derivation.md.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jax.scipy.special import log_ndtr, logsumexp, ndtri, xlogy
 from jaxtyping import Array, Float, Int
 
 from jlogreg.base.checks import check_number, check_range
+from jlogreg.base.programs import program
 from jlogreg.diagnostics.sandwich import solve_definite
 
 __all__ = [
@@ -84,6 +86,7 @@ def quadratic_form(vector: Float[Array, "q 1"], matrix: Float[Array, "q q"]) -> 
     return jnp.sum(vector * solve_definite(matrix, vector))
 
 
+@partial(program, inline=True)
 def log10_p_value(z: Array) -> Array:
     """Return the logarithm to the base 10 of the two-sided p, which does not underflow.
 
@@ -92,6 +95,7 @@ def log10_p_value(z: Array) -> Array:
     return _log_two_sided(jnp.abs(z)) / LOG_10
 
 
+@partial(program, static_argnums=1, inline=True)
 def log10_chi2_tail(x: Array, df: int) -> Array:
     """Return log10 of the probability that a chi-square variable exceeds x.
 
@@ -128,6 +132,7 @@ def log_upper_tail(z: Array) -> Array:
     return log_ndtr(-z, SERIES)
 
 
+@partial(program, inline=True)
 def p_of_log10(log10_p: Array) -> Array:
     """Return p, which is 0 where it underflows."""
     return jnp.exp(log10_p * LOG_10)
@@ -144,6 +149,7 @@ def check_level(level: Any, dtype: Any) -> Float[Array, ""]:
     return check_range("level", checked, 0.0, HIGHEST_LEVEL, above=True)
 
 
+@partial(program, inline=True)
 def normal_quantile(level: Float[Array, ""]) -> Float[Array, ""]:
     """Return the z within which a normal variable lies with this probability."""
     return -ndtri((1 - level) / 2)

@@ -1,4 +1,4 @@
-"""The fits along a path of penalties, each started from the one before; its start."""
+"""The fits along a path of penalties, each started from the one before."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jlogreg.base.arrays import as_array, at_least, largest
-from jlogreg.base.checks import AnyArray, check_matrix, refuse_traced
+from jlogreg.base.checks import AnyArray
 from jlogreg.base.params import Params, check_bias, init_params
 from jlogreg.base.programs import is_tracing, program
-from jlogreg.base.shapes import as_labels, check_orientation
 from jlogreg.base.status import Status
-from jlogreg.data.design import Design, check_design
-from jlogreg.data.devices.spread import gather
-from jlogreg.data.samples import Samples, check_weight_rows
+from jlogreg.data.design import Design
+from jlogreg.data.samples import Samples
 from jlogreg.fitting.fit import Fit, fit
 from jlogreg.fitting.options import (
     MAX_FEATURES,
@@ -28,127 +25,11 @@ from jlogreg.fitting.options import (
     choose_solver,
 )
 from jlogreg.formulations.problem import Limits
-from jlogreg.objective.cost import gradient, prepare_data
+from jlogreg.objective.cost import prepare_data
 from jlogreg.objective.penalties import check_grid
 from jlogreg.solvers.driver import Solver, where
 
-__all__ = ["l1_max", "penalty_grid", "regularization_path"]
-
-# How many penalties are proposed to a factor of 10.
-GRIDS = {"l1": 10, "l2": 2}
-
-
-def l1_max(
-    X: Float[AnyArray, "n m"] | Design,
-    y: Float[AnyArray, "1 m"],
-    *,
-    weight: Float[AnyArray, "1 m"] | None = None,
-    offset: Float[AnyArray, "1 m"] | None = None,
-    bias: bool = True,
-) -> Float[Array, ""]:
-    """Return the smallest L1 penalty of which no weight is left.
-
-    Shapes: X (n, m), y (1, m); result (). Formula: max_j |dJ/dw_j| at w = 0 and the
-    bias that fits best there; equation (53) of docs/derivation.md. Where no bias does,
-    with labels of one class, it is NaN. Any l2 is right. Pure; arguments and errors are
-    those of `fit`.
-
-    Examples:
-        >>> import jax.numpy as jnp
-        >>> from jlogreg import fit, l1_max
-        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
-        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
-        >>> most = l1_max(X, y)
-        >>> print(f"{most:.4f}")
-        0.5833
-        >>> [float(fit(X, y, l1=x * most).params.w[0, 0]) != 0 for x in (0.9, 1.1)]
-        [True, False]
-    """
-    slope, _ = _without_weights(X, y, weight, offset, bias)
-    return at_least(largest(jnp.abs(slope)), 0.0)
-
-
-def _without_weights(
-    X: Any, y: Any, weight: Any, offset: Any, bias: bool
-) -> tuple[Float[Array, "n 1"], Float[Array, ""]]:
-    """Return dw and J at w = 0 and the best bias there, NaN where there is none."""
-    samples, *_ = prepare_data(X, y, weight, offset, 0.0)
-    n, dtype = samples.X.shape[0], samples.X.dtype
-    X, y, weight, offset = samples
-    given: dict[str, Any] = {"weight": weight, "offset": offset}
-    alone = fit(jnp.zeros((0, y.shape[1]), dtype), y, bias=bias, **given)
-    known = alone.status == Status.CONVERGED
-    start = Params(jnp.zeros((n, 1), dtype), alone.params.b)
-    slope = gradient(start, X, y, **given)
-    return jnp.where(known, slope.w, jnp.nan), jnp.where(known, alone.cost, jnp.nan)
-
-
-def penalty_grid(
-    X: Float[AnyArray, "n m"] | Design,
-    Y: Float[AnyArray, "K m"],
-    penalty: str = "l2",
-    *,
-    weight: Float[AnyArray, "K m"] | None = None,
-    offset: Float[AnyArray, "1 m"] | None = None,
-    bias: bool = True,
-) -> Float[Array, "L 1"]:
-    """Return penalties to choose from, from one that leaves next to nothing, down.
-
-    Shapes: X (n, m), Y (K, m), weight (1, m) or (K, m), offset (1, m); result (L, 1).
-    Formula: for l1, ten to a factor of 10, from the largest `l1_max` of the rows to its
-    part 1e-3, or 1e-2 where n >= m. For l2, two to a factor of 10, from 50 |dw|^2 / J,
-    with dw and J at w = 0 and the best bias: since J is convex, no w lowers the
-    penalised cost by more than |dw|^2 / (2 l2), so that the largest penalty leaves a
-    hundredth of J to gain. Down to its part 3e-5 min(1, n / m), since the best penalty
-    is about n / (m |w|^2) (Hoerl, Kennard and Baldwin, Communications in Statistics 4,
-    1975), but not below 8 eps, 1e-6 in float32, where labels that are separated would
-    end as DIVERGED. m counts samples with a weight. Rows with labels of one class are
-    left out. Other arguments and errors are those of `cross_validate`, which takes this
-    grid by default; its `at_edge` says where the best is the last.
-
-    Raises:
-        ValueError: if penalty is another word, or no row has both labels.
-
-    Examples:
-        >>> import jax.numpy as jnp
-        >>> from jlogreg import penalty_grid
-        >>> X = jnp.array([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])
-        >>> y = jnp.array([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0]])
-        >>> grid = penalty_grid(X, y)
-        >>> grid.shape, f"{grid[0, 0]:.1f}", f"{grid[0, 0] / grid[-1, 0]:.0e}"
-        ((11, 1), '24.5', '1e+05')
-        >>> f"{penalty_grid(X, y, 'l1')[0, 0]:.4f}"  # l1_max
-        '0.5833'
-    """
-    if penalty not in GRIDS:
-        raise ValueError(f'penalty must be "l2" or "l1", but is {penalty!r}')
-    given = (X, Y, weight, offset)
-    refuse_traced("penalty_grid", "call it outside jit, or take l1_max", *given)
-    X, Y, weight, offset = gather(given)
-    design = check_design("X", X)
-    check_orientation("X", design.shape, "Y", Y)
-    m, dtype = design.shape[1], design.dtype
-    Y = check_matrix("Y", as_labels(Y, dtype), ("K", m), dtype)
-    rows = None
-    if weight is not None:
-        weight = check_weight_rows(weight, len(Y), m, dtype)
-        rows = jnp.broadcast_to(weight, Y.shape)[:, None]
-    axes = (None, 0, None if rows is None else 0, None, None)
-    slopes, costs = jax.device_get(
-        jax.vmap(_without_weights, in_axes=axes)(design, Y[:, None], rows, offset, bias)
-    )
-    known = np.isfinite(costs)
-    if not known.any():
-        raise ValueError("no row of Y has both labels: there is nothing to choose for")
-    slopes, costs = slopes[known, :, 0].astype(float), costs[known].astype(float)
-    tops = {"l1": np.abs(slopes), "l2": 50 * np.square(slopes).sum(axis=1) / costs}
-    m = m if weight is None else int((np.asarray(weight) > 0).any(axis=0).sum())
-    n, eps = design.shape[0], float(np.finfo(dtype).eps)
-    least = {"l1": 1e-2 if n >= m else 1e-3, "l2": max(3e-5 * min(1, n / m), 8 * eps)}
-    steps = 1 + int(-np.log10(least[penalty]) * GRIDS[penalty] + 1e-6)
-    top = tops[penalty].max() or 1.0  # where no feature varies, any does
-    parts = -np.arange(steps)[:, None] / GRIDS[penalty]
-    return as_array(top * 10.0**parts, dtype)
+__all__ = ["regularization_path"]
 
 
 def regularization_path(

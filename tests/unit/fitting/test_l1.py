@@ -242,6 +242,19 @@ def test_another_solver_is_an_error_that_names_the_one_that_can(solver):
     jl.fit(X, Y, l1=0.0, solver=solver)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_l1_max_keeps_its_digits_far_from_zero(weighted):
+    """In single precision, of years: the bias alone would be off by 2000 roundings."""
+    random = np.random.default_rng(0)
+    x = np.round(2000 + 8 * random.normal(size=(1, 4000))).astype(np.float32)
+    y = (random.random((1, 4000)) < 0.03).astype(np.float32)
+    v = random.integers(1, 4, (1, 4000)).astype(np.float32) if weighted else None
+    counts = np.ones_like(x) if v is None else v
+    p = np.average(y, weights=counts)
+    slope = np.average((x.astype(float) - 2000) * (p - y), weights=counts)
+    assert jl.l1_max(x, y, weight=v) == pytest.approx(abs(slope), rel=1e-5)
+
+
 def test_l1_max_of_labels_of_one_class_is_not_a_number():
     assert np.isnan(jl.l1_max(X, np.ones_like(Y)))
     assert jl.l1_max(X, np.full_like(Y, 0.5), bias=False) == 0
