@@ -95,7 +95,8 @@ def collinear(problem: Hard) -> bool:
     X = parts_of(problem).X.astype(np.longdouble)
     X -= X.mean(axis=1, keepdims=True)
     spread = X.std(axis=1, keepdims=True)
-    values = np.linalg.svd((X / (spread + (spread == 0))).astype(float))[1]
+    scaled = (X / (spread + (spread == 0))).astype(float)
+    values = np.linalg.svd(scaled, compute_uv=False)
     enough = X.shape[1] > X.shape[0] and values[-1] >= SINGULAR * (
         np.finfo(problem.X.dtype).eps * values[0]
     )

@@ -150,15 +150,16 @@ def table_of(outcomes: Mapping[str, Sequence[Outcome]], dtype: Any) -> Iterator[
 def _is_of(title: str, outcome: Outcome, dtype: Any) -> bool:
     """Return whether a problem belongs to a class."""
     truth = outcome.truth
-    return {
-        IDEAL: well_conditioned(truth, dtype, centered=False),
-        f"{IDEAL} once centered": well_conditioned(truth, dtype, centered=True),
-        "one minimum": truth.minimum is not None,
-        APART: truth.minimum is not None and not collinear(outcome.problem),
-        SEEN: truth.separated,
-        "quasi-separated": truth.where == Where.QUASI_SEPARATED,
-        "many minima": truth.where == Where.MANY_POINTS,
-    }[title]
+    rules: dict[str, Callable[[], bool]] = {
+        IDEAL: lambda: well_conditioned(truth, dtype, centered=False),
+        f"{IDEAL} once centered": lambda: well_conditioned(truth, dtype, centered=True),
+        "one minimum": lambda: truth.minimum is not None,
+        APART: lambda: truth.minimum is not None and not collinear(outcome.problem),
+        SEEN: lambda: truth.separated,
+        "quasi-separated": lambda: truth.where == Where.QUASI_SEPARATED,
+        "many minima": lambda: truth.where == Where.MANY_POINTS,
+    }
+    return rules[title]()
 
 
 def _row(title: str, cells: Sequence[object]) -> str:
