@@ -43,6 +43,7 @@ BENCHMARKS = {
     "scaling": ("scaling", "run"),
     "scan": ("scan", "scan"),
     "scan_files": ("scan", "scan_files"),
+    "small_jobs": ("small_jobs", "run"),
     "stream": ("stream", "run"),
     "table": ("table", "run"),
     "tall": ("one_fit", "tall"),

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from experiments.benchmarks.harness import fresh_process
+from experiments.benchmarks.harness.fresh_process import NOT_KEPT, kept_in
 from experiments.benchmarks.harness.report import save
 
 # A process of its own for each call. It prints four numbers of seconds: of the import,
@@ -109,9 +109,10 @@ def run(console: Console, work: Work = WORK) -> None:
     ways = []
     for name in work.entries:
         with tempfile.TemporaryDirectory() as folder:
-            _seconds(ENTRIES[name], work, folder)  # fills the folder
-            cold = [_seconds(ENTRIES[name], work, None) for _ in range(work.rounds)]
-            kept = [_seconds(ENTRIES[name], work, folder) for _ in range(work.rounds)]
+            once = partial(_seconds, ENTRIES[name], work)
+            once(kept_in(folder))  # fills the folder
+            cold = [once(NOT_KEPT) for _ in range(work.rounds)]
+            kept = [once(kept_in(folder)) for _ in range(work.rounds)]
         imports, first, second, again = map(statistics.median, zip(*cold, strict=True))
         row = {
             "way": name,
@@ -130,21 +131,8 @@ def run(console: Console, work: Work = WORK) -> None:
     save(console, "first_call", {"work": work._asdict(), "ways": ways})
 
 
-def _seconds(entry: Entry, work: Work, folder: str | None) -> list[float]:
-    """Return the numbers that a process prints; folder is where programs are kept."""
-    kept = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    if folder:
-        kept = {
-            "JAX_ENABLE_COMPILATION_CACHE": "true",
-            "JAX_COMPILATION_CACHE_DIR": folder,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
+def _seconds(entry: Entry, work: Work, settings: dict[str, str]) -> list[float]:
+    """Return the numbers that the program prints."""
     n = work.features if entry.features is None else min(entry.features, work.features)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(n), str(work.samples), *entry[1::-1]],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | kept,
-    )
-    return [float(word) for word in done.stdout.split()]
+    given = (n, work.samples, entry.before, entry.call)
+    return fresh_process.numbers(PROGRAM, *given, settings=settings)

@@ -1,10 +1,12 @@
 """Benchmarks at toy sizes: a table, a JSON record, a note for a missing peer."""
 
+import io
 import json
 import math
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 
 import jax
@@ -32,11 +34,12 @@ from experiments.benchmarks import (
     profile,
     scaling,
     scan,
+    small_jobs,
     sparse,
     stream,
     table,
 )
-from experiments.benchmarks.harness import compare, report
+from experiments.benchmarks.harness import compare, fresh_process, report
 from experiments.benchmarks.harness.compare import Attempt, Way
 from experiments.benchmarks.harness.problems import Models, Problems
 from experiments.benchmarks.harness.sparse_problems import (
@@ -354,16 +357,49 @@ def test_nothing_is_written_where_ours_misses_the_goal(
     assert not report.RESULTS.exists()
 
 
-def test_first_call(console, results):
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Run the programs of benchmarks of whole processes here, without the imports."""
+
+    def numbers(program, *arguments, settings):
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(io.StringIO()) as out,
+        ):
+            patch.setattr(sys, "argv", ["-c", *map(str, arguments)])
+            exec(program, {})
+        return [float(word) for word in out.getvalue().split()]
+
+    monkeypatch.setattr(fresh_process, "numbers", numbers)
+
+
+def test_a_program_runs_in_a_process_of_its_own():
+    program = "import os, sys; print(os.environ['A'], *sys.argv[1:])"
+    assert fresh_process.numbers(program, 2, settings={"A": "1"}) == [1, 2]
+
+
+def test_first_call(console, results, in_this_process):
     work = first_call.Work(features=3, samples=20, rounds=1)
+    work = work._replace(entries=("fit", "cross_validate", "summary"))
     first_call.run(console, work)
     record = results("first_call")
-    assert record["work"] == work._asdict()
-    seconds = {way["way"]: way["median_s"] for way in record["ways"]}
-    assert list(seconds) == [row[0] for row in table_cells(console.file.getvalue())]
-    both = seconds["import"] + seconds["first fit"]
-    assert seconds["import and first fit"] == pytest.approx(both)
-    assert 0 < seconds["second fit, another l2"] < seconds["first fit"]
+    assert record["work"] == json.loads(json.dumps(work._asdict()))
+    names = [way["way"] for way in record["ways"]]
+    assert names == [row[0] for row in table_cells(console.file.getvalue())]
+    for way in record["ways"]:
+        assert way["compiled_again"] == 0
+        assert min(way[f"{part}_s"] for part in ("import", "kept", "second")) > 0
+
+
+def test_small_jobs(console, results, in_this_process):
+    work = small_jobs.Work(rounds=1, sizes=dict.fromkeys(small_jobs.JOBS, (3, 60)))
+    small_jobs.run(console, work)
+    record = results("small_jobs")
+    assert [job["job"] for job in record["jobs"]] == list(small_jobs.JOBS)
+    for job in record["jobs"]:
+        ratios = {way["way"]: way["ratio"] for way in job["ways"]}
+        assert ratios.keys() >= {small_jobs.KEPT, small_jobs.FRESH}
+        assert ratios[job["against"]] == 1
 
 
 @pytest.mark.skipif(not shutil.which("plink2"), reason="plink2 is not on the PATH")
