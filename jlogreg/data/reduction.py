@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 Sums = TypeVar("Sums")
-
+# Of a mesh; None where one device has all samples.
+Axes = str | tuple[str, ...] | None
 
 # To cut a block copies it, which pays where the features are few and most of the memory
 # that a pass moves are rows of one number a sample. On two cores a pass over 4 x
@@ -67,7 +68,7 @@ def sum_over_samples(
         every: sum one block in `every`, for an estimate; by default all blocks.
     """
 
-    def of_device(part: Samples, axis: str | None, *given: Any) -> Sums:
+    def of_device(part: Samples, axis: Axes, *given: Any) -> Sums:
         def of_part(part: Samples) -> Sums:
             return summand(part, *given)
 
@@ -84,7 +85,7 @@ def sum_over_devices(summand: Callable[[Samples], Sums], samples: Samples) -> Su
 def _sum_devices(of_device: Callable[..., Sums], samples: Samples, *given: Any) -> Sums:
     """Return the sum of of_device(part, axis, *given) over the devices.
 
-    axis is that of the mesh, or None where one device has all samples.
+    axis is that of the mesh, or several, or None where one device has all samples.
     """
     axis = _axis_of(samples)
     if axis is None:
@@ -102,10 +103,10 @@ def _sum_devices(of_device: Callable[..., Sums], samples: Samples, *given: Any) 
     return across(samples, *given)
 
 
-def _axis_of(samples: Samples) -> str | None:
-    """Return the axis of an explicit mesh along which samples are spread, or None."""
+def _axis_of(samples: Samples) -> Axes:
+    """Return the axes of an explicit mesh along which samples are spread, or None."""
     axis = jax.typeof(samples.y).sharding.spec[1]
-    return axis if isinstance(axis, str) else None
+    return axis if isinstance(axis, str | tuple) else None
 
 
 def _sum_blocks(
@@ -113,7 +114,7 @@ def _sum_blocks(
     samples: Samples,
     block: int | None,
     every: int,
-    axis: str | None,
+    axis: Axes,
 ) -> Sums:
     """Return the sums over the samples of one device; arguments as above."""
     n, m = samples.X.shape

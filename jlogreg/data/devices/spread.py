@@ -74,7 +74,7 @@ def _with_explicit_axes(leaf: Any) -> Any:
     found = leaf.sharding
     if not isinstance(found, NamedSharding) or _is_explicit(found):
         return leaf
-    if len(found.spec) != 2 or found.spec[0] or not isinstance(found.spec[1], str):
+    if len(found.spec) != 2 or found.spec[0] or not found.spec[1]:
         return leaf
     names = found.mesh.axis_names
     kinds = (AxisType.Explicit,) * len(names)
@@ -101,13 +101,13 @@ def _check_whole_columns(leaf: Any) -> None:
         )
 
 
-def _axis(leaf: Any) -> str | None:
-    """Return the explicit axis of a mesh along which an array (r, m) is spread."""
+def _axis(leaf: Any) -> str | tuple[str, ...] | None:
+    """Return the explicit axes of a mesh along which an array (r, m) is spread."""
     if not isinstance(leaf, jax.Array):
         return None
     spec = jax.typeof(leaf).sharding.spec
     axis = spec[1] if len(spec) == 2 else None
-    return axis if isinstance(axis, str) else None
+    return axis if isinstance(axis, str | tuple) else None
 
 
 def _put(leaf: Array, model: Array) -> Array:

@@ -105,6 +105,12 @@ class Reader(HostReader):
                 raise ValueError("the block is masked: return block.filled(number)")
             if block.dtype.kind not in "biuf":
                 raise ValueError(f"the block has dtype {block.dtype}")
+            # Of integers no pass looks for NaN, which would count at a weight of 0.
+            if block.dtype.kind == "f" and np.dtype(source.dtype).kind != "f":
+                raise ValueError(
+                    f"the block has dtype {block.dtype}, but the source says "
+                    f"{source.dtype}"
+                )
             if block.shape != expected:
                 raise ValueError(
                     f"the block has shape {block.shape}, but must have {expected}"

@@ -68,6 +68,21 @@ def test_fit(solver):
     assert result.params.w.sharding.is_fully_replicated
 
 
+@pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto])
+def test_samples_along_two_axes_of_a_mesh(kind):
+    one = make_problem((3, M), np.float64, "soft labels", seed=5, l2=0.1)
+    mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(kind,) * 2)
+    spread = NamedSharding(mesh, PartitionSpec(None, ("a", "b")))
+    X, y = jax.device_put((one.X, one.y), spread)
+    expected = jl.fit(one.X, one.y, **one.options)
+    with in_blocks():
+        result = jl.fit(X, y, **one.options)  # the weights follow
+        cost = jl.cost(result.params, X, y, **one.options)
+    assert result.status == expected.status == 0
+    assert_close(result.params.w, expected.params.w, 1e-12)
+    assert_close(cost, jl.cost(expected.params, one.X, one.y, **one.options), 1e-12)
+
+
 def test_designs_and_derivatives():
     one, many, mesh = spread_problem()
 

@@ -201,6 +201,7 @@ FAILURES = {
         r"is masked: return block\.filled",
     ),
     "complex": (lambda block: block + 1j, jl.ReadError, "has dtype complex128"),
+    "NaN": (lambda block: block * np.nan, jl.ReadError, "float64, but the source says"),
     "interrupt": (KeyboardInterrupt(), KeyboardInterrupt, None),
 }
 
@@ -208,7 +209,8 @@ FAILURES = {
 @pytest.mark.parametrize("kind", FAILURES)
 def test_failures_reach_the_caller_and_leave_the_design_usable(kind):
     error, expected, message = FAILURES[kind]
-    source = Source(np.ones((3, 5000)), 2500, error)
+    numbers = np.ones((3, 5000), int if kind == "NaN" else float)
+    source = Source(numbers, 2500, error)
     design, y = jl.Streamed(source, block=2048), jnp.zeros((1, 5000))
     with in_blocks(), pytest.raises(expected, match=message):
         jl.hessian(BEGIN, design, y)
