@@ -5,7 +5,6 @@ their mean loss is least at b = 0.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -26,14 +25,14 @@ def make_problem(n, m):
     X = RANDOM.normal(0.5, 1, (n, m))
     y = (RANDOM.random((1, m)) < 0.7) * 1.0
     weight = RANDOM.integers(1, 4, (1, m)) * 1.0
-    return tuple(map(jnp.asarray, (X, y, weight, RANDOM.normal(size=(1, m)))))
+    return X, y, weight, RANDOM.normal(size=(1, m))
 
 
 def mirrored(X, y, weight, offset):
     """Return the samples with their mirror images."""
 
     def with_image(row, image):
-        return jnp.concatenate([row, image], axis=1)
+        return np.concatenate([row, image], axis=1)
 
     options = {"weight": with_image(weight, weight)}
     options["offset"] = with_image(offset, -offset)
@@ -47,7 +46,7 @@ SHAPES = {
     "many": (14, 100, 0.0),
     "penalty": (14, 100, 0.1),
     "wide": (80, 30, 0.1),
-    "wide, a penalty each": (70, 30, np.full((70, 1), 0.1)),
+    "wide, a penalty each": (80, 30, np.full((80, 1), 0.1)),
 }
 
 
@@ -66,9 +65,9 @@ def test_the_fit_is_that_of_mirrored_samples(shape, solver):
     n, m, l2 = SHAPES[shape]
     problem = make_problem(n, m)
     X, y, weight, offset = problem
-    options = {"weight": weight, "offset": offset, "l2": jnp.asarray(l2)}
+    options = {"weight": weight, "offset": offset, "l2": l2}
     arguments, rows = mirrored(*problem)
-    expected = jl.fit(*arguments, **rows, l2=jnp.asarray(l2))
+    expected = jl.fit(*arguments, **rows, l2=np.max(l2))
     found = jl.fit(X, y, **options, bias=False, solver=solver)
     assert found.status == expected.status == Status.CONVERGED
     np.testing.assert_allclose(found.params.w, expected.params.w, atol=ROUNDING)
@@ -79,7 +78,8 @@ def test_the_fit_is_that_of_mirrored_samples(shape, solver):
     assert checked.change < 1e-8
     assert checked.separation == "overlap"
     assert jl.certificate(found, X, y, **options).gradient_norm > 1e-5
-    if np.ndim(l2) == 0:
+    # Each solver fits many problems in `test_statuses`.
+    if np.ndim(l2) == 0 and (shape == "wide" or solver == jl.Newton()):
         many = jl.fit_many(X, y, **options, bias=False, solver=solver)
         np.testing.assert_allclose(many.params.w[0], found.params.w, atol=ROUNDING)
         assert many.params.b == 0
@@ -88,7 +88,7 @@ def test_the_fit_is_that_of_mirrored_samples(shape, solver):
 def test_more_features_than_samples_of_one_weight():
     X, y, *_ = make_problem(80, 30)
     plain = jl.fit(X, y, l2=0.1, bias=False)
-    weighted = jl.fit(X, y, weight=jnp.full_like(y, 2.0), l2=0.1, bias=False)
+    weighted = jl.fit(X, y, weight=np.full_like(y, 2.0), l2=0.1, bias=False)
     assert plain.status == weighted.status == Status.CONVERGED
     np.testing.assert_allclose(plain.params.w, weighted.params.w, atol=ROUNDING)
 
@@ -97,15 +97,15 @@ def test_a_feature_of_ones_is_a_bias():
     X, y, weight, offset = make_problem(3, 60)
     options = {"weight": weight, "offset": offset}
     with_bias = jl.fit(X, y, **options).params
-    ones = jnp.concatenate([X, jnp.ones_like(y)])
+    ones = np.concatenate([X, np.ones_like(y)])
     found = jl.fit(ones, y, **options, bias=False).params.w
-    expected = jnp.concatenate([with_bias.w, with_bias.b])
+    expected = np.concatenate([with_bias.w, with_bias.b])
     np.testing.assert_allclose(found, expected, atol=ROUNDING)
 
 
 def test_paired_comparisons():
     """Bradley and Terry: the first of two beats the second in 7 games of 10."""
-    X, y = jnp.ones((1, 10)), (jnp.arange(10.0) < 7).astype(jnp.float64)[None]
+    X, y = np.ones((1, 10)), (np.arange(10) < 7)[None] * 1.0
     found = jl.fit(X, y, bias=False)
     assert found.params.w == pytest.approx(np.log(7 / 3))
     text = str(jl.summary(found, X, y, bias=False))
@@ -116,13 +116,13 @@ def test_paired_comparisons():
 
 def test_many_problems_and_their_folds():
     X, y, weight, _ = make_problem(4, 60)
-    Y = jnp.concatenate([y, 1 - y])
+    Y = np.concatenate([y, 1 - y])
     for design in (X, jl.standardize(X)):
         many = jl.fit_many(design, Y, weight=weight, l2=0.1, bias=False)
         for k in range(2):
             one = jl.fit(design, Y[k : k + 1], weight=weight, l2=0.1, bias=False)
             np.testing.assert_allclose(many.params.w[k], one.params.w, atol=ROUNDING)
-    l2 = jnp.array([[0.01], [0.1]])
+    l2 = np.array([[0.01], [0.1]])
     validated = jl.cross_validate(X, y, l2, weight=weight, folds=3, bias=False)
     assert (validated.path.params.b == 0).all()
     path = jl.regularization_path(X, y, l2, weight=weight, bias=False)
@@ -147,29 +147,24 @@ def test_a_scan_is_fits_one_by_one(covariates, missing):
     scan = jl.scan_features(G, rows, y, **options)
     numbers = (scan.estimate, scan.standard_error, scan.status)
     for g, estimate, error, status in zip(G, *numbers, strict=True):
-        alone = g[None] if rows is None else jnp.concatenate([rows, g[None]])
-        kept = ~np.isnan(g)
-        one = jl.fit(
-            jnp.asarray(alone)[:, kept],
-            y[:, kept],
-            weight=weight[:, kept],
-            offset=offset[:, kept],
-            bias=False,
-        )
+        alone = g[None] if rows is None else np.concatenate([rows, g[None]])
+        kept = np.where(np.isnan(g), 0.0, weight)
+        alone = np.nan_to_num(alone)
+        one = jl.fit(alone, y, weight=kept, offset=offset, bias=False)
         assert status[0] == one.status
         if one.status == Status.CONVERGED:
-            np.testing.assert_allclose(estimate[0], one.params.w[-1, 0], rtol=1e-8)
-            z = jl.logits(one.params, alone[:, kept]) + offset[:, kept]
-            s = weight[:, kept] * jl.sigmoid(z) * jl.sigmoid(-z)
-            information = (alone[:, kept] * s) @ alone[:, kept].T
-            expected = jnp.sqrt(jnp.linalg.inv(information)[-1, -1])
+            w = np.asarray(one.params.w)
+            np.testing.assert_allclose(estimate[0], w[-1, 0], rtol=1e-8)
+            a = 1 / (1 + np.exp(-(w.T @ alone + offset)))
+            information = (alone * kept * a * (1 - a)) @ alone.T
+            expected = np.sqrt(np.linalg.inv(information)[-1, -1])
             np.testing.assert_allclose(error[0], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("wide", [False, True])
 def test_descent_leaves_the_bias_out(wide):
     X, y, weight, offset = make_problem(*((30, 8) if wide else (2, 30)))
-    options = {"weight": weight, "offset": offset, "l2": jnp.asarray(0.5)}
+    options = {"weight": weight, "offset": offset, "l2": 0.5}
     options["bias"] = False
     start = jl.init_params(len(X), X.dtype)
     descent = jl.gradient_descent(start, X, y, learning_rate=0.2, steps=500, **options)
@@ -184,27 +179,26 @@ def test_derivatives(solver):
     """Of the mean weight in each datum, against a difference."""
     X, y, weight, offset = make_problem(2, 30)
 
-    @jax.jit
     def mean_weight(data):
         X, weight, offset, l2 = data
         options = {"weight": weight, "offset": offset, "l2": l2, "tol": 1e-12}
         return jl.fit(X, y, **options, bias=False, solver=solver).params.w.mean()
 
-    data = (X, weight, offset, jnp.asarray(0.1))
-    change = tuple(jnp.asarray(RANDOM.normal(size=leaf.shape)) for leaf in data)
+    data = (X, weight, offset, np.asarray(0.1))
+    change = tuple(np.asarray(RANDOM.normal(size=leaf.shape)) for leaf in data)
 
     def moved(step):
         return tuple(leaf + step * d for leaf, d in zip(data, change, strict=True))
 
     @jax.jit
-    def both(data, change):
-        forward = jax.jvp(mean_weight, (data,), (change,))[1]
-        return forward, jax.grad(mean_weight)(data)
+    def both(data):
+        mean, forward = jax.linearize(mean_weight, data)
+        return mean, forward(change), jax.linear_transpose(forward, data)(1.0)[0]
 
-    slope, reverse = both(data, change)
-    difference = (mean_weight(moved(1e-5)) - mean_weight(moved(-1e-5))) / 2e-5
+    _, slope, reverse = both(data)
+    difference = (both(moved(1e-5))[0] - both(moved(-1e-5))[0]) / 2e-5
     assert float(slope) == pytest.approx(float(difference), rel=1e-6)
-    dot = sum(jnp.sum(a * b) for a, b in zip(reverse, change, strict=True))
+    dot = sum(np.sum(a * b) for a, b in zip(reverse, change, strict=True))
     assert float(dot) == pytest.approx(float(slope), rel=1e-9)
 
 
@@ -221,8 +215,9 @@ def test_influence_is_the_derivative_in_the_weights():
     np.testing.assert_allclose(change.w, expected, atol=1e-8)
     assert (change.b == 0).all()
     left = jl.leave_one_out(found, X, y, **options)[0, 3]
-    without = weights(weight.at[0, 3].set(0.0)).T @ X[:, 3:4]
-    assert float(left) == pytest.approx(float(without[0, 0]), abs=0.05)
+    others = np.where(np.arange(12) == 3, 0.0, weight)
+    without = np.asarray(weights(others)).T @ X[:, 3:4]
+    assert float(left) == pytest.approx(without.item(), abs=0.05)
 
 
 # A feature that makes all problems of one shape, and no difference.
@@ -245,25 +240,26 @@ OTHER = [1.0, -1, 2, -1]
     ],
 )
 def test_statuses(X, y, expected, solver):
-    X, y = jnp.asarray(X), jnp.asarray(y)
+    X, y = np.array(X), np.array(y)
     found = jl.fit(X, y, bias=False, solver=solver)
     many = jl.fit_many(X, y, bias=False, solver=solver)
     assert found.status == many.status[0] == expected
-    mapped = jax.vmap(lambda y: jl.fit(X, y, bias=False, solver=solver))(y[None])
-    assert mapped.status[0] == expected
+    if solver == jl.Newton():  # `fit_many` maps each of them
+        mapped = jax.vmap(lambda y: jl.fit(X, y, bias=False))(y[None])
+        assert mapped.status[0] == expected
     what = "complete" if expected == Status.SEPARATED else "overlap"
     assert jl.certificate(found, X, y, bias=False).separation == what
 
 
 def test_without_features_there_is_nothing_to_find():
-    found = jl.fit(jnp.zeros((0, 4)), jnp.ones((1, 4)), bias=False)
+    found = jl.fit(np.zeros((0, 4)), np.ones((1, 4)), bias=False)
     assert (found.status, found.params.b) == (Status.CONVERGED, 0)
     assert found.cost == pytest.approx(np.log(2))
 
 
 def test_mistakes():
     X, y, *_ = make_problem(2, 12)
-    start = jl.Params(jnp.zeros((2, 1)), jnp.ones((1, 1)))
+    start = jl.Params(np.zeros((2, 1)), np.ones((1, 1)))
     with pytest.raises(jl.DtypeError, match="bias must be True or False, but is 1"):
         jl.fit(X, y, bias=1)
     with pytest.raises(jl.DtypeError, match="bias must be"):
