@@ -250,6 +250,19 @@ def test_a_comparison_times_the_ways_that_reach_the_goal(console, results, monke
     assert "jlogreg: 6.00 times as fast as fast" in console.file.getvalue()
 
 
+def test_a_way_of_minutes_has_no_untimed_calls(console, results, monkeypatch):
+    calls = []
+
+    def interleaved(ways, rounds, once):
+        calls.extend(once)
+        return {name: [1.0] for name in ways}
+
+    monkeypatch.setattr(compare, "interleaved", interleaved)
+    attempts = [tried("jlogreg", 61.0), tried("fast", 1.0)]
+    compare.compare(console, "toy", ROWS._replace(goal=1e-6), "error", attempts)
+    assert calls == ["jlogreg"]
+
+
 def test_the_loosest_tolerance_that_reaches_the_goal_is_kept():
     def make(tol):
         return Way(f"tol {tol}", lambda: tol, lambda answer: answer / 10)

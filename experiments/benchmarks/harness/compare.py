@@ -14,8 +14,9 @@ from rich.console import Console
 from experiments.benchmarks.harness.report import report, save
 from experiments.timing import interleaved, median, ratio
 
-# Seconds. A peer whose calls are longer needs no untimed call before each. One whose
-# first call is much longer has no turns: that call is its time.
+# Seconds. A peer whose calls are longer needs no untimed call before each, nor does
+# jlogreg where its first call, which compiles, is much longer. A peer whose first call
+# is much longer has no turns: that call is its time.
 LONG, TOO_LONG = 2.0, 60.0
 # The tolerances of peers, from loose to tight.
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
@@ -165,7 +166,7 @@ def compare(
     seconds = interleaved(
         {key: _clocked(each.way.run, spent[key]) for key, each in turns.items()},
         work.rounds,
-        once=[key for key in peers if turns[key].seconds > LONG],
+        once=[key for key, each in turns.items() if each.seconds > _long(each.way)],
     )
     fastest = partial(median, seconds)
     mine, against = min(own, key=fastest), min(peers or own, key=fastest)
@@ -215,6 +216,13 @@ def _with_cpu(row: Any, each: Attempt, spent: dict[str, list[float]], mine: str)
     took = statistics.median(own) if own else each.cpu
     ratio = took / statistics.median(spent[mine])
     return row | {"cpu_s": took, "cpu_ratio": ratio}
+
+
+def _long(way: Way) -> float:
+    """Return the seconds from which a way needs no untimed call before each."""
+    if way.bound:
+        return math.inf
+    return TOO_LONG if way.ours else LONG
 
 
 def _judged(each: Attempt) -> Attempt:
