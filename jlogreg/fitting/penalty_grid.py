@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jlogreg.base.arrays import as_array, at_least, largest
-from jlogreg.base.checks import AnyArray, check_matrix, refuse_traced
+from jlogreg.base.checks import AnyArray, check_matrix, check_range, refuse_traced
 from jlogreg.base.params import Params
 from jlogreg.base.programs import program
 from jlogreg.base.shapes import as_labels, check_orientation
@@ -154,6 +154,8 @@ def penalty_grid(
     if weight is not None:
         weight = check_weight_rows(weight, len(Y), m, dtype)
         rows = jnp.broadcast_to(weight, Y.shape)[:, None]
+    if offset is not None:
+        offset = check_range("offset", check_matrix("offset", offset, (1, m), dtype))
     slopes, costs = jax.device_get(
         _each_without_weights(design, Y[:, None], rows, offset, bias)
     )
