@@ -15,9 +15,9 @@ from experiments.benchmarks.harness import fresh_process
 from experiments.benchmarks.harness.fresh_process import NOT_KEPT, kept_in
 from experiments.benchmarks.harness.report import save
 
-# A process of its own for each call. It prints four numbers of seconds: of the import,
-# of the first call, of a second one with the same shapes, and of the second one's
-# compilations. What a call starts from, such as a fit, is made before.
+# A process of its own for each call. It prints the seconds of the import, of the first
+# call and of a second one with the same shapes, and how many programs the second one
+# has compiled. What a call starts from, such as a fit, is made before.
 PROGRAM = """
 import sys, time
 n, m, before, call = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]

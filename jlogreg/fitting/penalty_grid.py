@@ -20,8 +20,11 @@ from jlogreg.data.design import Design, check_design
 from jlogreg.data.devices.spread import gather
 from jlogreg.data.samples import Samples, check_weight_rows
 from jlogreg.fitting.fit import fit
-from jlogreg.formulations.centering import centered, feature_center
-from jlogreg.objective.cost import prepare_data, value_and_gradient
+from jlogreg.fitting.options import free_unknowns
+from jlogreg.fitting.solve import center_of
+from jlogreg.formulations.centering import centered
+from jlogreg.formulations.problem import Problem
+from jlogreg.objective.cost import objective, prepare_data
 
 __all__ = ["l1_max", "penalty_grid"]
 
@@ -73,7 +76,6 @@ def _slope_and_cost(
 ) -> tuple[Float[Array, "n 1"], Float[Array, ""]]:
     """Return the same of prepared samples."""
     X, y, weight, offset = samples
-    given: dict[str, Any] = {"weight": weight, "offset": offset}
     if not bias:
         known, b = jnp.ones((), bool), jnp.zeros((1, 1), y.dtype)
     elif offset is None:
@@ -85,13 +87,16 @@ def _slope_and_cost(
         known = jnp.isfinite(b[0, 0])
         b = jnp.where(known, b, 0.0)
     else:
-        alone = fit(jnp.zeros((0, y.shape[1]), y.dtype), y, **given)
+        alone = fit(
+            jnp.zeros((0, y.shape[1]), y.dtype), y, weight=weight, offset=offset
+        )
         known, b = alone.status == Status.CONVERGED, alone.params.b
-    if bias and X.sliceable:
-        # As db = 0, no center changes dw, but one in their middle keeps its digits.
-        X = centered(X, feature_center(samples))
-    start = Params(jnp.zeros((X.shape[0], 1), y.dtype), b)
-    J, slope = value_and_gradient(start, X, y, **given)
+    # As db = 0, no center changes dw, but one in their middle keeps its digits.
+    n, l2 = X.shape[0], jnp.zeros((), y.dtype)
+    center = center_of(Problem(samples, l2, free_unknowns(bias, n, y.dtype)))
+    if center is not None:
+        samples = samples._replace(X=centered(X, center))
+    J, slope = objective(Params(jnp.zeros((n, 1), y.dtype), b), samples, l2)
     return jnp.where(known, slope.w, jnp.nan), jnp.where(known, J, jnp.nan)
 
 

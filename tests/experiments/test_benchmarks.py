@@ -392,8 +392,8 @@ def test_a_program_runs_in_a_process_of_its_own():
 
 
 def test_first_call(console, results, in_this_process):
-    work = first_call.Work(features=3, samples=20, rounds=1)
-    work = work._replace(entries=("fit", "cross_validate", "summary"))
+    entries = ("fit", "cross_validate", "summary")
+    work = first_call.Work(features=3, samples=20, rounds=1, entries=entries)
     first_call.run(console, work)
     record = results("first_call")
     assert record["work"] == json.loads(json.dumps(work._asdict()))
